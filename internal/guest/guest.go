@@ -1,0 +1,222 @@
+// Package guest is the contract between a host and the code that it runs. It
+// knows what each side may say to the other and in which order, and never sees
+// a process, a pipe or JavaScript.
+//
+// Everything here happens on one loop: the host calls the guest and the guest
+// calls the host on the goroutine of the shard that both belong to. Nothing
+// blocks. Byte slices are borrowed for the length of the call unless it says
+// otherwise. docs/guest-protocol.md has the same contract as bytes.
+package guest
+
+import (
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+)
+
+// Object is the number of one activation, unique in the life of its guest.
+// Zero stands for the Worker outside any object.
+type Object uint32
+
+// Exchange is the number of one request and its answer: even when the host
+// began it, odd when the guest did.
+type Exchange uint32
+
+// Credit is what each direction of a body starts with, in bytes, and MaxChunk
+// the longest piece in which a body travels.
+const (
+	Credit   = 256 << 10
+	MaxChunk = 64 << 10
+)
+
+// Guest runs objects. After Gone has been called on the host every method does
+// nothing.
+type Guest interface {
+	Start(Activation)
+	Message(s dormouse.SocketID, text bool, payload []byte)
+	Closed(s dormouse.SocketID, c Closing)
+	Errored(s dormouse.SocketID, message string)
+	Alarm(x Exchange, o Object, scheduled time.Time, retry int)
+	Hibernate(o Object, delivered uint32, m Mode)
+	Reset(o Object, e *dormouse.Error)
+	Durable(o Object, commit uint32)
+	Why(query uint32, o Object)
+	Stamps([]Stamp)
+	Buffered(s dormouse.SocketID, bytes int)
+
+	// Request begins an exchange. o is zero for the Worker's own handler.
+	Request(x Exchange, o Object, r *Request)
+	Peer
+
+	// Backlog is the number of bytes that the guest has not taken yet.
+	Backlog() int
+	// Incarnation is the upper half of the ids of the pairs that it makes.
+	Incarnation() uint32
+}
+
+// Peer is the part of an exchange that both sides say in the same words.
+type Peer interface {
+	Response(x Exchange, r *Response)
+	Body(x Exchange, p []byte)
+	BodyEnd(x Exchange)
+	BodyAbort(x Exchange, reason string)
+	Credit(x Exchange, n uint32)
+	Cancel(x Exchange, reason string)
+	Failure(x Exchange, e *dormouse.Error)
+}
+
+// Host is what a guest talks to.
+type Host interface {
+	Ready(Guest, Ready)
+	Started(g Guest, o Object, took time.Duration)
+	StartFailed(g Guest, o Object, e *dormouse.Error)
+	Progress(g Guest, o Object, p Progress)
+	Aborted(g Guest, o Object, e *dormouse.Error, a Abort)
+	Asleep(g Guest, o Object)
+	Awake(g Guest, o Object)
+	Report(g Guest, query uint32, report []byte)
+	Log(g Guest, o Object, level int, at time.Time, text []byte)
+
+	Send(g Guest, s dormouse.SocketID, text bool, payload []byte)
+	Broadcast(g Guest, to Sockets, text bool, payload []byte)
+	Close(g Guest, s dormouse.SocketID, code uint16, reason string)
+	Accept(g Guest, o Object, s dormouse.SocketID, tags []string) // tags owned
+	Attachment(g Guest, s dormouse.SocketID, value []byte)        // nil: none
+	AutoResponse(g Guest, o Object, p *Pair)                      // nil: none
+	EventTimeout(g Guest, o Object, d time.Duration)
+	Open(g Guest, s dormouse.SocketID, o Object)
+	Release(g Guest, s dormouse.SocketID)
+
+	// Commit says that a transaction is in the object's WAL. Every output of
+	// the object that comes after it waits until it is durable.
+	Commit(g Guest, o Object, commit uint32, unconfirmed bool)
+	AwaitDurable(g Guest, o Object, commit uint32)
+	SetAlarm(g Guest, o Object, at time.Time, committed bool) // zero: none
+
+	// Ask begins an exchange with what r names.
+	Ask(g Guest, x Exchange, from Object, to Target, r *Request)
+	Done(g Guest, x Exchange) // an alarm has run
+	FromPeer(g Guest) Peer    // the rest of exchanges, both kinds
+
+	// Gone is the last call of a guest, exactly once.
+	Gone(g Guest, why error)
+}
+
+// Activation is what an object needs to begin.
+type Activation struct {
+	Object       Object
+	Class        int
+	ID           dormouse.ID
+	Name         string
+	HasName      bool
+	Pair         *Pair
+	EventTimeout time.Duration
+	Sockets      []Socket // oldest first
+}
+
+// Socket is a row of the table that a new activation gets.
+type Socket struct {
+	ID         dormouse.SocketID
+	WeClosed   bool
+	PeerClosed bool
+	Stamp      time.Time // of the last auto-response; zero: never
+	Tags       []string
+	Protocol   string
+	Extensions string
+	Attachment []byte // nil: none
+}
+
+// Pair is a request that is answered without waking anybody, and its answer.
+type Pair struct{ Request, Response string }
+
+// Stamp tells when a socket was last answered from the Pair.
+type Stamp struct {
+	Socket dormouse.SocketID
+	At     time.Time
+}
+
+// Closing tells how the other side of a socket closed.
+type Closing struct {
+	Code   uint16
+	Reason string
+	Clean  bool // a Close frame came
+	Ended  bool // nothing can be sent any more
+}
+
+// Mode says how urgently an object shall leave memory.
+type Mode uint8
+
+const (
+	IfIdle  Mode = iota // all events have finished and no task is pending
+	IfQuiet             // all events have finished; tasks are cut
+	Now                 // whatever runs
+)
+
+// Progress counts, since the activation began, the events that have begun and
+// those that have finished; Tasks is what else keeps the object in memory now.
+// The counters wrap.
+type Progress struct{ Started, Finished, Tasks uint32 }
+
+// Abort says what follows from an instance having ended itself.
+type Abort struct {
+	DropSockets  bool
+	NoAlarmRetry bool
+}
+
+// Ready is what a guest says of itself when its module is loaded.
+type Ready struct {
+	Node    string `json:"node"`
+	SQLite  string `json:"sqlite"`
+	PID     int    `json:"pid"`
+	Worker  struct{ Fetch bool }
+	Classes []struct {
+		Name  string
+		RPC   bool
+		Alarm bool
+	}
+}
+
+// Target is what a guest calls.
+type Target struct {
+	Kind    TargetKind
+	Index   int // of the namespace or service among the bindings
+	ID      dormouse.ID
+	Name    string
+	HasName bool
+}
+
+type TargetKind uint8
+
+const (
+	ToObject TargetKind = iota
+	ToAssets
+	ToService
+)
+
+// Request is the head of a request. Owned by the receiver.
+type Request struct {
+	Method     string
+	URL        string
+	Header     []Header
+	HasBody    bool
+	CF         string // JSON, or empty
+	Entrypoint string
+}
+
+// Response is the head of an answer. Owned by the receiver.
+type Response struct {
+	Status     int
+	StatusText string
+	Header     []Header
+	HasBody    bool
+	Socket     dormouse.SocketID // with Status 101: this end is passed on
+}
+
+// Header is one line. The bytes of Value above 0x7f stand for themselves.
+type Header struct{ Name, Value string }
+
+// Sockets is a list of sockets as it came, read in place.
+type Sockets interface {
+	Len() int
+	At(i int) dormouse.SocketID
+}

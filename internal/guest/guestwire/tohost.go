@@ -1,0 +1,211 @@
+package guestwire
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/guest"
+)
+
+// Dispatch reads one frame of a guest and says it to the host. An error means
+// that the guest does not keep the protocol and must be ended. Ready and Unfit
+// are not for it: they belong to the handshake (ReadReady).
+func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
+	r := &reader{b: body}
+	var say func()
+	switch t {
+	case Send: // the hot ones say it themselves
+		s, text, p := r.socket(), r.op(), r.rest()
+		if r.err != nil {
+			return frameError(t, r.err)
+		}
+		h.Send(g, s, text, p)
+		return nil
+	case Progress:
+		o, p := r.object(), guest.Progress{Started: r.u32(), Finished: r.u32(), Tasks: r.u32()}
+		if err := r.done(); err != nil {
+			return frameError(t, err)
+		}
+		h.Progress(g, o, p)
+		return nil
+	case Broadcast:
+		n := r.count(int(r.u32()), 8)
+		list, text, p := socketList(r.take(8*n)), r.op(), r.rest()
+		say = func() { h.Broadcast(g, list, text, p) }
+	case Started:
+		o, took := r.object(), r.f64()
+		say = func() { h.Started(g, o, time.Duration(took*float64(time.Millisecond))) }
+	case StartFailed:
+		o, e := r.object(), r.error()
+		say = func() { h.StartFailed(g, o, e) }
+	case Close:
+		s, code, reason := r.socket(), r.u16(), string(r.rest())
+		say = func() { h.Close(g, s, code, reason) }
+	case Accept:
+		o, s, tags := r.object(), r.socket(), r.tags()
+		say = func() { h.Accept(g, o, s, tags) }
+	case Attachment:
+		s, has, p := r.socket(), r.bool(), r.rest()
+		if !has {
+			p = nil
+		}
+		say = func() { h.Attachment(g, s, p) }
+	case AutoResponse:
+		o, p := r.object(), r.pair()
+		say = func() { h.AutoResponse(g, o, p) }
+	case EventTimeout:
+		o, d := r.object(), r.ms()
+		say = func() { h.EventTimeout(g, o, d) }
+	case Open:
+		s, o := r.socket(), r.object()
+		say = func() { h.Open(g, s, o) }
+	case Release:
+		s := r.socket()
+		say = func() { h.Release(g, s) }
+	case Commit:
+		o, n, f := r.object(), r.u32(), r.u8()
+		say = func() { h.Commit(g, o, n, f&1 != 0) }
+	case AwaitDurable:
+		o, n := r.object(), r.u32()
+		say = func() { h.AwaitDurable(g, o, n) }
+	case SetAlarm:
+		o, has, at, phase := r.object(), r.bool(), r.time(), r.u8()
+		if !has {
+			at = time.Time{}
+		}
+		say = func() { h.SetAlarm(g, o, at, phase != 0) }
+	case Log:
+		o, level, at, text := r.object(), int(r.u8()), r.time(), r.rest()
+		say = func() { h.Log(g, o, level, at, text) }
+	case Aborted:
+		o, e, f := r.object(), r.error(), r.u8()
+		say = func() { h.Aborted(g, o, e, guest.Abort{DropSockets: f&1 != 0, NoAlarmRetry: f&2 != 0}) }
+	case Asleep:
+		o := r.object()
+		say = func() { h.Asleep(g, o) }
+	case Awake:
+		o := r.object()
+		say = func() { h.Awake(g, o) }
+	case Report:
+		q, p := r.u32(), r.rest()
+		say = func() { h.Report(g, q, p) }
+	case Done:
+		x := r.exchange()
+		say = func() { h.Done(g, x) }
+	case Ask:
+		x, from := r.exchange(), r.object()
+		to := guest.Target{Kind: guest.TargetKind(r.u8()), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
+		if to.Kind > guest.ToService {
+			r.fail(fmt.Errorf("target of kind %d", to.Kind))
+		}
+		req := r.request()
+		say = func() { h.Ask(g, x, from, to, req) }
+	default:
+		if t < Response || t > Failure {
+			return frameError(t, fmt.Errorf("unknown type"))
+		}
+		return readPeer(h.FromPeer(g), t, r)
+	}
+	if err := r.done(); err != nil {
+		return frameError(t, err)
+	}
+	say()
+	return nil
+}
+
+// readPeer reads a frame that both sides send.
+func readPeer(p guest.Peer, t Type, r *reader) error {
+	x := r.exchange()
+	var say func()
+	switch t {
+	case Body:
+		b := r.rest()
+		if len(b) > guest.MaxChunk {
+			r.fail(fmt.Errorf("%d bytes of a body at once; the limit is %d", len(b), guest.MaxChunk))
+		}
+		say = func() { p.Body(x, b) }
+	case Response:
+		resp := r.response()
+		say = func() { p.Response(x, resp) }
+	case BodyEnd:
+		say = func() { p.BodyEnd(x) }
+	case BodyAbort:
+		s := string(r.rest())
+		say = func() { p.BodyAbort(x, s) }
+	case Credit:
+		n := r.u32()
+		say = func() { p.Credit(x, n) }
+	case Cancel:
+		s := string(r.rest())
+		say = func() { p.Cancel(x, s) }
+	case Failure:
+		e := r.error()
+		say = func() { p.Failure(x, e) }
+	}
+	if err := r.done(); err != nil {
+		return frameError(t, err)
+	}
+	say()
+	return nil
+}
+
+func (r *reader) pair() *guest.Pair {
+	has, p := r.bool(), guest.Pair{Request: r.str(), Response: r.str()}
+	if !has {
+		return nil
+	}
+	return &p
+}
+
+const flagBody, flagSocket = 1, 2
+
+func (r *reader) request() *guest.Request {
+	f := r.u8()
+	return &guest.Request{
+		HasBody: f&flagBody != 0, Method: r.str(), URL: r.str(),
+		Header: r.header(), CF: r.str(), Entrypoint: r.str(),
+	}
+}
+
+func (r *reader) response() *guest.Response {
+	resp := &guest.Response{Status: int(r.u16()), StatusText: r.str()}
+	f := r.u8()
+	resp.HasBody, resp.Header, resp.Socket = f&flagBody != 0, r.header(), r.socket()
+	if f&flagSocket == 0 {
+		resp.Socket = 0
+	}
+	return resp
+}
+
+// ReadReady reads the first frame of a guest: what it says of itself, or the
+// reason why it cannot work, which is then an error of the author's code.
+func ReadReady(t Type, body []byte) (*guest.Ready, error) {
+	r := &reader{b: body}
+	switch t {
+	case Ready:
+		if v := r.u16(); r.err == nil && v != Version {
+			return nil, fmt.Errorf("guest speaks version %d of the guest protocol, this Dormouse version %d", v, Version)
+		}
+		rest := r.rest()
+		if r.err != nil {
+			return nil, frameError(t, r.err)
+		}
+		ready := new(guest.Ready)
+		if err := json.Unmarshal(rest, ready); err != nil {
+			return nil, frameError(t, err)
+		}
+		return ready, nil
+	case Unfit:
+		e := r.error()
+		if err := r.done(); err != nil {
+			return nil, frameError(t, err)
+		}
+		return nil, e
+	}
+	return nil, frameError(t, fmt.Errorf("a guest must say ready first"))
+}
+
+func frameError(t Type, err error) error {
+	return fmt.Errorf("guest frame 0x%02x: %w", uint8(t), err)
+}
