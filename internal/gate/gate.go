@@ -9,7 +9,8 @@ const DefaultLimit = 64 << 20
 // turn or an activation: an output waits for every commit that the object made
 // before it, whichever turn made it. The zero value is open.
 //
-// Invariant: durable <= committed, and held is empty when they are equal.
+// Invariant: durable <= committed, and held is empty when they are equal,
+// except while Durable lets it out.
 type Output struct {
 	committed uint64
 	durable   uint64
@@ -34,7 +35,7 @@ func (g *Output) Commit() uint64 {
 func (g *Output) Committed() uint64 { return g.committed }
 
 // Open says whether what the object says now may leave at once.
-func (g *Output) Open() bool { return g.durable == g.committed }
+func (g *Output) Open() bool { return g.durable == g.committed && len(g.held) == 0 }
 
 // Bytes is how much waits.
 func (g *Output) Bytes() int { return g.bytes }
