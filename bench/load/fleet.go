@@ -1,0 +1,258 @@
+// Package load drives a WebSocket server with many sockets from one thread. It
+// knows frames, epoll and the clock, and never which server it drives.
+//
+// One loop reads whatever has come, checks every reply byte for byte, and
+// answers a batch of replies with a batch of new messages in one write, so the
+// load costs little beside the server. `go run ./bench -only ceiling` shows
+// what it reaches against a bare epoll loop.
+package load
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// patience is how long a server may leave a socket without any progress.
+const patience = 20 * time.Second
+
+const readBytes = 256 << 10
+
+// Fleet is a set of open client sockets of one server. Its methods are called
+// by one goroutine.
+type Fleet struct {
+	ep     int
+	conns  []*conn
+	byFD   map[int32]*conn
+	events []unix.EpollEvent
+	buf    []byte // borrowed by one read at a time
+}
+
+type conn struct {
+	fd   int
+	open bool   // the handshake is done
+	in   []byte // a frame or a response head that has not come whole
+	out  []byte // what the socket did not take
+	want bool   // registered for EPOLLOUT
+
+	// What a Pump has sent and not got back: when, oldest first.
+	// Invariant: owed <= len(sent).
+	sent []time.Duration
+	head int
+	owed int
+}
+
+// Dial opens n sockets, shaking hands with up to atOnce servers' ends at a
+// time; path names the resource of the i-th.
+func Dial(addr string, n, atOnce int, path func(i int) string) (*Fleet, error) {
+	to, err := netip.ParseAddrPort(addr)
+	if err != nil || !to.Addr().Is4() {
+		return nil, fmt.Errorf("dial %q: want an IPv4 address and a port (%v)", addr, err)
+	}
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	f := &Fleet{ep: ep, byFD: make(map[int32]*conn), events: make([]unix.EpollEvent, 1024), buf: make([]byte, readBytes)}
+	if err := f.dialAll(to, n, atOnce, path); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// Close drops all sockets with a reset, which leaves no port in TIME_WAIT.
+func (f *Fleet) Close() {
+	for _, c := range f.conns {
+		unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+		unix.Close(c.fd)
+	}
+	unix.Close(f.ep)
+	f.conns, f.byFD = nil, nil
+}
+
+func (f *Fleet) dialAll(to netip.AddrPort, n, atOnce int, path func(int) string) error {
+	opened := 0
+	for opened < n {
+		for len(f.conns) < n && len(f.conns)-opened < atOnce {
+			if err := f.dial(to, path(len(f.conns))); err != nil {
+				return fmt.Errorf("socket %d: %w", len(f.conns), err)
+			}
+		}
+		err := f.wait(func(c *conn, in []byte) error {
+			if c.open {
+				return errors.New("the server spoke before it was spoken to")
+			}
+			done, err := c.shaken(in)
+			if done {
+				opened++
+			}
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%d of %d sockets open: %w", opened, n, err)
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) dial(to netip.AddrPort, path string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	c := &conn{fd: fd, want: true}
+	f.conns = append(f.conns, c)
+	f.byFD[int32(fd)] = c
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
+	if err != nil && err != unix.EINPROGRESS {
+		return err
+	}
+	c.out = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path, to)
+	return unix.EpollCtl(f.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT, Fd: int32(fd)})
+}
+
+// shaken reads the server's half of the handshake.
+func (c *conn) shaken(in []byte) (bool, error) {
+	c.in = append(c.in, in...)
+	end := bytes.Index(c.in, []byte("\r\n\r\n"))
+	if end < 0 {
+		if len(c.in) > readBytes {
+			return false, errors.New("the response to the handshake has no end")
+		}
+		return false, nil
+	}
+	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(c.in)), nil)
+	if err != nil {
+		return false, fmt.Errorf("read handshake: %w", err)
+	}
+	const accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" // of the key that dial sends
+	if res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Sec-WebSocket-Accept") != accept {
+		return false, fmt.Errorf("handshake refused: %s: %s", res.Status, c.in[end+4:])
+	}
+	if len(c.in) > end+4 {
+		return false, errors.New("the server spoke before it was spoken to")
+	}
+	c.in, c.open = nil, true
+	return true, nil
+}
+
+// wait waits for sockets once and gives what they received to got; in is
+// borrowed for the call. It fails when nothing comes for too long.
+func (f *Fleet) wait(got func(c *conn, in []byte) error) error {
+	n, err := unix.EpollWait(f.ep, f.events, int(patience/time.Millisecond))
+	if err == unix.EINTR {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("epoll: %w", err)
+	}
+	if n == 0 {
+		return fmt.Errorf("the server has been silent for %v", patience)
+	}
+	for _, e := range f.events[:n] {
+		c := f.byFD[e.Fd]
+		if e.Events&unix.EPOLLOUT != 0 {
+			if err := f.flush(c); err != nil {
+				return err
+			}
+		}
+		if e.Events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLERR) == 0 {
+			continue
+		}
+		m, err := unix.Read(c.fd, f.buf)
+		switch {
+		case err == unix.EAGAIN:
+			continue
+		case err != nil:
+			return fmt.Errorf("read: %w", err)
+		case m == 0:
+			return net.ErrClosed
+		}
+		if err := got(c, f.buf[:m]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write sends b, keeping what the socket does not take now. b is borrowed.
+func (f *Fleet) write(c *conn, b []byte) error {
+	if len(c.out) > 0 {
+		c.out = append(c.out, b...)
+		return nil
+	}
+	n, err := unix.Write(c.fd, b)
+	if err != nil && err != unix.EAGAIN {
+		return fmt.Errorf("write: %w", err)
+	}
+	if n = max(n, 0); n < len(b) {
+		c.out = append(c.out, b[n:]...)
+		return f.watch(c, true)
+	}
+	return nil
+}
+
+func (f *Fleet) flush(c *conn) error {
+	n, err := unix.Write(c.fd, c.out)
+	if err != nil && err != unix.EAGAIN {
+		return fmt.Errorf("write: %w", err)
+	}
+	c.out = c.out[max(n, 0):]
+	if len(c.out) > 0 {
+		return nil
+	}
+	c.out = nil
+	return f.watch(c, false)
+}
+
+func (f *Fleet) watch(c *conn, out bool) error {
+	if c.want == out {
+		return nil
+	}
+	c.want = out
+	e := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(c.fd)}
+	if out {
+		e.Events |= unix.EPOLLOUT
+	}
+	return unix.EpollCtl(f.ep, unix.EPOLL_CTL_MOD, c.fd, &e)
+}
+
+// Ask sends one text message on the i-th socket and returns the reply.
+func (f *Fleet) Ask(i int, message string) (string, error) {
+	c := f.conns[i]
+	if err := f.write(c, clientFrame(Text, []byte(message))); err != nil {
+		return "", err
+	}
+	var reply string
+	for got := false; !got; {
+		err := f.wait(func(from *conn, in []byte) error {
+			if from != c {
+				return errors.New("a socket was spoken to that was not asked")
+			}
+			c.in = append(c.in, in...)
+			op, payload, rest, err := splitFrame(c.in)
+			if err == errShort {
+				return nil
+			}
+			if err != nil || op != Text {
+				return fmt.Errorf("want a text reply, got opcode %d (%w)", op, err)
+			}
+			reply, c.in, got = string(payload), bytes.Clone(rest), true
+			return nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("ask %q: %w", message, err)
+		}
+	}
+	return reply, nil
+}

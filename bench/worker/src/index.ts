@@ -1,0 +1,69 @@
+// The Worker behind the benchmarks: ordinary Durable Object code, one class a
+// question. GET /ws/<class>/<object name> with an Upgrade joins that object.
+
+import { DurableObject } from "cloudflare:workers";
+
+interface Env {
+	Echo: DurableObjectNamespace;
+	Broadcast: DurableObjectNamespace;
+	AutoResponse: DurableObjectNamespace;
+	Idle: DurableObjectNamespace;
+}
+
+/** Accepts whoever comes, hibernatably, and answers a Close. */
+abstract class Room extends DurableObject<Env> {
+	override fetch(): Response {
+		const { 0: client, 1: server } = new WebSocketPair();
+		this.ctx.acceptWebSocket(server);
+		return new Response(null, { status: 101, webSocket: client });
+	}
+
+	override webSocketClose(ws: WebSocket, code: number): void {
+		ws.close(code === 1005 || code === 1006 ? 1000 : code);
+	}
+}
+
+/** Returns each message to its sender. */
+export class Echo extends Room {
+	override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
+		ws.send(message);
+	}
+}
+
+/** Sends each message to everyone in the room, the sender included. */
+export class Broadcast extends Room {
+	override webSocketMessage(_: WebSocket, message: string | ArrayBuffer): void {
+		for (const ws of this.ctx.getWebSockets()) ws.send(message);
+	}
+}
+
+/** Answers "ping" with "pong" without being asked. */
+export class AutoResponse extends Room {
+	constructor(ctx: DurableObjectState, env: Env) {
+		super(ctx, env);
+		ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
+	}
+}
+
+/** Tells how often its constructor has run, so that hibernation can be seen. */
+export class Idle extends Room {
+	constructor(ctx: DurableObjectState, env: Env) {
+		super(ctx, env);
+		const births = ctx.storage.kv.get<number>("births") ?? 0;
+		ctx.storage.kv.put("births", births + 1);
+	}
+
+	override webSocketMessage(ws: WebSocket): void {
+		ws.send(String(this.ctx.storage.kv.get("births")));
+	}
+}
+
+export default {
+	fetch(request: Request, env: Env): Response | Promise<Response> {
+		const [, kind, name, room] = new URL(request.url).pathname.split("/");
+		if (kind === "ready") return new Response("ready");
+		const namespace = Object.hasOwn(env, name) ? env[name as keyof Env] : undefined;
+		if (kind !== "ws" || !namespace) return new Response("no such class", { status: 404 });
+		return namespace.getByName(room).fetch(request);
+	},
+};

@@ -1,0 +1,132 @@
+package runtimes
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// FindWorkerd returns the binary of the npm package workerd.
+func FindWorkerd() (string, error) {
+	arch := map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
+	return findBinary("workerd", "WORKERD_BIN", "tools/node_modules/@cloudflare/workerd-"+runtime.GOOS+"-"+arch+"/bin/workerd")
+}
+
+// The namespaces' unique keys are what Dormouse derives for the same Worker, so
+// that an object's id is the same text in both.
+var workerdConfig = template.Must(template.New("workerd.capnp").Funcs(template.FuncMap{"quote": quoteCapnp}).Parse(`using Workerd = import "/workerd/workerd.capnp";
+
+const config :Workerd.Config = (
+  services = [
+    (name = "main", worker = .main),
+    (name = "disk", disk = (path = {{quote .Data}}, writable = true)),
+    (name = "internet", network = (allow = ["public", "private", "local"])),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+);
+
+const main :Workerd.Worker = (
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = {{quote .Worker.CompatibilityDate}},
+  compatibilityFlags = [{{range .Worker.CompatibilityFlags}}{{quote .}}, {{end}}],
+  durableObjectStorage = (localDisk = "disk"),
+  durableObjectNamespaces = [{{$name := .Worker.Name}}{{range .Worker.DurableObjects.Bindings}}
+    (className = {{quote .ClassName}}, uniqueKey = {{printf "%s-%s" $name .ClassName | quote}}, enableSql = true),{{end}}
+  ],
+  bindings = [{{range .Worker.DurableObjects.Bindings}}
+    (name = {{quote .Name}}, durableObjectNamespace = {{quote .ClassName}}),{{end}}
+  ],
+);
+`))
+
+func quoteCapnp(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
+}
+
+// StartWorkerd serves w with workerd, with data in a folder of its own that
+// goes when the server is stopped.
+func StartWorkerd(ctx context.Context, w Worker) (*Server, error) {
+	bin, err := FindWorkerd()
+	if err != nil {
+		return nil, err
+	}
+	code, err := w.Bundle()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "workerd-")
+	if err != nil {
+		return nil, err
+	}
+	s, err := startWorkerdIn(ctx, bin, dir, w, code)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	return s, nil
+}
+
+func startWorkerdIn(ctx context.Context, bin, dir string, w Worker, code []byte) (*Server, error) {
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "worker.js"), code, 0o644); err != nil {
+		return nil, err
+	}
+	var config strings.Builder
+	if err := workerdConfig.Execute(&config, map[string]any{"Worker": w, "Data": data}); err != nil {
+		return nil, err
+	}
+	file := filepath.Join(dir, "workerd.capnp")
+	if err := os.WriteFile(file, []byte(config.String()), 0o644); err != nil {
+		return nil, err
+	}
+	// workerd tells through this pipe which port it took.
+	told, tell, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer told.Close()
+	cmd := exec.Command(bin, "serve", "--experimental", "--control-fd=3", file)
+	cmd.ExtraFiles = []*os.File{tell}
+	s, err := Start(cmd)
+	tell.Close()
+	if err != nil {
+		return nil, err
+	}
+	s.cleanup = append(s.cleanup, func() { os.RemoveAll(dir) })
+	if s.Addr, err = readPort(told); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("%w; workerd printed:\n%s", err, s.Log())
+	}
+	if err := s.Ready(ctx, "/ready"); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// readPort reads workerd's control messages until the one that names its port.
+func readPort(told *os.File) (string, error) {
+	told.SetReadDeadline(time.Now().Add(startLimit))
+	lines := bufio.NewScanner(told)
+	for lines.Scan() {
+		var m struct {
+			Event string `json:"event"`
+			Port  int    `json:"port"`
+		}
+		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Event == "listen" {
+			return fmt.Sprintf("127.0.0.1:%d", m.Port), nil
+		}
+	}
+	return "", fmt.Errorf("workerd did not say where it listens (%v)", lines.Err())
+}
