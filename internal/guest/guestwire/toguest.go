@@ -23,6 +23,9 @@ func (w *Writer) Reset(keep int) {
 	w.b = w.b[:0]
 }
 
+// Consume forgets the first n bytes.
+func (w *Writer) Consume(n int) { w.b = w.b[:copy(w.b, w.b[n:])] }
+
 func (w *Writer) Hello(incarnation uint32, config []byte) {
 	w.begin(Hello)
 	w.u32(Magic)

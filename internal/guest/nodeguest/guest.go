@@ -1,0 +1,314 @@
+// Package nodeguest runs guests as Node processes: it starts one, speaks the
+// guest protocol with it, watches it and replaces it when it ends. It knows
+// processes and pipes, and never sees an object's state or a socket.
+package nodeguest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/guest/guestwire"
+	"github.com/dormouse-dev/dormouse/internal/loop"
+)
+
+const (
+	// readBuffer is what one read from a guest may bring; keepBuffer what an
+	// emptied buffer may go on to hold.
+	readBuffer = 256 << 10
+	keepBuffer = 1 << 20
+	// hardBacklog ends a guest that takes nothing while others go on to speak to
+	// it. Clients are stopped long before that.
+	hardBacklog = 512 << 20
+)
+
+// Host is what a Process talks to, beyond the contract.
+type Host interface {
+	guest.Host
+	// Taken tells that the guest has taken bytes.
+	Taken(guest.Guest)
+}
+
+// stream carries bytes to and from a process. Its methods are called on the
+// loop, and so are the functions that it was made with.
+type stream interface {
+	// write takes what it can of p without blocking.
+	write(p []byte) (n int, err error)
+	close()
+}
+
+// Process is one Node process as the host sees it. It is a guest.Guest.
+type Process struct {
+	incarnation uint32
+	loop        *loop.Loop
+	host        Host
+	stream      stream
+	kill        func() // ends the process; any goroutine, any number of times
+
+	// Owned by the loop.
+	out    guestwire.Writer
+	off    int  // bytes of out that have been written
+	stuck  bool // the stream takes nothing now and will say when it does
+	in     []byte
+	ready  bool
+	gone   bool
+	failed error // the first reason to end it
+
+	PID    int
+	done   chan error    // why it ended; buffered
+	exited chan struct{} // closed when the process is gone
+}
+
+// Incarnation is the number of this process.
+func (p *Process) Incarnation() uint32 { return p.incarnation }
+
+// Backlog is the number of bytes that the process has not taken.
+func (p *Process) Backlog() int { return len(p.out.Bytes()) - p.off }
+
+// Break ends a guest that does not keep the contract.
+func (p *Process) Break(err error) {
+	if p.failed == nil {
+		p.failed = err
+		p.kill()
+	}
+}
+
+// received takes bytes from the process. On the loop; b is borrowed.
+func (p *Process) received(b []byte) {
+	if p.failed != nil || p.gone {
+		return
+	}
+	if len(p.in) > 0 {
+		p.in = append(p.in, b...)
+		b = p.in
+	}
+	rest := p.frames(b)
+	switch {
+	case len(rest) == 0:
+		p.in = p.in[:0]
+		if cap(p.in) > keepBuffer {
+			p.in = nil
+		}
+	case len(p.in) > 0:
+		p.in = p.in[:copy(p.in, rest)]
+	default:
+		p.in = append(p.in[:0], rest...)
+	}
+}
+
+// frames says every whole frame of b to the host and returns what is left.
+func (p *Process) frames(b []byte) []byte {
+	for p.failed == nil {
+		t, body, rest, ok, err := guestwire.Next(b)
+		if err != nil {
+			p.Break(err)
+			return nil
+		}
+		if !ok {
+			return b
+		}
+		b = rest
+		if !p.ready {
+			p.handshake(t, body)
+			continue
+		}
+		if err := guestwire.Dispatch(p, p.host, t, body); err != nil {
+			p.Break(err)
+		}
+	}
+	return nil
+}
+
+func (p *Process) handshake(t guestwire.Type, body []byte) {
+	r, err := guestwire.ReadReady(t, body)
+	if err != nil {
+		p.Break(err)
+		return
+	}
+	p.ready = true
+	p.host.Ready(p, *r)
+}
+
+// flush writes what has gathered. It runs at the end of each round.
+func (p *Process) flush() {
+	if p.stuck || p.gone || p.Backlog() == 0 {
+		return
+	}
+	n, err := p.stream.write(p.out.Bytes()[p.off:])
+	if err != nil {
+		p.Break(fmt.Errorf("write to guest: %w", err))
+		return
+	}
+	p.off += n
+	switch {
+	case p.Backlog() == 0:
+		p.out.Reset(keepBuffer)
+		p.off = 0
+	case p.Backlog() > hardBacklog:
+		p.Break(fmt.Errorf("guest has left %d MiB unread", p.Backlog()>>20))
+		return
+	default:
+		p.stuck = true
+		p.compact()
+	}
+	if n > 0 {
+		p.host.Taken(p)
+	}
+}
+
+// compact forgets what has been written when that is most of the buffer.
+func (p *Process) compact() {
+	if p.off > keepBuffer && p.off > len(p.out.Bytes())/2 {
+		p.out.Consume(p.off)
+		p.off = 0
+	}
+}
+
+// writable tells that the stream takes bytes again.
+func (p *Process) writable() {
+	p.stuck = false
+	p.flush()
+}
+
+// closed is the end of the stream. The process is ended if it has not ended by
+// itself, and says why in ended.
+func (p *Process) closed() {
+	p.stream.close()
+	p.kill()
+}
+
+// ended is the end of the process.
+func (p *Process) ended(err error) {
+	if p.gone {
+		return
+	}
+	p.gone = true
+	if p.failed != nil {
+		err = p.failed
+	}
+	if p.stream != nil {
+		p.stream.close()
+	}
+	p.in, p.out, p.off = nil, guestwire.Writer{}, 0
+	p.host.Gone(p, err)
+	p.done <- err
+}
+
+// The rest is the contract, one frame for each method.
+
+func (p *Process) alive() bool { return !p.gone && p.failed == nil }
+
+func (p *Process) Start(a guest.Activation) {
+	if p.alive() {
+		p.out.Start(&a)
+	}
+}
+
+func (p *Process) Message(s dormouse.SocketID, text bool, payload []byte) {
+	if p.alive() {
+		p.out.Message(s, text, payload)
+	}
+}
+
+func (p *Process) Closed(s dormouse.SocketID, c guest.Closing) {
+	if p.alive() {
+		p.out.Closed(s, c)
+	}
+}
+
+func (p *Process) Errored(s dormouse.SocketID, message string) {
+	if p.alive() {
+		p.out.Errored(s, message)
+	}
+}
+
+func (p *Process) Request(x guest.Exchange, o guest.Object, r *guest.Request) {
+	if p.alive() {
+		p.out.Request(x, o, r)
+	}
+}
+
+func (p *Process) Alarm(x guest.Exchange, o guest.Object, scheduled time.Time, retry int) {
+	if p.alive() {
+		p.out.Alarm(x, o, scheduled, retry)
+	}
+}
+
+func (p *Process) Hibernate(o guest.Object, delivered uint32, m guest.Mode) {
+	if p.alive() {
+		p.out.Hibernate(o, delivered, m)
+	}
+}
+
+func (p *Process) Reset(o guest.Object, e *dormouse.Error) {
+	if p.alive() {
+		p.out.ResetObject(o, e)
+	}
+}
+
+func (p *Process) Durable(o guest.Object, commit uint32) {
+	if p.alive() {
+		p.out.Durable(o, commit)
+	}
+}
+
+func (p *Process) Why(query uint32, o guest.Object) {
+	if p.alive() {
+		p.out.Why(query, o)
+	}
+}
+
+func (p *Process) Stamps(stamps []guest.Stamp) {
+	if p.alive() {
+		p.out.Stamps(stamps)
+	}
+}
+
+func (p *Process) Buffered(s dormouse.SocketID, bytes int) {
+	if p.alive() {
+		p.out.Buffered(s, bytes)
+	}
+}
+
+func (p *Process) Response(x guest.Exchange, r *guest.Response) {
+	if p.alive() {
+		p.out.Response(x, r)
+	}
+}
+
+func (p *Process) Body(x guest.Exchange, b []byte) {
+	if p.alive() {
+		p.out.Body(x, b)
+	}
+}
+
+func (p *Process) BodyEnd(x guest.Exchange) {
+	if p.alive() {
+		p.out.BodyEnd(x)
+	}
+}
+
+func (p *Process) BodyAbort(x guest.Exchange, reason string) {
+	if p.alive() {
+		p.out.BodyAbort(x, reason)
+	}
+}
+
+func (p *Process) Credit(x guest.Exchange, n uint32) {
+	if p.alive() {
+		p.out.Credit(x, n)
+	}
+}
+
+func (p *Process) Cancel(x guest.Exchange, reason string) {
+	if p.alive() {
+		p.out.Cancel(x, reason)
+	}
+}
+
+func (p *Process) Failure(x guest.Exchange, e *dormouse.Error) {
+	if p.alive() {
+		p.out.Failure(x, e)
+	}
+}

@@ -1,0 +1,278 @@
+// Package hibernation holds sockets while their objects are away, and while
+// they are not: which connection belongs to which object, with which tags and
+// attachment, and which message is answered without waking anybody. It knows
+// ids, connections and bytes, and never sees a guest, a handler or a request.
+//
+// A Registry belongs to one loop. Objects and sockets know each other by id;
+// no pointer into this package crosses to the code that an object runs.
+package hibernation
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/ws"
+)
+
+// Recipient gets what sockets say and holds back what is said to them: an
+// object, in memory or not, or the code that owns standard sockets.
+type Recipient interface {
+	Message(s dormouse.SocketID, text bool, payload []byte)
+	// Closed and Errored are the last words of a socket. Set.Ended answers when
+	// the guest has them.
+	Closed(s dormouse.SocketID, c guest.Closing)
+	Errored(s dormouse.SocketID, message string)
+	Buffered(s dormouse.SocketID, bytes int)
+	// Stamped tells that Set.TakeStamps has something new.
+	Stamped()
+	// Open says whether outputs may leave; Hold keeps one until they may.
+	Open() bool
+	Hold(size int, release func())
+	// Emptied tells that the set has lost its last socket.
+	Emptied()
+}
+
+// Config is what a Registry needs.
+type Config struct {
+	Loop      *loop.Loop
+	Transport ws.Transport
+	Options   ws.Options // of every connection; Head and Deflate are set for each
+	// AutoReply answers a client's Close at once.
+	AutoReply bool
+	// CloseHandshake is how long a client may take to answer our Close; 0: for
+	// ever.
+	CloseHandshake time.Duration
+	MaxSockets     int // of one object
+	// Home finds the registry of the guest that made a pair.
+	Home func(incarnation uint32) *Registry
+}
+
+// Registry holds the sockets of one loop.
+type Registry struct {
+	cfg     Config
+	sockets map[dormouse.SocketID]*Socket
+	shared  lastShared
+	counts  Counts
+}
+
+// Counts are of the whole life of a registry but for Sockets.
+type Counts struct {
+	Sockets       int
+	AutoResponses uint64
+	Received      uint64
+	Sent          uint64
+	Closes        map[uint16]uint64 // by code, as the object saw it
+}
+
+// New makes an empty registry.
+func New(cfg Config) *Registry {
+	return &Registry{
+		cfg:     cfg,
+		sockets: make(map[dormouse.SocketID]*Socket),
+		counts:  Counts{Closes: make(map[uint16]uint64)},
+	}
+}
+
+// Counts returns a copy of the counts. On the loop.
+func (r *Registry) Counts() Counts {
+	c := r.counts
+	c.Sockets = len(r.sockets)
+	c.Closes = make(map[uint16]uint64, len(r.counts.Closes))
+	for code, n := range r.counts.Closes {
+		c.Closes[code] = n
+	}
+	return c
+}
+
+// ErrTooMany is returned for a socket past the limit of its object.
+var ErrTooMany = errors.New("too many sockets")
+
+// Accept makes id a hibernatable socket of set.
+func (r *Registry) Accept(set *Set, id dormouse.SocketID, tags []string) error {
+	if len(set.sockets) >= r.cfg.MaxSockets {
+		return ErrTooMany
+	}
+	return r.take(set, id, tags)
+}
+
+// Open makes id a standard socket of set.
+func (r *Registry) Open(set *Set, id dormouse.SocketID) error {
+	return r.take(set, id, nil)
+}
+
+func (r *Registry) take(set *Set, id dormouse.SocketID, tags []string) error {
+	s := r.socket(id)
+	if s.set != nil {
+		return fmt.Errorf("socket %d was accepted twice", id)
+	}
+	s.tags = tags
+	set.add(s)
+	if s.conn == nil {
+		r.link(s)
+	} else {
+		s.conn.Resume()
+	}
+	return nil
+}
+
+// link joins s to the other end of its pair if a guest holds that one. The end
+// whose registry made the pair may not know of s yet, then it waits there.
+func (r *Registry) link(s *Socket) {
+	peer := s.id.Peer()
+	if p := r.sockets[peer]; p != nil {
+		join(s, p)
+		return
+	}
+	home := r.cfg.Home(s.id.Incarnation())
+	if home == nil || home == r {
+		return // its peer will come here, or a client
+	}
+	home.cfg.Loop.Post(func() {
+		p := home.socket(peer)
+		if p.conn != nil {
+			return // a client has it already: the guest passed one end on twice
+		}
+		p.attach(&relay{from: p, to: s})
+		r.cfg.Loop.Post(func() { s.attach(&relay{from: s, to: p}) })
+	})
+}
+
+// Attach gives the end id, which a guest has passed on, to the client behind c.
+// o.Head and o.Deflate are used. After an error c is still the caller's.
+func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, protocol string) error {
+	s := r.socket(id.Peer())
+	if s.conn != nil || s.ended {
+		return fmt.Errorf("the other end of socket %d is gone", s.id)
+	}
+	opt := r.cfg.Options
+	opt.Head, opt.Deflate = o.Head, o.Deflate
+	conn, err := r.cfg.Transport.Adopt(c, rest, opt, s)
+	if err != nil {
+		if s.set == nil {
+			delete(r.sockets, s.id)
+		}
+		return err
+	}
+	s.protocol = protocol
+	s.deflate = o.Deflate != nil
+	if s.set == nil {
+		conn.Pause() // nobody hears it yet
+	}
+	s.attach(conn)
+	return nil
+}
+
+// Release tells that nobody will use the end id any more.
+func (r *Registry) Release(id dormouse.SocketID) {
+	if s := r.sockets[id]; s != nil {
+		s.drop()
+		return
+	}
+	home := r
+	if h := r.cfg.Home(id.Incarnation()); h != nil {
+		home = h
+	}
+	home.cfg.Loop.Post(func() {
+		if p := home.sockets[id.Peer()]; p != nil && p.conn == nil {
+			p.Gone(ws.ErrNoCloseFrame)
+		}
+	})
+}
+
+// socket returns the socket with this id and makes it if there is none.
+func (r *Registry) socket(id dormouse.SocketID) *Socket {
+	s := r.sockets[id]
+	if s == nil {
+		s = &Socket{id: id, reg: r}
+		r.sockets[id] = s
+	}
+	return s
+}
+
+// Send sends a message from the end id to its peer. payload is borrowed.
+func (r *Registry) Send(id dormouse.SocketID, text bool, payload []byte) {
+	s := r.sockets[id]
+	if s == nil || s.set == nil {
+		return
+	}
+	r.counts.Sent++
+	if s.set.rec.Open() {
+		s.send(text, payload)
+		return
+	}
+	p := append([]byte(nil), payload...)
+	s.hold(len(p), func() { s.send(text, p) })
+}
+
+// Broadcast sends one message from many ends of one object.
+func (r *Registry) Broadcast(ids guest.Sockets, text bool, payload []byte) {
+	if ids.Len() == 0 {
+		return
+	}
+	m := ws.NewShared(opcode(text), payload)
+	r.counts.Sent += uint64(ids.Len())
+	for i := range ids.Len() {
+		s := r.sockets[ids.At(i)]
+		if s == nil || s.set == nil {
+			continue
+		}
+		if s.set.rec.Open() {
+			s.sendShared(m, text, payload)
+			continue
+		}
+		p := r.shared.owned(m, payload)
+		s.hold(len(p), func() { s.sendShared(m, text, p) })
+	}
+	r.shared = lastShared{}
+}
+
+// lastShared keeps one owned copy of a payload for all held sends of it.
+type lastShared struct {
+	of   *ws.Shared
+	copy []byte
+}
+
+func (l *lastShared) owned(m *ws.Shared, payload []byte) []byte {
+	if l.of != m {
+		*l = lastShared{m, append([]byte(nil), payload...)}
+	}
+	return l.copy
+}
+
+// Close sends Close from the end id.
+func (r *Registry) Close(id dormouse.SocketID, code uint16, reason string) {
+	s := r.sockets[id]
+	if s == nil || s.set == nil {
+		return
+	}
+	if s.set.rec.Open() {
+		s.close(code, reason)
+		return
+	}
+	s.hold(len(reason), func() { s.close(code, reason) })
+}
+
+// SetAttachment keeps a copy of value with the socket; nil removes it.
+func (r *Registry) SetAttachment(id dormouse.SocketID, value []byte) {
+	s := r.sockets[id]
+	if s == nil || s.set == nil {
+		return
+	}
+	if value == nil {
+		s.attachment = nil
+		return
+	}
+	s.attachment = append(make([]byte, 0, len(value)), value...)
+}
+
+func opcode(text bool) ws.Opcode {
+	if text {
+		return ws.OpText
+	}
+	return ws.OpBinary
+}

@@ -1,0 +1,80 @@
+package hibernation
+
+import (
+	"github.com/dormouse-dev/dormouse/internal/ws"
+)
+
+// relay is the connection between two ends that are both held by guests: what
+// one sends, the other receives. The other end may belong to another loop.
+//
+// What is said is told in a later round: no method of a connection calls the
+// other side at once.
+type relay struct {
+	from, to *Socket
+	closed   bool
+	ended    bool
+}
+
+// join connects two ends of one registry.
+func join(a, b *Socket) {
+	if a.conn != nil || b.conn != nil {
+		return
+	}
+	a.attach(&relay{from: a, to: b})
+	b.attach(&relay{from: b, to: a})
+}
+
+func (r *relay) post(f func()) { r.to.reg.cfg.Loop.Post(f) }
+
+func (r *relay) Send(op ws.Opcode, payload []byte) {
+	if r.closed || r.ended {
+		return
+	}
+	p := append([]byte(nil), payload...)
+	r.post(func() { r.to.Message(op, p) })
+}
+
+// SendShared is never called: Socket sends the payload itself to a relay.
+func (r *relay) SendShared(*ws.Shared) { panic("a shared message for a relay") }
+
+func (r *relay) Close(code uint16, reason string) {
+	if r.closed || r.ended {
+		return
+	}
+	r.closed = true
+	if code == 0 {
+		code = ws.CloseNoStatus
+	}
+	r.post(func() {
+		r.to.CloseFrame(code, reason)
+		r.to.finish()
+	})
+}
+
+func (r *relay) Drop() {
+	if r.ended {
+		return
+	}
+	r.ended = true
+	r.post(func() { r.to.Gone(ws.ErrNoCloseFrame) })
+	r.from.reg.cfg.Loop.Post(func() { r.from.Gone(ws.ErrDropped) })
+}
+
+// finish ends both ends of a relay when both Close frames have passed.
+func (s *Socket) finish() {
+	r, ok := s.conn.(*relay)
+	if !ok || !s.weClosed || !s.peerClosed {
+		return
+	}
+	r.ended = true
+	s.Gone(nil)
+	r.post(func() { r.to.Gone(nil) })
+}
+
+// The code behind a relay takes what it is given: its guest's own bounds hold.
+
+func (r *relay) Pause()             {}
+func (r *relay) Resume()            {}
+func (r *relay) Buffered() int      { return 0 }
+func (r *relay) NotifyDrained(int)  {}
+func (r *relay) RemoteAddr() string { return "" }

@@ -1,0 +1,208 @@
+package hibernation
+
+import (
+	"slices"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/ws"
+)
+
+// Set is the sockets of one object with what they have in common.
+type Set struct {
+	rec       Recipient
+	reg       *Registry
+	sockets   []*Socket // in the order in which they were accepted
+	pair      *guest.Pair
+	timeout   time.Duration // of an event; 0 none
+	stamps    []*Socket     // answered since TakeStamps
+	halfOpen  []*Socket     // the peer closed, the guest knows and has not answered
+	autoReply bool
+}
+
+// NewSet makes an empty set whose sockets talk to rec. Hibernatable says which
+// kind of sockets it will hold: an object has a set of each.
+func (r *Registry) NewSet(rec Recipient, hibernatable bool) *Set {
+	return &Set{rec: rec, reg: r, autoReply: hibernatable && r.cfg.AutoReply}
+}
+
+// Len is the number of sockets whose last words the guest has not got yet.
+func (t *Set) Len() int { return len(t.sockets) }
+
+func (t *Set) add(s *Socket) {
+	s.set = t
+	t.sockets = append(t.sockets, s)
+}
+
+func (t *Set) has(s *Socket) bool { return slices.Contains(t.sockets, s) }
+
+func (t *Set) remove(s *Socket) {
+	i := slices.Index(t.sockets, s)
+	if i < 0 {
+		return
+	}
+	t.sockets = slices.Delete(t.sockets, i, i+1)
+	if len(t.sockets) == 0 {
+		t.sockets = nil
+		t.rec.Emptied()
+	}
+}
+
+// Table lists the sockets for a new activation, oldest first. Attachments are
+// borrowed until the next call into the registry.
+func (t *Set) Table() []guest.Socket {
+	if len(t.sockets) == 0 {
+		return nil
+	}
+	rows := make([]guest.Socket, len(t.sockets))
+	for i, s := range t.sockets {
+		rows[i] = guest.Socket{
+			ID: s.id, WeClosed: s.weClosed, PeerClosed: s.peerClosed || s.ended, Stamp: s.stampTime(),
+			Tags: s.tags, Protocol: s.protocol, Attachment: s.attachment,
+		}
+		if s.deflate {
+			rows[i].Extensions = "permessage-deflate"
+		}
+	}
+	t.stamps = nil // they are in the table
+	return rows
+}
+
+// Ended tells that the guest has the last words of a socket: it leaves the
+// table, and what was kept for it is free. The connection may live on, half
+// open, until the guest closes it.
+func (t *Set) Ended(id dormouse.SocketID) {
+	s := t.reg.sockets[id]
+	if s == nil || s.set != t {
+		return
+	}
+	s.attachment, s.tags = nil, nil
+	if !s.ended && !s.weClosed {
+		t.halfOpen = append(t.halfOpen, s)
+	}
+	t.remove(s)
+	s.forget()
+}
+
+// Left tells that the instance has left memory: what it left half open can
+// never be closed by it.
+func (t *Set) Left() {
+	for _, s := range t.halfOpen {
+		if s.set == t && !s.weClosed {
+			s.drop()
+		}
+	}
+	t.halfOpen = nil
+}
+
+// SetPair sets what is answered without the object; nil nothing.
+func (t *Set) SetPair(p *guest.Pair) { t.pair = p }
+
+// Pair is what SetPair set.
+func (t *Set) Pair() *guest.Pair { return t.pair }
+
+// SetEventTimeout keeps how long an event may take.
+func (t *Set) SetEventTimeout(d time.Duration) { t.timeout = d }
+
+// EventTimeout is what SetEventTimeout set.
+func (t *Set) EventTimeout() time.Duration { return t.timeout }
+
+// stamped remembers that s was answered and tells once.
+func (t *Set) stamped(s *Socket) {
+	if len(t.stamps) > len(t.sockets)+16 {
+		t.stamps = nil // nobody takes them: the table will have them
+	}
+	if !slices.Contains(t.stamps[max(0, len(t.stamps)-8):], s) {
+		t.stamps = append(t.stamps, s)
+	}
+	t.rec.Stamped()
+}
+
+// TakeStamps returns the answers given since it was last called.
+func (t *Set) TakeStamps() []guest.Stamp {
+	if len(t.stamps) == 0 {
+		return nil
+	}
+	list := make([]guest.Stamp, 0, len(t.stamps))
+	for _, s := range t.stamps {
+		list = append(list, guest.Stamp{Socket: s.id, At: s.stampTime()})
+	}
+	t.stamps = t.stamps[:0]
+	return list
+}
+
+// Reset is the end of the instance. With drop the sockets end without a Close
+// frame and pair and timeout are forgotten; otherwise everything stays but what
+// waited to be sent.
+func (t *Set) Reset(drop bool) {
+	if !drop {
+		for _, s := range t.sockets {
+			s.held = 0
+		}
+		return
+	}
+	t.pair, t.timeout, t.stamps = nil, 0, nil
+	for _, s := range slices.Clone(t.sockets) {
+		s.drop()
+	}
+}
+
+// CloseAll ends the sockets of code that is gone, with a Close frame.
+func (t *Set) CloseAll(code uint16, reason string) {
+	for _, s := range slices.Clone(t.sockets) {
+		c, closed := s.conn, s.weClosed
+		if c == nil {
+			s.drop()
+			continue
+		}
+		if !closed {
+			c.Close(code, reason)
+		}
+		s.weClosed = true
+		s.expectAnswer()
+		s.set = nil // nobody hears its answer
+		t.remove(s)
+	}
+}
+
+// Pause stops what the clients of these sockets say; Resume lets it go on.
+func (t *Set) Pause() { t.each(ws.Conn.Pause) }
+
+// Resume pairs with Pause.
+func (t *Set) Resume() { t.each(ws.Conn.Resume) }
+
+func (t *Set) each(f func(ws.Conn)) {
+	for _, s := range t.sockets {
+		if s.conn != nil {
+			f(s.conn)
+		}
+	}
+}
+
+// Info is a socket as people see it.
+type Info struct {
+	ID              dormouse.SocketID
+	Remote          string
+	Tags            []string
+	AttachmentBytes int
+	Buffered        int
+	AutoResponse    time.Time
+	Closing         bool
+}
+
+// Info lists the sockets, oldest first, at most limit of them.
+func (t *Set) Info(limit int) []Info {
+	list := make([]Info, 0, min(limit, len(t.sockets)))
+	for _, s := range t.sockets[:min(limit, len(t.sockets))] {
+		i := Info{
+			ID: s.id, Tags: slices.Clone(s.tags), AttachmentBytes: len(s.attachment),
+			AutoResponse: s.stampTime(), Closing: s.weClosed || s.peerClosed,
+		}
+		if s.conn != nil {
+			i.Remote, i.Buffered = s.conn.RemoteAddr(), s.conn.Buffered()
+		}
+		list = append(list, i)
+	}
+	return list
+}

@@ -1,0 +1,297 @@
+package hibernation
+
+import (
+	"errors"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/ws"
+)
+
+// reportBuffered is how much has to wait on a socket before the guest is told.
+const reportBuffered = 64 << 10
+
+// Socket is one end of a pair that a guest holds, or has made and not accepted
+// yet. It is the ws.Sink of its connection. At rest it is this struct, its tags
+// and its attachment.
+type Socket struct {
+	id         dormouse.SocketID
+	reg        *Registry
+	set        *Set     // whose it is; nil before it is accepted
+	conn       ws.Conn  // to the peer; nil until somebody takes that end
+	pending    *pending // what was said before there was a conn
+	tags       []string
+	attachment []byte // nil: none
+	protocol   string
+	stamp      int64 // of the last auto-response, Unix milliseconds; 0 never
+	timer      *loop.Timer
+	held       int32 // outputs of this socket that wait at the gate
+
+	weClosed   bool
+	peerClosed bool
+	ended      bool // the peer is gone; only its last words may be outstanding
+	deflate    bool
+	reported   bool // the guest was told that bytes wait
+}
+
+// pending is what a guest said on an end whose peer nobody has taken yet.
+// Invariant: bytes <= MaxOutbound.
+type pending struct {
+	ops   []func(ws.Conn)
+	bytes int
+}
+
+// attach gives the socket its connection and says what waited for it.
+func (s *Socket) attach(c ws.Conn) {
+	s.conn = c
+	p := s.pending
+	s.pending = nil
+	if p == nil {
+		return
+	}
+	for _, op := range p.ops {
+		op(c)
+	}
+	if s.weClosed {
+		s.expectAnswer()
+	}
+}
+
+// later keeps op until there is a connection.
+func (s *Socket) later(size int, op func(ws.Conn)) {
+	if s.ended {
+		return
+	}
+	if s.pending == nil {
+		s.pending = new(pending)
+	}
+	limit := s.reg.cfg.Options.MaxOutbound
+	if limit == 0 {
+		limit = ws.DefaultMaxOutbound
+	}
+	if s.pending.bytes+size > limit {
+		s.pending = nil
+		s.Gone(ws.ErrSlow)
+		return
+	}
+	s.pending.bytes += size
+	s.pending.ops = append(s.pending.ops, op)
+}
+
+func (s *Socket) send(text bool, payload []byte) {
+	if s.conn == nil {
+		p := append([]byte(nil), payload...)
+		s.later(len(p)+64, func(c ws.Conn) { c.Send(opcode(text), p) })
+		return
+	}
+	s.conn.Send(opcode(text), payload)
+	s.watch()
+}
+
+func (s *Socket) sendShared(m *ws.Shared, text bool, payload []byte) {
+	if _, relayed := s.conn.(*relay); relayed || s.conn == nil {
+		s.send(text, payload)
+		return
+	}
+	s.conn.SendShared(m)
+	s.watch()
+}
+
+// watch tells the guest when much waits, once, and again when nothing does.
+func (s *Socket) watch() {
+	if s.reported {
+		return
+	}
+	if n := s.conn.Buffered(); n > reportBuffered && s.set != nil {
+		s.reported = true
+		s.conn.NotifyDrained(0)
+		s.set.rec.Buffered(s.id, n)
+	}
+}
+
+// Drained is the end of what watch began.
+func (s *Socket) Drained() {
+	s.reported = false
+	if s.set != nil {
+		s.set.rec.Buffered(s.id, 0)
+	}
+}
+
+func (s *Socket) close(code uint16, reason string) {
+	if s.weClosed {
+		return
+	}
+	s.weClosed = true
+	if s.conn == nil {
+		s.later(len(reason), func(c ws.Conn) { c.Close(code, reason) })
+		return
+	}
+	s.conn.Close(code, reason)
+	s.expectAnswer()
+}
+
+// expectAnswer drops the connection when the peer does not answer our Close.
+func (s *Socket) expectAnswer() {
+	wait := s.reg.cfg.CloseHandshake
+	if wait == 0 || s.peerClosed || s.ended {
+		return
+	}
+	l := s.reg.cfg.Loop
+	s.timer = loop.NewTimer(func() {
+		if s.conn != nil {
+			s.conn.Drop()
+		}
+	})
+	l.Schedule(s.timer, l.Now().Add(wait))
+}
+
+// hold keeps an output at the gate of the socket's object.
+func (s *Socket) hold(size int, release func()) {
+	s.held++
+	s.set.rec.Hold(size, func() {
+		s.held--
+		if s.set != nil {
+			release()
+		}
+	})
+}
+
+// Message is a data message from the peer.
+func (s *Socket) Message(op ws.Opcode, payload []byte) {
+	if s.set == nil {
+		return
+	}
+	s.reg.counts.Received++
+	text := op == ws.OpText
+	if p := s.set.pair; text && p != nil && string(payload) == p.Request {
+		s.autoRespond(p)
+		return
+	}
+	s.set.rec.Message(s.id, text, payload)
+}
+
+// autoRespond answers without the object. The answer passes the gate, but never
+// overtakes what this socket has waiting there.
+func (s *Socket) autoRespond(p *guest.Pair) {
+	s.reg.counts.AutoResponses++
+	s.stamp = s.reg.cfg.Loop.Now().UnixMilli()
+	s.set.stamped(s)
+	if s.weClosed {
+		return
+	}
+	if s.held == 0 {
+		s.conn.Send(ws.OpText, []byte(p.Response))
+		return
+	}
+	s.hold(len(p.Response), func() { s.send(true, []byte(p.Response)) })
+}
+
+// CloseFrame is the peer's Close.
+func (s *Socket) CloseFrame(code uint16, reason string) {
+	if s.set == nil || s.peerClosed {
+		return
+	}
+	s.peerClosed = true
+	answered := s.weClosed
+	if !answered && s.set.autoReply {
+		s.echo(code)
+		answered = true
+	}
+	s.reg.countClose(code)
+	s.set.rec.Closed(s.id, guest.Closing{Code: code, Reason: reason, Clean: true, Ended: answered})
+}
+
+// echo answers the peer's Close, in order with what waits at the gate.
+func (s *Socket) echo(code uint16) {
+	switch code {
+	case ws.CloseNoStatus:
+		code = 0
+	case ws.CloseAbnormal, 1004, 1015:
+		code = ws.CloseNormal
+	}
+	if code != 0 && (code < 1000 || code > 4999) {
+		code = ws.CloseProtocolError
+	}
+	if s.held == 0 {
+		s.close(code, "")
+		return
+	}
+	s.hold(0, func() { s.close(code, "") })
+}
+
+// Gone is the end of the connection.
+func (s *Socket) Gone(err error) {
+	if s.ended {
+		return
+	}
+	s.ended = true
+	s.conn = nil
+	s.pending = nil
+	if s.timer != nil {
+		s.reg.cfg.Loop.Cancel(s.timer)
+		s.timer = nil
+	}
+	if s.set == nil {
+		delete(s.reg.sockets, s.id)
+		return
+	}
+	if s.peerClosed {
+		s.forget() // its last word was the Close frame
+		return
+	}
+	var protocol *ws.ProtocolError
+	if errors.As(err, &protocol) || errors.Is(err, ws.ErrSlow) {
+		s.reg.countClose(ws.CloseAbnormal)
+		s.set.rec.Errored(s.id, err.Error())
+		return
+	}
+	s.reg.countClose(ws.CloseAbnormal)
+	s.set.rec.Closed(s.id, guest.Closing{Code: ws.CloseAbnormal, Reason: ws.ErrNoCloseFrame.Error(), Ended: true})
+}
+
+// forget takes the socket out of the registry when both the peer and the guest
+// are done with it.
+func (s *Socket) forget() {
+	if s.ended && (s.set == nil || !s.set.has(s)) {
+		delete(s.reg.sockets, s.id)
+		s.attachment, s.tags = nil, nil
+	}
+}
+
+// drop ends the connection without a Close frame; the object is not told.
+func (s *Socket) drop() {
+	c := s.conn
+	set := s.set
+	s.set, s.pending, s.attachment, s.tags, s.held = nil, nil, nil, nil, 0
+	s.ended = true
+	s.conn = nil
+	if s.timer != nil {
+		s.reg.cfg.Loop.Cancel(s.timer)
+		s.timer = nil
+	}
+	if set != nil {
+		set.remove(s)
+	}
+	delete(s.reg.sockets, s.id)
+	if c != nil {
+		c.Drop()
+	}
+}
+
+// stampTime is when the last auto-response was given.
+func (s *Socket) stampTime() time.Time {
+	if s.stamp == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(s.stamp)
+}
+
+func (r *Registry) countClose(code uint16) {
+	if len(r.counts.Closes) < 64 || r.counts.Closes[code] > 0 {
+		r.counts.Closes[code]++
+		return
+	}
+	r.counts.Closes[0]++ // clients may invent codes; the list has a bound
+}

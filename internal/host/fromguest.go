@@ -1,0 +1,236 @@
+package host
+
+import (
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+)
+
+// Started tells that the constructor has run.
+func (s *Shard) Started(g guest.Guest, num guest.Object, took time.Duration) {
+	if s.at(g, num) != nil {
+		s.stats.Constructor += took
+		s.stats.Constructions++
+	}
+}
+
+// StartFailed tells that the constructor threw: whatever waited for it fails.
+func (s *Shard) StartFailed(g guest.Guest, num guest.Object, e *dormouse.Error) {
+	if o := s.at(g, num); o != nil {
+		o.broke(e, true)
+		o.left("constructor failed")
+	}
+}
+
+// Aborted tells that the guest has ended the instance.
+func (s *Shard) Aborted(g guest.Guest, num guest.Object, e *dormouse.Error, a guest.Abort) {
+	if o := s.at(g, num); o != nil {
+		o.broke(e, a.DropSockets)
+		o.left("reset")
+	}
+}
+
+// Done tells that an alarm has run.
+func (s *Shard) Done(g guest.Guest, x guest.Exchange) {
+	p := peer{s, g}
+	if c := p.call(x); c != nil {
+		p.Response(x, &guest.Response{})
+	}
+}
+
+// What is said over sockets. The registry asks the object's gate.
+
+func (s *Shard) Send(_ guest.Guest, id dormouse.SocketID, text bool, payload []byte) {
+	s.Registry.Send(id, text, payload)
+}
+
+func (s *Shard) Broadcast(_ guest.Guest, to guest.Sockets, text bool, payload []byte) {
+	s.Registry.Broadcast(to, text, payload)
+}
+
+func (s *Shard) Close(_ guest.Guest, id dormouse.SocketID, code uint16, reason string) {
+	s.Registry.Close(id, code, reason)
+}
+
+func (s *Shard) Attachment(_ guest.Guest, id dormouse.SocketID, value []byte) {
+	s.Registry.SetAttachment(id, value)
+}
+
+func (s *Shard) Release(_ guest.Guest, id dormouse.SocketID) { s.Registry.Release(id) }
+
+// Accept makes a hibernatable socket.
+func (s *Shard) Accept(g guest.Guest, num guest.Object, id dormouse.SocketID, tags []string) {
+	o := s.at(g, num)
+	if o == nil {
+		s.Registry.Release(id)
+		return
+	}
+	if err := s.Registry.Accept(o.sockets(), id, tags); err != nil {
+		s.protocolError(g, "object %s: %w", o.key, err)
+	}
+}
+
+// Open makes a standard socket.
+func (s *Shard) Open(g guest.Guest, id dormouse.SocketID, num guest.Object) {
+	owner := s.worker
+	if num != 0 {
+		o := s.at(g, num)
+		if o == nil {
+			s.Registry.Release(id)
+			return
+		}
+		if o.live.outsider == nil {
+			o.live.outsider = newOutsider(s)
+			o.live.outsider.object = o
+		}
+		owner = o.live.outsider
+	}
+	owner.guest = g
+	if err := s.Registry.Open(owner.set, id); err != nil {
+		s.protocolError(g, "%w", err)
+	}
+}
+
+// AutoResponse sets what is answered without the object.
+func (s *Shard) AutoResponse(g guest.Guest, num guest.Object, p *guest.Pair) {
+	if o := s.at(g, num); o != nil && (p != nil || o.set != nil) {
+		o.sockets().SetPair(p)
+	}
+}
+
+// EventTimeout keeps how long an event of the object may take.
+func (s *Shard) EventTimeout(g guest.Guest, num guest.Object, d time.Duration) {
+	if o := s.at(g, num); o != nil && (d != 0 || o.set != nil) {
+		o.sockets().SetEventTimeout(d)
+	}
+}
+
+// SetAlarm passes on when the object wants to be woken.
+func (s *Shard) SetAlarm(g guest.Guest, num guest.Object, at time.Time, committed bool) {
+	if o := s.at(g, num); o != nil && s.Alarms != nil {
+		s.Alarms.Set(o.key, at, committed)
+	}
+}
+
+// Commit closes the object's gate until the commit is durable.
+func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirmed bool) {
+	o := s.at(g, num)
+	if o == nil {
+		return
+	}
+	if commit != o.live.committed+1 {
+		s.protocolError(g, "object %s: commit %d after %d", o.key, commit, o.live.committed)
+		return
+	}
+	o.live.committed = commit
+	if s.Durability == nil {
+		o.reached(commit)
+		return
+	}
+	var n uint64
+	if !unconfirmed {
+		n = o.gate.Commit()
+	}
+	s.Durability.Commit(o.key, o.whenDurable(n, commit))
+}
+
+// whenDurable makes the function that a Durability calls. n is the commit as
+// the gate counts, 0 if the gate does not wait for it; commit as the activation
+// does, 0 if the guest does not.
+func (o *resident) whenDurable(n uint64, commit uint32) func(error) {
+	live := o.live
+	return func(err error) {
+		o.shard.Loop.Post(func() {
+			if err != nil {
+				o.notDurable(err)
+				return
+			}
+			if live == o.live && commit > 0 {
+				o.reached(commit)
+			}
+			if n > 0 {
+				o.gate.Durable(n)
+			}
+			o.forget()
+		})
+	}
+}
+
+// notDurable resets the object: what it has said since is not to be known.
+func (o *resident) notDurable(err error) {
+	e := &dormouse.Error{
+		Message:   "Durable Object storage failed, and the object was reset: " + err.Error(),
+		Retryable: true, ObjectReset: true,
+	}
+	if o.live == nil {
+		o.gate.Drop()
+		return
+	}
+	o.reset(e)
+}
+
+// reached tells the guest of a durable commit if it has asked.
+func (o *resident) reached(commit uint32) {
+	l := o.live
+	l.durable = max(l.durable, commit)
+	for len(l.awaited) > 0 && l.awaited[0] <= l.durable {
+		o.guest.Durable(o.num, l.awaited[0])
+		l.awaited = l.awaited[1:]
+	}
+}
+
+// AwaitDurable remembers that the guest wants to know when a commit is durable.
+func (s *Shard) AwaitDurable(g guest.Guest, num guest.Object, commit uint32) {
+	o := s.at(g, num)
+	if o == nil {
+		return
+	}
+	l := o.live
+	if commit > l.committed || len(l.awaited) > 0 && commit < l.awaited[len(l.awaited)-1] {
+		s.protocolError(g, "object %s awaits commit %d of %d", o.key, commit, l.committed)
+		return
+	}
+	l.awaited = append(l.awaited, commit)
+	o.reached(l.durable)
+}
+
+// outsider owns standard sockets: of one activation, or of the Worker's code.
+// It is their Recipient. What they say is no event and wakes nobody.
+type outsider struct {
+	set    Set
+	guest  guest.Guest
+	object *resident // nil: the Worker
+}
+
+func newOutsider(s *Shard) *outsider {
+	w := new(outsider)
+	w.set = s.Registry.NewSet(w, false)
+	return w
+}
+
+// left closes what the code that is gone had open. RFC 6455, section 7.4.1:
+// 1012, service restart.
+func (w *outsider) left() { w.set.CloseAll(1012, "") }
+
+func (w *outsider) Message(s dormouse.SocketID, text bool, payload []byte) {
+	w.guest.Message(s, text, payload)
+}
+
+func (w *outsider) Closed(s dormouse.SocketID, c guest.Closing) {
+	w.guest.Closed(s, c)
+	w.set.Ended(s)
+}
+
+func (w *outsider) Errored(s dormouse.SocketID, message string) {
+	w.guest.Errored(s, message)
+	w.set.Ended(s)
+}
+
+func (w *outsider) Buffered(s dormouse.SocketID, bytes int) { w.guest.Buffered(s, bytes) }
+func (w *outsider) Stamped()                                {}
+func (w *outsider) Emptied()                                {}
+
+func (w *outsider) Open() bool { return w.object == nil || w.object.Open() }
+
+func (w *outsider) Hold(size int, release func()) { w.object.Hold(size, release) }

@@ -1,0 +1,162 @@
+// Package host decides where an object lives and what reaches it: activation,
+// mailbox, idling, eviction, exchanges, and the output gate of each object. It
+// knows ids, guests and clocks, and never sees a socket, a file or HTTP.
+//
+// A Shard owns the objects whose ids fall to it. Everything in this package
+// happens on the shard's loop unless it says otherwise.
+package host
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/object"
+)
+
+// Class is a class of objects as the host knows it. Its place in Config.Classes
+// is its number in the guest protocol.
+type Class struct {
+	Name      string
+	Namespace dormouse.Namespace
+	Rest      object.Rest
+	// KeepOnReset leaves sockets connected when an instance is reset.
+	KeepOnReset bool
+}
+
+// Limits bound what waits. Zero values are replaced by defaults.
+type Limits struct {
+	MailEvents int // events that wait for one object, in front of it or in its guest
+	MailBytes  int
+	Waiting    int // requests that wait for a guest to be there
+	Backlog    int // bytes that a guest has not taken; past it its sockets are not read
+}
+
+func (l *Limits) defaults() {
+	for p, v := range map[*int]int{
+		&l.MailEvents: 10_000, &l.MailBytes: 8 << 20, &l.Waiting: 4096, &l.Backlog: 4 << 20,
+	} {
+		if *p == 0 {
+			*p = v
+		}
+	}
+}
+
+// Registry holds the sockets of the shard. Package hibernation is one.
+type Registry interface {
+	NewSet(r Recipient, hibernatable bool) Set
+	Accept(t Set, s dormouse.SocketID, tags []string) error
+	Open(t Set, s dormouse.SocketID) error
+	Send(s dormouse.SocketID, text bool, payload []byte)
+	Broadcast(s guest.Sockets, text bool, payload []byte)
+	Close(s dormouse.SocketID, code uint16, reason string)
+	SetAttachment(s dormouse.SocketID, value []byte)
+	Release(s dormouse.SocketID)
+	// SetPaused stops and resumes the reading of every client of the shard.
+	SetPaused(bool)
+}
+
+// Set is the sockets of one object.
+type Set interface {
+	Len() int
+	Table() []guest.Socket
+	Ended(s dormouse.SocketID)
+	Left()
+	Pair() *guest.Pair
+	SetPair(*guest.Pair)
+	EventTimeout() time.Duration
+	SetEventTimeout(time.Duration)
+	TakeStamps() []guest.Stamp
+	Reset(drop bool)
+	CloseAll(code uint16, reason string)
+	Pause()
+	Resume()
+}
+
+// Recipient is what the sockets of a Set say things to.
+type Recipient interface {
+	Message(s dormouse.SocketID, text bool, payload []byte)
+	Closed(s dormouse.SocketID, c guest.Closing)
+	Errored(s dormouse.SocketID, message string)
+	Buffered(s dormouse.SocketID, bytes int)
+	Stamped()
+	Open() bool
+	Hold(size int, release func())
+	Emptied()
+}
+
+// Durability makes the commits of an object durable. done is called once for
+// each call, on any goroutine, in order for one object.
+type Durability interface {
+	// Opened is told before an instance may say anything: what an earlier one
+	// left in the WAL has to be durable first.
+	Opened(k dormouse.Key, done func(error))
+	Commit(k dormouse.Key, done func(error))
+	// Closed tells that the instance is gone.
+	Closed(k dormouse.Key)
+}
+
+// Alarms is told when an object wants to be woken.
+type Alarms interface {
+	Set(k dormouse.Key, at time.Time, committed bool)
+}
+
+// Config is what a Shard needs. Durability and Alarms may be nil.
+type Config struct {
+	Loop       *loop.Loop
+	Index      int
+	Classes    []Class
+	Bindings   []Binding // of namespaces, as the guest numbers them
+	Limits     Limits
+	Registry   Registry
+	Durability Durability
+	Alarms     Alarms
+	Log        *slog.Logger
+	// Route finds the shard of an object.
+	Route func(dormouse.Key) *Shard
+	// Outside answers what guests ask of targets that are no objects.
+	Outside Outside
+}
+
+// Binding is a namespace that the code can reach.
+type Binding struct {
+	Class int
+	// Foreign serves the namespace of another Worker; nil for our own.
+	Foreign func(dormouse.Key) *Shard
+}
+
+// Outside answers requests to assets and services.
+type Outside interface {
+	// Ask begins an exchange. It may be called on any loop and answers from any
+	// goroutine.
+	Ask(to guest.Target, r *guest.Request, a Answer) Asker
+}
+
+// Answer is where the answer to a request goes. Its methods are called one at a
+// time, in order, on the loop of whoever answers; nothing may block. Slices are
+// borrowed. The last call is BodyEnd or BodyAbort after a Response with a body,
+// or a Response without one, or Failure.
+type Answer interface {
+	Response(*guest.Response)
+	Body(p []byte)
+	BodyEnd()
+	BodyAbort(reason string)
+	// Credit lets the body of the request go on; Cancel says that it is not
+	// wanted any more.
+	Credit(n uint32)
+	Cancel(reason string)
+	Failure(*dormouse.Error)
+}
+
+// Asker is the asking side's hold on a request. Methods may be called on any
+// goroutine, one at a time; slices are borrowed.
+type Asker interface {
+	Body(p []byte)
+	BodyEnd()
+	BodyAbort(reason string)
+	Credit(n uint32)
+	// Cancel gives up the request. The Answer is not called any more.
+	Cancel(reason string)
+}

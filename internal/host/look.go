@@ -1,0 +1,122 @@
+package host
+
+import (
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/object"
+)
+
+// Info is an object as people see it.
+type Info struct {
+	Key     dormouse.Key
+	Class   string
+	Name    string
+	HasName bool
+	State   string // active, idle, hibernated, inactive, broken
+	Sockets int
+	Mail    int
+	Tasks   int
+	Since   time.Time // in memory since; zero when it is not
+	Guest   uint32
+	Waiting int // bytes at the output gate
+	Set     Set // its sockets; nil if it has none. Use it on the loop only
+}
+
+// List describes every object that the shard knows. On the loop.
+func (s *Shard) List() []Info {
+	list := make([]Info, 0, len(s.objects))
+	for _, o := range s.objects {
+		list = append(list, o.info())
+	}
+	return list
+}
+
+// Look describes one object; ok is false when it is neither in memory nor has
+// sockets. On the loop.
+func (s *Shard) Look(k dormouse.Key) (i Info, ok bool) {
+	o := s.objects[k]
+	if o == nil {
+		return Info{}, false
+	}
+	return o.info(), true
+}
+
+func (o *resident) info() Info {
+	i := Info{
+		Key: o.key, Class: o.shard.Classes[o.class].Name, Name: o.name, HasName: o.hasName,
+		State: o.state(), Mail: len(o.mail), Tasks: o.m.Tasks(), Waiting: o.gate.Bytes(), Set: o.set,
+	}
+	if o.set != nil {
+		i.Sockets = o.set.Len()
+	}
+	if o.live != nil {
+		i.Since, i.Guest = o.live.since, o.guest.Incarnation()
+	}
+	return i
+}
+
+// state is the word that people use.
+func (o *resident) state() string {
+	switch {
+	case o.m.State() == object.Broken:
+		return "broken"
+	case o.live == nil && o.set != nil && o.set.Len() > 0:
+		return "hibernated"
+	case o.live == nil:
+		return "inactive"
+	case o.m.Idle():
+		return "idle"
+	}
+	return "active"
+}
+
+// Why asks the guest what keeps an object in memory; done gets its report as
+// JSON, or nil when the object is not in memory. On the loop.
+func (s *Shard) Why(k dormouse.Key, done func([]byte)) {
+	o := s.objects[k]
+	if o == nil || o.live == nil {
+		done(nil)
+		return
+	}
+	s.lastQuery++
+	s.queries[s.lastQuery] = query{o.guest, done}
+	o.guest.Why(s.lastQuery, o.num)
+}
+
+// Report is the guest's answer to Why.
+func (s *Shard) Report(g guest.Guest, n uint32, report []byte) {
+	if q := s.queries[n]; q.guest == g && q.done != nil {
+		delete(s.queries, n)
+		q.done(report)
+	}
+}
+
+// query is a question that a guest has not answered yet. Its end answers it.
+type query struct {
+	guest guest.Guest
+	done  func([]byte)
+}
+
+// Hibernate asks for an object to leave memory now: if it is idle, or with
+// force if only no event is in progress. It returns false when an event is in
+// progress or the object is already settling. On the loop.
+func (s *Shard) Hibernate(k dormouse.Key, force bool) bool {
+	o := s.objects[k]
+	if o == nil || o.live == nil {
+		return true
+	}
+	if o.m.State() != object.Active || !o.m.Quiet() {
+		return false
+	}
+	mode := guest.IfIdle
+	if force {
+		mode = guest.IfQuiet
+	}
+	o.settle(mode)
+	return true
+}
+
+// Stats returns the counts since the shard began. On the loop.
+func (s *Shard) Stats() Stats { return s.stats }

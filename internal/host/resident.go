@@ -1,0 +1,364 @@
+package host
+
+import (
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/gate"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/object"
+)
+
+// resident is an object that is in memory, or has sockets, or is waited for. It
+// is the Recipient of its hibernatable sockets.
+type resident struct {
+	shard *Shard
+	key   dormouse.Key
+	class int
+	name  string
+	m     object.Machine
+	gate  gate.Output
+	set   Set // hibernatable sockets; nil if it never had any
+
+	// Of the activation; zero while there is none.
+	guest guest.Guest
+	num   guest.Object
+	live  *activation
+
+	mail      []mail // events that wait, oldest first
+	mailBytes int
+
+	hasName bool
+	paused  bool // its sockets are not read: it has too much before it
+	wanted  bool // waits for a guest
+}
+
+// activation is what exists only while an object is in memory.
+type activation struct {
+	since     time.Time
+	outsider  *outsider // its standard sockets
+	calls     map[*Call]struct{}
+	rest      *loop.Timer
+	timing    bool   // rest is scheduled
+	committed uint32 // numbers of this activation's commits
+	durable   uint32
+	awaited   []uint32
+}
+
+// mail is an event that waits for an object to be there.
+type mail struct {
+	size    int
+	deliver func(guest.Guest)
+	fail    func(*dormouse.Error) // nil: nobody waits for the event
+}
+
+// label names the object for people.
+func (o *resident) label() string {
+	if o.hasName {
+		return o.name
+	}
+	return o.key.ID.String()
+}
+
+// event brings an event to the object: at once, after activating it, or when it
+// is ready for one.
+func (o *resident) event(size int, deliver func(guest.Guest), fail func(*dormouse.Error)) {
+	if o.arrive() {
+		o.count(size)
+		deliver(o.guest)
+		o.shard.throttle(o.guest)
+		return
+	}
+	o.keep(mail{size, deliver, fail})
+}
+
+// arrive says whether an event may go to the guest now, and activates the
+// object when it is asleep. Events keep their order: while mail waits, so does
+// what comes after it.
+func (o *resident) arrive() bool {
+	if len(o.mail) > 0 || o.wanted {
+		return false
+	}
+	switch o.m.Arrive() {
+	case object.Deliver:
+		return true
+	case object.Activate:
+		return o.activate()
+	}
+	return false
+}
+
+// count tells the machine of an event that goes to the guest now.
+func (o *resident) count(size int) {
+	o.m.Deliver(size)
+	o.shard.stats.Events++
+	if o.set != nil {
+		if stamps := o.set.TakeStamps(); stamps != nil {
+			o.guest.Stamps(stamps)
+		}
+	}
+	if events, bytes := o.m.Behind(); events > o.shard.Limits.MailEvents || bytes > o.shard.Limits.MailBytes {
+		o.pause()
+	}
+}
+
+// keep puts an event into the mailbox. Its bound is kept by mailFull, which
+// refuses requests, and by pause, which stops sockets; closes and errors of
+// sockets come at most once each.
+func (o *resident) keep(m mail) {
+	o.mail = append(o.mail, m)
+	o.mailBytes += m.size
+	if o.mailFull() {
+		o.pause()
+	}
+}
+
+func (o *resident) mailFull() bool {
+	l := &o.shard.Limits
+	events, _ := o.m.Behind()
+	return len(o.mail)+events > l.MailEvents || o.mailBytes > l.MailBytes
+}
+
+func (o *resident) pause() {
+	if !o.paused && o.set != nil {
+		o.paused = true
+		o.set.Pause()
+	}
+}
+
+// unpause lets the sockets go on when the object has caught up.
+func (o *resident) unpause() {
+	if !o.paused || len(o.mail) > 0 {
+		return
+	}
+	if events, bytes := o.m.Behind(); events == 0 && bytes == 0 {
+		o.paused = false
+		o.set.Resume()
+	}
+}
+
+// activate starts the object in a guest. Without one it stays asleep, wanted,
+// and drain is called when there is one.
+func (o *resident) activate() bool {
+	s := o.shard
+	g := s.guest
+	if g == nil {
+		o.m.Gone()
+		if !o.wanted {
+			o.wanted = true
+			s.whenReady(o.guestCame)
+		}
+		return false
+	}
+	l := s.lives[g]
+	l.lastObject++
+	o.guest, o.num = g, l.lastObject
+	l.activations[o.num] = o
+	o.live = &activation{since: s.Loop.Now()}
+	o.live.rest = loop.NewTimer(o.restDue)
+	s.stats.Wakes++
+	if s.Durability != nil {
+		n := o.gate.Commit()
+		s.Durability.Opened(o.key, o.whenDurable(n, 0))
+	}
+	a := guest.Activation{Object: o.num, Class: o.class, ID: o.key.ID, Name: o.name, HasName: o.hasName}
+	if len(a.Name) > dormouse.MaxName {
+		a.Name, a.HasName = "", false
+	}
+	if o.set != nil {
+		a.Pair, a.EventTimeout, a.Sockets = o.set.Pair(), o.set.EventTimeout(), o.set.Table()
+	}
+	g.Start(a)
+	s.Config.Log.Debug("wake", s.attrs(o)...)
+	return true
+}
+
+// guestCame goes on with an object that has waited for a guest; g is nil when
+// there will be none.
+func (o *resident) guestCame(g guest.Guest) {
+	o.wanted = false
+	if g == nil {
+		o.failMail(o.shard.unavailable())
+		o.forget()
+		return
+	}
+	o.drain()
+}
+
+// drain delivers what waits in the mailbox.
+func (o *resident) drain() {
+	for len(o.mail) > 0 && !o.wanted {
+		switch o.m.Arrive() {
+		case object.Wait:
+			return
+		case object.Activate:
+			if !o.activate() {
+				return
+			}
+		}
+		m := o.mail[0]
+		o.mail[0] = mail{}
+		o.mail = o.mail[1:]
+		o.mailBytes -= m.size
+		o.count(m.size)
+		m.deliver(o.guest)
+	}
+	if len(o.mail) == 0 {
+		o.mail = nil
+		o.unpause()
+	}
+}
+
+func (o *resident) failMail(e *dormouse.Error) {
+	waiting := o.mail
+	o.mail, o.mailBytes = nil, 0
+	for _, m := range waiting {
+		if m.fail != nil {
+			m.fail(e)
+		}
+	}
+}
+
+// left ends the activation, whatever ended it: sockets stay, standard ones are
+// closed. Calls must have been failed or ended before.
+func (o *resident) left(why string) {
+	s := o.shard
+	if o.live == nil {
+		return
+	}
+	if l := s.lives[o.guest]; l != nil {
+		delete(l.activations, o.num)
+	}
+	s.Loop.Cancel(o.live.rest)
+	if o.live.outsider != nil {
+		o.live.outsider.left()
+	}
+	if s.Durability != nil {
+		s.Durability.Closed(o.key)
+	}
+	o.guest, o.num, o.live = nil, 0, nil
+	o.m.Gone()
+	if o.set != nil {
+		o.set.Left()
+	}
+	s.stats.Sleeps++
+	s.Config.Log.Debug("sleep", append(s.attrs(o), "why", why)...)
+	o.drain()
+	o.unpause()
+	o.forget()
+}
+
+// forget drops the record when nothing speaks for keeping it. An auto-response
+// without a socket to answer on is not kept: the constructor sets it again.
+func (o *resident) forget() {
+	if o.live != nil || len(o.mail) > 0 || o.wanted || !o.gate.Open() {
+		return
+	}
+	if o.set != nil && o.set.Len() > 0 {
+		return
+	}
+	if o.shard.objects[o.key] == o {
+		delete(o.shard.objects, o.key)
+	}
+}
+
+// sockets returns the set of hibernatable sockets and makes it if there is
+// none.
+func (o *resident) sockets() Set {
+	if o.set == nil {
+		o.set = o.shard.Registry.NewSet(o, true)
+	}
+	return o.set
+}
+
+// reset ends the instance with an error, on our side's wish.
+func (o *resident) reset(e *dormouse.Error) {
+	if o.live == nil {
+		return
+	}
+	o.guest.Reset(o.num, e)
+	o.m.Break()
+	o.broke(e, true)
+}
+
+// broke does what a reset means for those outside: calls fail, what waited at
+// the gate is dropped, sockets meet the fate that their class has chosen.
+func (o *resident) broke(e *dormouse.Error, dropSockets bool) {
+	s := o.shard
+	s.stats.Resets++
+	s.Config.Log.Error("object reset", append(s.attrs(o), "reason", e.Error())...)
+	o.gate.Drop()
+	o.failCalls(e)
+	if o.set != nil {
+		drop := dropSockets && !s.Classes[o.class].KeepOnReset
+		o.set.Reset(drop)
+		if drop {
+			o.paused = false
+		}
+	}
+}
+
+func (o *resident) failCalls(e *dormouse.Error) {
+	if o.live == nil {
+		return
+	}
+	calls := o.live.calls
+	o.live.calls = nil
+	for c := range calls {
+		c.fail(e)
+	}
+}
+
+// The object as Recipient of its hibernatable sockets.
+
+func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
+	if o.arrive() {
+		o.count(len(payload))
+		o.guest.Message(id, text, payload)
+		o.shard.throttle(o.guest)
+		return
+	}
+	p := append([]byte(nil), payload...)
+	o.keep(mail{size: len(p) + 64, deliver: func(g guest.Guest) { g.Message(id, text, p) }})
+}
+
+func (o *resident) Closed(id dormouse.SocketID, c guest.Closing) {
+	o.event(64, func(g guest.Guest) { g.Closed(id, c); o.set.Ended(id) }, nil)
+}
+
+func (o *resident) Errored(id dormouse.SocketID, message string) {
+	o.event(64, func(g guest.Guest) { g.Errored(id, message); o.set.Ended(id) }, nil)
+}
+
+func (o *resident) Buffered(id dormouse.SocketID, bytes int) {
+	if o.live != nil {
+		o.guest.Buffered(id, bytes)
+	}
+}
+
+// Stamped passes stamps on at once while code runs that could look at them;
+// otherwise they wait for the next event.
+func (o *resident) Stamped() {
+	if o.live != nil && !o.m.Idle() {
+		if stamps := o.set.TakeStamps(); stamps != nil {
+			o.guest.Stamps(stamps)
+		}
+	}
+}
+
+func (o *resident) Open() bool { return o.gate.Open() }
+
+func (o *resident) Hold(size int, release func()) {
+	o.gate.Hold(size, release)
+	if o.gate.Bytes() > gate.DefaultLimit {
+		o.shard.Loop.Post(func() {
+			o.reset(&dormouse.Error{
+				Message:    "Durable Object was reset: too much output waits for the disk.",
+				Overloaded: true, ObjectReset: true,
+			})
+		})
+	}
+}
+
+func (o *resident) Emptied() { o.forget() }

@@ -1,0 +1,79 @@
+package host
+
+import (
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/object"
+)
+
+// arm sees to it that restDue is called when the object may have to leave. A
+// timer that is already running is left alone: it looks again when it fires, so
+// a busy object costs nothing here.
+func (o *resident) arm() {
+	if o.live.timing {
+		return
+	}
+	at, _, ok := o.m.Due(o.rest())
+	if !ok {
+		return
+	}
+	o.live.timing = true
+	o.shard.Loop.Schedule(o.live.rest, at)
+}
+
+func (o *resident) rest() object.Rest { return o.shard.Classes[o.class].Rest }
+
+// restDue asks the guest to let the object go if its time has come.
+func (o *resident) restDue() {
+	if o.live == nil {
+		return
+	}
+	o.live.timing = false
+	at, mode, ok := o.m.Due(o.rest())
+	if !ok {
+		return // Progress will arm again
+	}
+	if at.After(o.shard.Loop.Now()) {
+		o.live.timing = true
+		o.shard.Loop.Schedule(o.live.rest, at)
+		return
+	}
+	o.settle(mode)
+}
+
+// settle asks the guest to drop the instance.
+func (o *resident) settle(mode guest.Mode) {
+	o.m.Settle()
+	o.guest.Hibernate(o.num, o.m.Delivered(), mode)
+}
+
+// Progress is the guest's report on an activation.
+func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
+	o := s.at(g, num)
+	if o == nil {
+		return
+	}
+	if err := o.m.Progress(p, s.Loop.Now()); err != nil {
+		s.protocolError(g, "object %s: %w", o.key, err)
+		return
+	}
+	o.unpause()
+	o.arm()
+}
+
+// Asleep is the guest's word that the instance is gone.
+func (s *Shard) Asleep(g guest.Guest, num guest.Object) {
+	if o := s.at(g, num); o != nil {
+		o.left("idle")
+	}
+}
+
+// Awake is the guest's word that the instance stays.
+func (s *Shard) Awake(g guest.Guest, num guest.Object) {
+	o := s.at(g, num)
+	if o == nil {
+		return
+	}
+	o.m.Awake(s.Loop.Now())
+	o.drain()
+	o.arm()
+}

@@ -1,0 +1,270 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+)
+
+// Shard is the part of a host that lives on one loop: some objects, the guest
+// that runs them, and their sockets.
+type Shard struct {
+	Config
+	objects map[dormouse.Key]*resident
+	worker  *outsider // the Worker's own code, outside any object
+
+	guest   guest.Guest // takes new activations; nil while none is ready
+	lives   map[guest.Guest]*life
+	waiting []func(guest.Guest) // what waits for a guest, in order
+	whyNot  *dormouse.Error     // why there is no guest and waiting is no use
+	paused  bool
+
+	queries   map[uint32]query
+	lastQuery uint32
+	stats     Stats
+}
+
+// life is what a shard knows of one guest. Numbers are never used twice in it.
+type life struct {
+	activations map[guest.Object]*resident
+	lastObject  guest.Object
+	calls       map[guest.Exchange]*Call // that we began
+	lastCall    guest.Exchange
+	asks        map[guest.Exchange]*ask // that the guest began
+}
+
+// Stats count since the shard began.
+type Stats struct {
+	Wakes         uint64
+	Sleeps        uint64
+	Resets        uint64
+	Events        uint64
+	GuestDeaths   uint64
+	Constructor   time.Duration // sum
+	Constructions uint64
+}
+
+// New makes a shard without a guest.
+func New(c Config) *Shard {
+	c.Limits.defaults()
+	s := &Shard{
+		Config:  c,
+		objects: make(map[dormouse.Key]*resident),
+		lives:   make(map[guest.Guest]*life),
+		queries: make(map[uint32]query),
+	}
+	s.worker = newOutsider(s)
+	return s
+}
+
+// Ready gives the shard a guest whose module is loaded: new activations go to
+// it, and what has waited begins.
+func (s *Shard) Ready(g guest.Guest, _ guest.Ready) {
+	s.lives[g] = &life{
+		activations: make(map[guest.Object]*resident),
+		calls:       make(map[guest.Exchange]*Call),
+		asks:        make(map[guest.Exchange]*ask),
+	}
+	s.guest, s.whyNot = g, nil
+	waiting := s.waiting
+	s.waiting = nil
+	for _, f := range waiting {
+		f(g)
+	}
+}
+
+// Unfit tells that no guest can be had, because of e: what waits fails, and so
+// does what comes, until Ready.
+func (s *Shard) Unfit(e *dormouse.Error) {
+	s.whyNot = e
+	waiting := s.waiting
+	s.waiting = nil
+	for _, f := range waiting {
+		f(nil)
+	}
+}
+
+// whenReady calls f with the guest, now or later, or with nil when there will
+// be none.
+func (s *Shard) whenReady(f func(guest.Guest)) {
+	switch {
+	case s.guest != nil:
+		f(s.guest)
+	case s.whyNot != nil || len(s.waiting) >= s.Limits.Waiting:
+		f(nil)
+	default:
+		s.waiting = append(s.waiting, f)
+	}
+}
+
+// unavailable is the error of what cannot run because there is no guest.
+func (s *Shard) unavailable() *dormouse.Error {
+	if s.whyNot != nil {
+		return s.whyNot
+	}
+	return overloaded()
+}
+
+func overloaded() *dormouse.Error {
+	return &dormouse.Error{Message: "Durable Object is overloaded. Too many requests queued.", Overloaded: true}
+}
+
+var errGuestGone = dormouse.Error{
+	Message:   "The process that ran this Durable Object ended, and the object was reset.",
+	Retryable: true, ObjectReset: true,
+}
+
+// Gone tells that a guest has ended. Its objects are asleep now, with their
+// sockets; who called them learns that the call may be tried again.
+func (s *Shard) Gone(g guest.Guest, why error) {
+	l := s.lives[g]
+	if l == nil {
+		return
+	}
+	delete(s.lives, g)
+	if s.guest == g {
+		s.guest = nil
+	}
+	s.stats.GuestDeaths++
+	s.setPaused(false)
+	for _, a := range l.asks {
+		a.asker.Cancel("the asking process ended")
+	}
+	for _, c := range l.calls {
+		e := errGuestGone
+		c.fail(&e)
+	}
+	for _, o := range l.activations {
+		o.left("guest ended")
+	}
+	for n, q := range s.queries {
+		if q.guest == g {
+			delete(s.queries, n)
+			q.done(nil)
+		}
+	}
+	s.worker.left()
+}
+
+// Fetch asks an object. name is its name if the caller knows it. May be called
+// on any goroutine.
+func (s *Shard) Fetch(k dormouse.Key, class int, name *string, r *guest.Request, a Answer) Asker {
+	c := &Call{shard: s, answer: a}
+	s.Loop.Post(func() {
+		o := s.resident(k, class)
+		if name != nil {
+			o.name, o.hasName = *name, true
+		}
+		c.object = o
+		if o.mailFull() {
+			c.fail(overloaded())
+			return
+		}
+		o.event(len(r.URL)+512, func(g guest.Guest) { c.begin(g, o.num, r) }, c.fail)
+	})
+	return c
+}
+
+// FetchWorker asks the Worker itself. May be called on any goroutine.
+func (s *Shard) FetchWorker(r *guest.Request, a Answer) Asker {
+	c := &Call{shard: s, answer: a}
+	s.Loop.Post(func() {
+		s.whenReady(func(g guest.Guest) {
+			if g == nil {
+				c.fail(s.unavailable())
+				return
+			}
+			c.begin(g, 0, r)
+		})
+	})
+	return c
+}
+
+// Alarm runs the alarm handler of an object. done is called on the loop: with
+// nil when it ran to its end. May be called on any goroutine.
+func (s *Shard) Alarm(k dormouse.Key, class int, scheduled time.Time, retry int, done func(*dormouse.Error)) {
+	c := &Call{shard: s, answer: alarmAnswer(done)}
+	s.Loop.Post(func() {
+		o := s.resident(k, class)
+		c.object = o
+		o.event(64, func(g guest.Guest) { c.beginAlarm(g, o.num, scheduled, retry) }, c.fail)
+	})
+}
+
+// resident returns the object's record and makes it if there is none.
+func (s *Shard) resident(k dormouse.Key, class int) *resident {
+	o := s.objects[k]
+	if o == nil {
+		o = &resident{shard: s, key: k, class: class}
+		s.objects[k] = o
+	}
+	return o
+}
+
+// throttle stops the shard's clients while the guest does not take what they
+// say, and lets them go on when it has.
+func (s *Shard) throttle(g guest.Guest) {
+	if !s.paused && g.Backlog() > s.Limits.Backlog {
+		s.setPaused(true)
+	}
+}
+
+// Taken tells that a guest has taken bytes. It pairs with throttle.
+func (s *Shard) Taken(g guest.Guest) {
+	if s.paused && g.Backlog() < s.Limits.Backlog/2 {
+		s.setPaused(false)
+	}
+}
+
+func (s *Shard) setPaused(p bool) {
+	if s.paused != p {
+		s.paused = p
+		s.Registry.SetPaused(p)
+	}
+}
+
+// at returns the activation a guest speaks of; nil when it has ended and the
+// frame crossed.
+func (s *Shard) at(g guest.Guest, o guest.Object) *resident {
+	if l := s.lives[g]; l != nil {
+		return l.activations[o]
+	}
+	return nil
+}
+
+func (s *Shard) attrs(o *resident) []any {
+	return []any{
+		slog.String("class", s.Classes[o.class].Name),
+		slog.String("object", o.label()),
+	}
+}
+
+// Log passes on what author code wrote to its console.
+func (s *Shard) Log(g guest.Guest, num guest.Object, level int, at time.Time, text []byte) {
+	levels := [...]slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	if level < 0 || level >= len(levels) {
+		level = 1
+	}
+	r := slog.NewRecord(at, levels[level], string(text), 0)
+	if o := s.at(g, num); o != nil {
+		r.Add(s.attrs(o)...)
+	}
+	r.Add(slog.Uint64("guest", uint64(g.Incarnation())), slog.Bool("console", true))
+	if s.Config.Log.Enabled(context.Background(), r.Level) {
+		s.Config.Log.Handler().Handle(context.Background(), r)
+	}
+}
+
+// broken is a guest that says what cannot be true.
+type broken interface{ Break(error) }
+
+// protocolError ends a guest that does not keep the contract.
+func (s *Shard) protocolError(g guest.Guest, format string, args ...any) {
+	if b, ok := g.(broken); ok {
+		b.Break(fmt.Errorf(format, args...))
+	}
+}
