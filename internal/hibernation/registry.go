@@ -276,3 +276,27 @@ func opcode(text bool) ws.Opcode {
 	}
 	return ws.OpBinary
 }
+
+// Loop is the loop that the registry belongs to.
+func (r *Registry) Loop() *loop.Loop { return r.cfg.Loop }
+
+// CloseAll sends Close to every client, because the server stops.
+func (r *Registry) CloseAll(code uint16, reason string) {
+	for _, s := range r.sockets {
+		if s.conn != nil && !s.weClosed {
+			s.weClosed = true
+			s.conn.Close(code, reason)
+		}
+	}
+}
+
+// Connected is the number of sockets that have a connection.
+func (r *Registry) Connected() int {
+	n := 0
+	for _, s := range r.sockets {
+		if s.conn != nil {
+			n++
+		}
+	}
+	return n
+}

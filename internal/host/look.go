@@ -100,22 +100,24 @@ type query struct {
 }
 
 // Hibernate asks for an object to leave memory now: if it is idle, or with
-// force if only no event is in progress. It returns false when an event is in
-// progress or the object is already settling. On the loop.
-func (s *Shard) Hibernate(k dormouse.Key, force bool) bool {
+// force if only no event is in progress. done learns whether it has left. On
+// the loop.
+func (s *Shard) Hibernate(k dormouse.Key, force bool, done func(gone bool)) {
 	o := s.objects[k]
 	if o == nil || o.live == nil {
-		return true
+		done(true)
+		return
 	}
 	if o.m.State() != object.Active || !o.m.Quiet() {
-		return false
+		done(false)
+		return
 	}
 	mode := guest.IfIdle
 	if force {
 		mode = guest.IfQuiet
 	}
+	o.live.settled = append(o.live.settled, done)
 	o.settle(mode)
-	return true
 }
 
 // Stats returns the counts since the shard began. On the loop.

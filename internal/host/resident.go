@@ -44,6 +44,16 @@ type activation struct {
 	committed uint32 // numbers of this activation's commits
 	durable   uint32
 	awaited   []uint32
+	settled   []func(gone bool) // who asked for it to leave
+}
+
+// answer tells those who asked for the object to leave.
+func (l *activation) answer(gone bool) {
+	settled := l.settled
+	l.settled = nil
+	for _, f := range settled {
+		f(gone)
+	}
 }
 
 // mail is an event that waits for an object to be there.
@@ -237,6 +247,7 @@ func (o *resident) left(why string) {
 	if s.Durability != nil {
 		s.Durability.Closed(o.key)
 	}
+	live := o.live
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
 	if o.set != nil {
@@ -244,6 +255,7 @@ func (o *resident) left(why string) {
 	}
 	s.stats.Sleeps++
 	s.Config.Log.Debug("sleep", append(s.attrs(o), "why", why)...)
+	live.answer(true)
 	o.drain()
 	o.unpause()
 	o.forget()

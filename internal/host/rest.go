@@ -74,6 +74,7 @@ func (s *Shard) Awake(g guest.Guest, num guest.Object) {
 		return
 	}
 	o.m.Awake(s.Loop.Now())
+	o.live.answer(false)
 	o.drain()
 	o.arm()
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/admin"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 )
@@ -33,7 +34,7 @@ type Slot struct {
 	procs []*Process
 
 	mu  sync.Mutex // guards the following
-	now Info
+	now admin.Guest
 }
 
 // SlotConfig is what a Slot needs.
@@ -50,16 +51,6 @@ type SlotHost interface {
 	Host
 	// Unfit tells that the code cannot be run; another try follows.
 	Unfit(*dormouse.Error)
-}
-
-// Info is a guest as people see it.
-type Info struct {
-	ID       uint32    `json:"id"`
-	PID      int       `json:"pid"`
-	State    string    `json:"state"` // starting, running, waiting
-	Since    time.Time `json:"since"`
-	Restarts int       `json:"restarts"`
-	Why      string    `json:"why,omitempty"` // the last one ended
 }
 
 // NewSlot makes a slot. Call it before the loop starts.
@@ -83,14 +74,14 @@ func (s *Slot) Stop() {
 	<-s.done
 }
 
-// Info describes the guest.
-func (s *Slot) Info() Info {
+// Describe tells what there is to see of the guest.
+func (s *Slot) Describe() admin.Guest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now
 }
 
-func (s *Slot) set(f func(*Info)) {
+func (s *Slot) set(f func(*admin.Guest)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(&s.now)
@@ -123,8 +114,11 @@ func (s *Slot) keep(ctx context.Context, first chan<- error) {
 		if time.Since(began) > longWait {
 			wait = firstWait
 		}
-		s.set(func(i *Info) { i.State, i.Since, i.Why, i.PID = "waiting", time.Now(), err.Error(), 0; i.Restarts++ })
-		s.cfg.Log.Error("guest ended; starting another", "guest", s.Info().ID, "reason", err, "pause", wait)
+		s.set(func(i *admin.Guest) {
+			i.State, i.Since, i.Why, i.PID = "waiting", time.Now(), err.Error(), 0
+			i.Restarts++
+		})
+		s.cfg.Log.Error("guest ended; starting another", "guest", s.Describe().ID, "reason", err, "pause", wait)
 		select {
 		case <-ctx.Done():
 			return
@@ -137,14 +131,14 @@ func (s *Slot) keep(ctx context.Context, first chan<- error) {
 // run starts one process and returns when it is gone.
 func (s *Slot) run(ctx context.Context, ready func()) error {
 	n := s.cfg.Next.Add(1)
-	s.set(func(i *Info) { i.ID, i.State, i.Since, i.PID = n, "starting", time.Now(), 0 })
+	s.set(func(i *admin.Guest) { i.ID, i.State, i.Since, i.PID = n, "starting", time.Now(), 0 })
 	h := &announced{SlotHost: s.cfg.Host, ready: make(chan struct{})}
 	p, err := launch(s.cfg.Command(), n, s.cfg.Loop, h, s.cfg.Log)
 	if err != nil {
 		s.unfit(err)
 		return err
 	}
-	s.set(func(i *Info) { i.PID = p.PID })
+	s.set(func(i *admin.Guest) { i.PID = p.PID })
 	s.cfg.Loop.Post(func() { s.procs = append(s.procs, p) })
 	limit := time.AfterFunc(startLimit, func() {
 		s.cfg.Loop.Post(func() { p.Break(errors.New("guest was not ready within " + startLimit.String())) })
@@ -153,7 +147,7 @@ func (s *Slot) run(ctx context.Context, ready func()) error {
 	select {
 	case <-h.ready:
 		limit.Stop()
-		s.set(func(i *Info) { i.State, i.Since = "running", time.Now() })
+		s.set(func(i *admin.Guest) { i.State, i.Since = "running", time.Now() })
 		ready()
 		select {
 		case err = <-p.done:

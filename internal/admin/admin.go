@@ -1,0 +1,256 @@
+// Package admin is what an operator may see and do, as JSON over HTTP. It knows
+// the shape of the answers and who may ask, and gets both facts and deeds from
+// a Runtime. docs/admin-api.md describes every path.
+package admin
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+)
+
+// Runtime is what there is to see. Methods may be called on any goroutine.
+type Runtime interface {
+	Objects() []Object
+	// Object describes one object; ok is false when it is neither in memory nor
+	// has sockets.
+	Object(context.Context, dormouse.Key) (d Detail, ok bool)
+	// Hibernate asks an object to leave memory, with force even if tasks are
+	// pending, and says whether it has left.
+	Hibernate(ctx context.Context, k dormouse.Key, force bool) bool
+	Guests() []Guest
+	// Namespaces lists the namespaces whose objects there may be.
+	Namespaces() []dormouse.Namespace
+}
+
+// Object is a row of the list.
+type Object struct {
+	Namespace dormouse.Namespace `json:"namespace"`
+	ID        string             `json:"id"`
+	Name      *string            `json:"name,omitempty"`
+	Class     string             `json:"class"`
+	State     string             `json:"state"` // active, idle, hibernated, inactive, broken
+	Sockets   int                `json:"sockets"`
+	Tasks     int                `json:"tasks"`
+	Mailbox   int                `json:"mailbox"`
+	Gate      int                `json:"output_gate_bytes"`
+	Since     *time.Time         `json:"in_memory_since,omitempty"`
+	Guest     uint32             `json:"guest,omitempty"`
+}
+
+// Detail is one object, whole.
+type Detail struct {
+	Object
+	SocketList  []Socket        `json:"socket_list"`
+	WhyAwake    json.RawMessage `json:"why_awake,omitempty"` // what the guest reports
+	MoreSockets int             `json:"more_sockets,omitempty"`
+}
+
+// Socket is a hibernatable socket.
+type Socket struct {
+	ID              dormouse.SocketID `json:"id"`
+	Remote          string            `json:"remote"`
+	Tags            []string          `json:"tags"`
+	AttachmentBytes int               `json:"attachment_bytes"`
+	Buffered        int               `json:"buffered_bytes"`
+	AutoResponse    *time.Time        `json:"last_auto_response,omitempty"`
+	Closing         bool              `json:"closing,omitempty"`
+}
+
+// Guest is a process that runs objects.
+type Guest struct {
+	ID       uint32    `json:"id"`
+	PID      int       `json:"pid"`
+	State    string    `json:"state"` // starting, running, waiting
+	Since    time.Time `json:"since"`
+	Restarts int       `json:"restarts"`
+	Why      string    `json:"last_end,omitempty"`
+}
+
+// Options say who may ask.
+type Options struct {
+	// Token, if not empty, has to come as "Authorization: Bearer …". An address
+	// that is not loopback must have one: see CheckListen.
+	Token string
+}
+
+// CheckListen refuses an address that others can reach when there is no token.
+func CheckListen(address string, o Options) error {
+	if o.Token != "" {
+		return nil
+	}
+	h, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	if h == "localhost" {
+		return nil
+	}
+	if a, err := netip.ParseAddr(h); err == nil && a.IsLoopback() {
+		return nil
+	}
+	return errors.New("the admin address " + address + " can be reached from elsewhere; give it a token with --admin-token-file, or an address such as 127.0.0.1:8788")
+}
+
+// NewHandler serves the admin API.
+func NewHandler(rt Runtime, o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/objects", func(w http.ResponseWriter, r *http.Request) { list(w, r, rt) })
+	mux.HandleFunc("GET /api/objects/{namespace}/{id}", func(w http.ResponseWriter, r *http.Request) {
+		withKey(w, r, rt, func(k dormouse.Key) {
+			d, ok := rt.Object(r.Context(), k)
+			if !ok {
+				fail(w, http.StatusNotFound, "object "+k.String()+" is not in memory and has no sockets")
+				return
+			}
+			reply(w, http.StatusOK, d)
+		})
+	})
+	mux.HandleFunc("POST /api/objects/{namespace}/{id}/hibernate", func(w http.ResponseWriter, r *http.Request) {
+		withKey(w, r, rt, func(k dormouse.Key) { hibernate(w, r, rt, k) })
+	})
+	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
+	})
+	return guard(mux, o)
+}
+
+// guard lets nobody in but who may ask: no page of a browser, whatever name it
+// has got for our address, and with a token only who knows it.
+func guard(next http.Handler, o Options) http.Handler {
+	want := sha256.Sum256([]byte(o.Token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host && origin != "https://"+r.Host {
+			fail(w, http.StatusForbidden, "pages of other origins may not use the admin API")
+			return
+		}
+		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
+			fail(w, http.StatusForbidden, "pages of other origins may not use the admin API")
+			return
+		}
+		if o.Token == "" && !loopback(r.Host) {
+			fail(w, http.StatusForbidden, "ask for 127.0.0.1, [::1] or localhost: other names are refused without an admin token")
+			return
+		}
+		if o.Token != "" {
+			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			have := sha256.Sum256([]byte(token))
+			if subtle.ConstantTimeCompare(have[:], want[:]) != 1 {
+				w.Header().Set("WWW-Authenticate", "Bearer")
+				fail(w, http.StatusUnauthorized, "this admin address needs its token: Authorization: Bearer …")
+				return
+			}
+		}
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// loopback says whether a Host header names this machine: a name that an
+// attacker made point here does not.
+func loopback(hostport string) bool {
+	h := hostport
+	if name, _, err := net.SplitHostPort(hostport); err == nil {
+		h = name
+	}
+	h = strings.Trim(h, "[]")
+	if strings.EqualFold(h, "localhost") {
+		return true
+	}
+	a, err := netip.ParseAddr(h)
+	return err == nil && a.IsLoopback()
+}
+
+// list answers with objects, filtered by class and state, after the id given.
+func list(w http.ResponseWriter, r *http.Request, rt Runtime) {
+	q := r.URL.Query()
+	limit := 1000
+	if s := q.Get("limit"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > 100_000 {
+			fail(w, http.StatusBadRequest, "limit must be a number from 1 to 100000")
+			return
+		}
+		limit = n
+	}
+	all := rt.Objects()
+	found := all[:0]
+	for _, o := range all {
+		if c := q.Get("class"); c != "" && c != o.Class {
+			continue
+		}
+		if s := q.Get("state"); s != "" && s != o.State {
+			continue
+		}
+		if s := q.Get("search"); s != "" && !strings.Contains(o.ID, strings.ToLower(s)) && (o.Name == nil || !strings.Contains(*o.Name, s)) {
+			continue
+		}
+		found = append(found, o)
+	}
+	total := len(found)
+	reply(w, http.StatusOK, map[string]any{"total": total, "objects": found[:min(limit, total)]})
+}
+
+// withKey reads namespace and id from the path.
+func withKey(w http.ResponseWriter, r *http.Request, rt Runtime, f func(dormouse.Key)) {
+	for _, n := range rt.Namespaces() {
+		if string(n) != r.PathValue("namespace") {
+			continue
+		}
+		text := r.PathValue("id")
+		if name, ok := strings.CutPrefix(text, "name:"); ok {
+			f(dormouse.Key{Namespace: n, ID: n.IDFromName(name)})
+			return
+		}
+		id, err := n.ParseID(text)
+		if err != nil {
+			fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		f(dormouse.Key{Namespace: n, ID: id})
+		return
+	}
+	fail(w, http.StatusNotFound, "there is no namespace "+strconv.Quote(r.PathValue("namespace")))
+}
+
+func hibernate(w http.ResponseWriter, r *http.Request, rt Runtime, k dormouse.Key) {
+	gone := rt.Hibernate(r.Context(), k, r.URL.Query().Get("force") == "1")
+	d, ok := rt.Object(r.Context(), k)
+	state := "inactive"
+	if ok {
+		state = d.State
+	}
+	if !gone {
+		reply(w, http.StatusConflict, map[string]any{
+			"error": "the object stays in memory: an event is in progress or a task is pending",
+			"state": state, "why_awake": d.WhyAwake,
+		})
+		return
+	}
+	reply(w, http.StatusOK, map[string]any{"state": state})
+}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		status, b = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written as JSON"}`)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	w.Write(append(b, '\n'))
+}
+
+func fail(w http.ResponseWriter, status int, message string) {
+	reply(w, status, map[string]string{"error": message})
+}

@@ -1,0 +1,285 @@
+// Package edge is where HTTP comes in: it turns a client's request into one for
+// the Worker, carries both bodies, and hands the connection over when the
+// answer is a socket. It is the only package with HTTP in it besides admin, and
+// never sees an object or a guest.
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/ws"
+)
+
+// Worker answers requests. May be called on any goroutine.
+type Worker interface {
+	FetchWorker(r *guest.Request, a host.Answer) host.Asker
+}
+
+// Front is the http.Handler of a Worker.
+type Front struct {
+	Worker Worker
+	// Attach gives a socket that the Worker has answered with to the client
+	// behind c; rest is what was read from c already. After an error c is still
+	// the caller's.
+	Attach func(s dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, protocol string) error
+	// Release tells that nobody will take the socket.
+	Release func(dormouse.SocketID)
+	Log     *slog.Logger
+	// Compress negotiates permessage-deflate.
+	Compress bool
+	// Details shows the author's errors to the client.
+	Details bool
+	// MaxBody bounds the body of a request; 0 does not.
+	MaxBody int64
+	// TrustedProxies may say in X-Forwarded-For and X-Forwarded-Proto who the
+	// client is.
+	TrustedProxies []netip.Prefix
+}
+
+// ServeHTTP carries one request to the Worker and its answer back.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	req := f.request(r)
+	if f.MaxBody > 0 {
+		r.Body = http.MaxBytesReader(w, r.Body, f.MaxBody)
+	}
+	x := newExchange()
+	asker := f.Worker.FetchWorker(req, x)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	pumped := make(chan struct{})
+	if req.HasBody {
+		go func() {
+			defer close(pumped)
+			x.pump(ctx, r.Body, asker)
+		}()
+	} else {
+		close(pumped)
+	}
+	resp, err := x.head(ctx)
+	switch {
+	case err != nil:
+		asker.Cancel("the client left")
+	case resp.failure != nil:
+		f.fail(w, resp.failure)
+	case resp.Socket != 0:
+		f.upgrade(w, r, resp.Response)
+	default:
+		if !x.copyTo(ctx, w, r.Method, resp.Response, asker) {
+			defer panic(http.ErrAbortHandler) // the client must see that it is cut short
+		}
+	}
+	cancel() // the rest of the request's body is not wanted
+	select {
+	case <-pumped:
+	default:
+		// The body may be waited for; this ends the wait, and the connection.
+		http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+		<-pumped
+	}
+}
+
+// request turns a client's request into the Worker's.
+func (f *Front) request(r *http.Request) *guest.Request {
+	client, scheme := f.client(r)
+	head := make([]guest.Header, 0, len(r.Header)+4)
+	head = append(head, guest.Header{Name: "host", Value: latin1(r.Host)})
+	for name, values := range r.Header {
+		switch name {
+		case "Cf-Connecting-Ip", "X-Real-Ip":
+			continue // ours to say
+		}
+		for _, v := range values {
+			head = append(head, guest.Header{Name: name, Value: latin1(v)})
+		}
+	}
+	head = append(head, guest.Header{Name: "CF-Connecting-IP", Value: client}, guest.Header{Name: "X-Real-IP", Value: client})
+	if r.ContentLength > 0 && r.Header.Get("Content-Length") == "" {
+		head = append(head, guest.Header{Name: "Content-Length", Value: strconv.FormatInt(r.ContentLength, 10)})
+	}
+	return &guest.Request{
+		Method: r.Method, URL: scheme + "://" + r.Host + r.URL.RequestURI(), Header: head,
+		HasBody: r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody, CF: "{}",
+	}
+}
+
+// client says who asks and by which scheme: what a trusted proxy says of it, or
+// what we see.
+func (f *Front) client(r *http.Request) (ip, scheme string) {
+	scheme = "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr, scheme
+	}
+	addr := peer.Addr().Unmap()
+	if !f.trusted(addr) {
+		return addr.String(), scheme
+	}
+	if p := r.Header.Get("X-Forwarded-Proto"); p == "https" || p == "http" {
+		scheme = p
+	}
+	// The last address that is no trusted proxy: those before it may be invented.
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		addr = hop.Unmap()
+		if !f.trusted(addr) {
+			break
+		}
+	}
+	return addr.String(), scheme
+}
+
+func (f *Front) trusted(a netip.Addr) bool {
+	for _, p := range f.TrustedProxies {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// fail tells the client that its request failed in the Worker.
+func (f *Front) fail(w http.ResponseWriter, e *dormouse.Error) {
+	status := http.StatusInternalServerError
+	if e.Overloaded || e.Retryable {
+		status = http.StatusServiceUnavailable
+		w.Header().Set("Retry-After", "1")
+	}
+	if !f.Details {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	text := e.Error()
+	if e.Stack != "" {
+		text = e.Stack
+	}
+	http.Error(w, text, status)
+}
+
+// latin1 spells each byte of a header's value as the character with its number.
+func latin1(s string) string {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			r := make([]rune, len(s))
+			for j := range len(s) {
+				r[j] = rune(s[j])
+			}
+			return string(r)
+		}
+	}
+	return s
+}
+
+// bytesOf is the way back; what is no byte becomes a question mark.
+func bytesOf(s string) string {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			b := make([]byte, 0, len(s))
+			for _, r := range s {
+				if r > 0xff {
+					r = '?'
+				}
+				b = append(b, byte(r))
+			}
+			return string(b)
+		}
+	}
+	return s
+}
+
+// setHeader copies the Worker's headers, but for those that belong to the
+// connection.
+func setHeader(h http.Header, from []guest.Header) {
+	for _, l := range from {
+		switch name := http.CanonicalHeaderKey(l.Name); name {
+		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Trailer":
+		default:
+			h.Add(name, bytesOf(l.Value))
+		}
+	}
+}
+
+// upgrade hands the connection over to a socket.
+func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Response) {
+	release := func(status int, why string) {
+		f.Release(resp.Socket)
+		http.Error(w, why, status)
+	}
+	u, err := ws.ReadUpgrade(r.Method, r.Header)
+	if err != nil {
+		w.Header().Set("Sec-WebSocket-Version", "13")
+		release(http.StatusBadRequest, err.Error())
+		return
+	}
+	head := http.Header{}
+	setHeader(head, resp.Header)
+	for _, name := range []string{"Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Content-Length"} {
+		head.Del(name)
+	}
+	var o ws.Options
+	if f.Compress {
+		if params, answer := ws.NegotiateDeflate(u.Extensions); params != nil {
+			o.Deflate = params
+			head.Set("Sec-WebSocket-Extensions", answer)
+		}
+	}
+	o.Head = ws.UpgradeResponse(u, head)
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		release(http.StatusInternalServerError, "this connection cannot become a WebSocket: "+err.Error())
+		return
+	}
+	rest, err := takeBuffered(buffered.Reader)
+	if err == nil {
+		err = f.Attach(resp.Socket, conn, rest, o, head.Get("Sec-WebSocket-Protocol"))
+	}
+	if err != nil {
+		f.Log.Warn("socket not attached", "reason", err)
+		conn.Close()
+	}
+}
+
+// takeBuffered returns what has been read from the connection beyond the
+// request.
+func takeBuffered(r interface {
+	Buffered() int
+	Peek(int) ([]byte, error)
+}) ([]byte, error) {
+	rest, err := r.Peek(r.Buffered())
+	if err != nil {
+		return nil, fmt.Errorf("read what followed the handshake: %w", err)
+	}
+	return rest, nil
+}
+
+var errTooLarge = errors.New("the request's body is too large")
+
+// reason is what the Worker is told of a body that broke off.
+func reason(err error) string {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return errTooLarge.Error()
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the client left"
+	}
+	return err.Error()
+}

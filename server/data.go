@@ -1,0 +1,63 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// dataFormat is the version of everything below a data folder.
+const dataFormat = "1"
+
+// lock holds a data folder for this process.
+type lock struct{ f *os.File }
+
+// take makes the data folder if there is none, checks its format and locks it.
+func take(folder string) (*lock, error) {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(folder, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock data folder %s: %w", folder, err)
+		}
+		who := make([]byte, 32)
+		n, _ := f.ReadAt(who, 0)
+		return nil, fmt.Errorf("data folder %s is in use by another Dormouse (process %s); stop that one or give this one another folder with --data",
+			folder, strings.TrimSpace(string(who[:n])))
+	}
+	l := &lock{f}
+	if err := l.check(folder); err != nil {
+		l.release()
+		return nil, err
+	}
+	f.Truncate(0)
+	f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
+	return l, nil
+}
+
+// check refuses a folder that a newer Dormouse has written.
+func (l *lock) check(folder string) error {
+	path := filepath.Join(folder, "format")
+	have, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return os.WriteFile(path, []byte(dataFormat+"\n"), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if v := strings.TrimSpace(string(have)); v != dataFormat {
+		return fmt.Errorf("data folder %s has format %q, this Dormouse reads %q; use the version that wrote it, or a newer one", folder, v, dataFormat)
+	}
+	return nil
+}
+
+func (l *lock) release() error { return l.f.Close() }

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/hibernation"
+	"github.com/dormouse-dev/dormouse/internal/host"
+)
+
+// registry is a hibernation.Registry as a host.Registry: neither package knows
+// the other.
+type registry struct {
+	*hibernation.Registry
+	transport
+}
+
+func (r registry) NewSet(to host.Recipient, hibernatable bool) host.Set {
+	return r.Registry.NewSet(to, hibernatable)
+}
+
+func (r registry) Accept(t host.Set, s dormouse.SocketID, tags []string) error {
+	return r.Registry.Accept(t.(*hibernation.Set), s, tags)
+}
+
+func (r registry) Open(t host.Set, s dormouse.SocketID) error {
+	return r.Registry.Open(t.(*hibernation.Set), s)
+}
+
+// introduced is a shard that also notes which guests were its own.
+type introduced struct {
+	*host.Shard
+	guests *incarnations
+}
+
+func (i *introduced) Ready(g guest.Guest, r guest.Ready) {
+	i.guests.add(g.Incarnation())
+	i.Shard.Ready(g, r)
+}
+
+// incarnations are the guests that a shard has had: their sockets may live
+// longer than they.
+type incarnations struct {
+	mu   sync.Mutex // guards the following
+	list []uint32   // rising
+}
+
+func (i *incarnations) add(n uint32) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.list = append(i.list, n)
+}
+
+func (i *incarnations) has(n uint32) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	_, ok := slices.BinarySearch(i.list, n)
+	return ok
+}
+
+// outside answers what guests ask of targets that are not offered yet.
+type outside struct{}
+
+func (outside) Ask(to guest.Target, _ *guest.Request, a host.Answer) host.Asker {
+	a.Failure(&dormouse.Error{Message: "Assets and service bindings are not offered by this server."})
+	return nobody{}
+}
+
+type nobody struct{}
+
+func (nobody) Body([]byte)      {}
+func (nobody) BodyEnd()         {}
+func (nobody) BodyAbort(string) {}
+func (nobody) Credit(uint32)    {}
+func (nobody) Cancel(string)    {}

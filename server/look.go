@@ -1,0 +1,140 @@
+package server
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/admin"
+	"github.com/dormouse-dev/dormouse/internal/hibernation"
+	"github.com/dormouse-dev/dormouse/internal/host"
+)
+
+// AdminHandler serves the admin API.
+func (s *Server) AdminHandler(o admin.Options) http.Handler {
+	return admin.NewHandler(runtime{s}, o)
+}
+
+// GuestInfo is implemented by slots that can describe their guest.
+type GuestInfo interface{ Describe() admin.Guest }
+
+// shownSockets is how many sockets of one object are listed.
+const shownSockets = 1000
+
+// askLimit is how long a guest may take to say why an object is awake.
+const askLimit = 2 * time.Second
+
+// runtime is a Server as the admin API sees it.
+type runtime struct{ s *Server }
+
+func (r runtime) Namespaces() []dormouse.Namespace {
+	list := make([]dormouse.Namespace, len(r.s.cfg.Classes))
+	for i, c := range r.s.cfg.Classes {
+		list[i] = r.s.Namespace(c.Name)
+	}
+	return list
+}
+
+func (r runtime) Objects() []admin.Object {
+	var list []admin.Object
+	for _, sh := range r.s.shards {
+		sh.loop.Call(func() {
+			for _, i := range sh.host.List() {
+				list = append(list, row(i))
+			}
+		})
+	}
+	slices.SortFunc(list, func(a, b admin.Object) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ID, b.ID))
+	})
+	return list
+}
+
+func row(i host.Info) admin.Object {
+	o := admin.Object{
+		Namespace: i.Key.Namespace, ID: i.Key.ID.String(), Class: i.Class, State: i.State,
+		Sockets: i.Sockets, Tasks: i.Tasks, Mailbox: i.Mail, Gate: i.Waiting, Guest: i.Guest,
+	}
+	if i.HasName {
+		o.Name = &i.Name
+	}
+	if !i.Since.IsZero() {
+		o.Since = &i.Since
+	}
+	return o
+}
+
+func (r runtime) Object(ctx context.Context, k dormouse.Key) (d admin.Detail, ok bool) {
+	sh := r.s.of(k)
+	why := make(chan []byte, 1)
+	sh.loop.Call(func() {
+		var i host.Info
+		if i, ok = sh.host.Look(k); !ok {
+			return
+		}
+		d = admin.Detail{Object: row(i), SocketList: []admin.Socket{}}
+		if set, is := i.Set.(*hibernation.Set); is {
+			d.SocketList = sockets(set)
+			d.MoreSockets = i.Sockets - len(d.SocketList)
+		}
+		sh.host.Why(k, func(report []byte) { why <- slices.Clone(report) })
+	})
+	if !ok {
+		return d, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	select {
+	case report := <-why:
+		if json.Valid(report) {
+			d.WhyAwake = report
+		}
+	case <-ctx.Done():
+		d.WhyAwake = json.RawMessage(`[{"kind":"unknown","detail":"the guest did not answer in time"}]`)
+	}
+	return d, true
+}
+
+func sockets(t *hibernation.Set) []admin.Socket {
+	list := []admin.Socket{}
+	for _, i := range t.Info(shownSockets) {
+		s := admin.Socket{
+			ID: i.ID, Remote: i.Remote, Tags: i.Tags, AttachmentBytes: i.AttachmentBytes,
+			Buffered: i.Buffered, Closing: i.Closing,
+		}
+		if !i.AutoResponse.IsZero() {
+			s.AutoResponse = &i.AutoResponse
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// Hibernate asks, and waits until the guest has answered.
+func (r runtime) Hibernate(ctx context.Context, k dormouse.Key, force bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	sh := r.s.of(k)
+	answer := make(chan bool, 1)
+	sh.loop.Call(func() { sh.host.Hibernate(k, force, func(gone bool) { answer <- gone }) })
+	select {
+	case gone := <-answer:
+		return gone
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r runtime) Guests() []admin.Guest {
+	list := []admin.Guest{}
+	for _, sh := range r.s.shards {
+		if d, ok := sh.slot.(GuestInfo); ok {
+			list = append(list, d.Describe())
+		}
+	}
+	return list
+}
