@@ -6,11 +6,11 @@
 // Its work is a sequence of rounds. In each round it
 //
 //  1. handles every descriptor that is ready,
-//  2. runs the functions that were posted before the round,
+//  2. runs the functions that were posted until then,
 //  3. runs the timers that are due,
 //  4. runs the flush hooks, in the order of their registration.
 //
-// What is posted or scheduled during a round belongs to the next one, so posted
+// What they post, and what is scheduled, belongs to the next round, so posted
 // work that posts more cannot starve the descriptors. When there is nothing to
 // do the loop sleeps without a tick.
 package loop
@@ -91,7 +91,7 @@ func (l *Loop) Stop() {
 	<-l.done
 }
 
-// Post has f run on the loop, in a later round, in the order of the calls. Any
+// Post has f run on the loop, later, in the order of the calls. Any
 // goroutine; it never blocks. It reports false, and f does not run, after Stop.
 //
 // The queue has no bound of its own: who posts on behalf of a peer bounds what
