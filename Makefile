@@ -1,0 +1,76 @@
+# Dormouse. `make help` lists what can be made.
+
+GO       ?= go
+NPM      ?= npm
+NODE_BIN  = node_modules/.dormouse-node
+TOOLS     = tools/node_modules/.installed
+VERSION   = $(shell cat version.txt)
+COMMIT    = $(shell git rev-parse --short HEAD 2>/dev/null)
+LDFLAGS   = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+.PHONY: run
+run: build node ## build, and serve examples/chat on http://127.0.0.1:8787
+	bin/dormouse dev examples/chat
+
+.PHONY: build
+build: ## build bin/dormouse
+	$(GO) build -ldflags '$(LDFLAGS)' -o bin/dormouse ./cmd/dormouse
+
+.PHONY: node
+node: $(NODE_BIN) ## fetch the pinned Node that guests run on
+
+$(NODE_BIN): package.json package-lock.json
+	$(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: tools
+tools: $(TOOLS) ## fetch what the tests need from npm: workerd, ws, playwright, TypeScript
+
+$(TOOLS): tools/package.json tools/package-lock.json
+	cd tools && $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: test
+test: build node tools ## everything that can run without root; minutes
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 9m ./...
+	bin/dormouse node -- --test --test-reporter=spec 'sdk/node/test/**/*.test.ts'
+
+.PHONY: check
+check: ## format, vet, layers, types: seconds
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt'; exit 1; }
+	$(GO) vet ./...
+	$(GO) test ./internal/layers
+
+.PHONY: types
+types: node tools ## check the TypeScript
+	bin/dormouse node -- tools/node_modules/typescript/bin/tsc --noEmit -p sdk/node
+	bin/dormouse node -- tools/node_modules/typescript/bin/tsc --noEmit -p examples/chat
+
+.PHONY: bench
+bench: build node tools ## measure beside workerd and others; minutes
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./bench
+
+.PHONY: conformance
+conformance: build node tools ## run every scenario under workerd and Dormouse, and compare
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./conformance -record
+
+.PHONY: fuzz
+FUZZTIME ?= 60s
+fuzz: ## fuzz every fuzz target for FUZZTIME each
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p 2>/dev/null | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+.PHONY: soak
+soak: build node tools ## the long kill loops
+	DORMOUSE_SOAK=1 DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 60m -run 'Soak|Kill|Crash' ./...
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist artefacts
