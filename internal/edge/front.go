@@ -224,25 +224,28 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 		f.Release(resp.Socket)
 		http.Error(w, why, status)
 	}
-	u, err := ws.ReadUpgrade(r.Method, r.Header)
-	if err != nil {
-		w.Header().Set("Sec-WebSocket-Version", "13")
-		release(http.StatusBadRequest, err.Error())
+	if !ws.IsUpgrade(r.Header) {
+		release(http.StatusInternalServerError, "the Worker answered with a WebSocket to a request that asked for none")
+		return
+	}
+	shake, err := ws.ReadHandshake(r.Method, r.ProtoAtLeast(1, 1), r.Header)
+	if refused, ok := errors.AsType[*ws.HandshakeError](err); ok {
+		if refused.Status == http.StatusUpgradeRequired {
+			w.Header().Set("Sec-WebSocket-Version", ws.Version)
+		}
+		release(refused.Status, refused.Text)
 		return
 	}
 	head := http.Header{}
 	setHeader(head, resp.Header)
-	for _, name := range []string{"Sec-Websocket-Accept", "Sec-Websocket-Extensions", "Content-Length"} {
-		head.Del(name)
-	}
 	var o ws.Options
 	if f.Compress {
-		if params, answer := ws.NegotiateDeflate(u.Extensions); params != nil {
-			o.Deflate = params
-			head.Set("Sec-WebSocket-Extensions", answer)
-		}
+		o.Deflate = shake.Deflate
 	}
-	o.Head = ws.UpgradeResponse(u, head)
+	if o.Head, err = ws.AppendAnswer(nil, shake, o.Deflate, head); err != nil {
+		release(http.StatusInternalServerError, "the Worker's headers cannot be sent: "+err.Error())
+		return
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		release(http.StatusInternalServerError, "this connection cannot become a WebSocket: "+err.Error())
