@@ -1,9 +1,11 @@
 package source
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -72,6 +74,15 @@ func (ps Problems) Unwrap() []error {
 type Report struct {
 	Errors   Problems
 	Warnings Problems
+}
+
+// Sort puts both lists into the order of their places, file by file.
+func (r *Report) Sort() {
+	for _, list := range []Problems{r.Errors, r.Warnings} {
+		slices.SortStableFunc(list, func(a, b *Problem) int {
+			return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		})
+	}
 }
 
 // Err is the errors as one error, or nil.

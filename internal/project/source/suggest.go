@@ -1,5 +1,7 @@
 package source
 
+import "strings"
+
 // Suggest returns the candidate that a person most likely meant by name, or ""
 // when none is near.
 func Suggest[S ~string](name string, candidates []S) string {
@@ -8,7 +10,11 @@ func Suggest[S ~string](name string, candidates []S) string {
 	}
 	best, bestDistance := "", 1+max(1, len(name)/3)
 	for _, c := range candidates {
-		if d := distance(name, string(c)); d < bestDistance {
+		d := distance(name, string(c))
+		if len(name) >= 4 && strings.HasPrefix(string(c), name) {
+			d = 1 // "class" for "class_name"
+		}
+		if d < bestDistance {
 			best, bestDistance = string(c), d
 		}
 	}
