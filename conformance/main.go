@@ -1,0 +1,118 @@
+// Conformance runs the scripts of testdata against workerd and against Dormouse
+// and compares what each answered with what stands in them.
+//
+//	go run ./conformance                    both sides, for real (about a minute)
+//	go run ./conformance -side dormouse     only one of them
+//	go run ./conformance -only 'tags|close' some scripts
+//	go run ./conformance -record            take workerd's answers into the scripts
+//	go run ./conformance -table             put the table of coverage into the README
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"github.com/dormouse-dev/dormouse/conformance/runtimes"
+	"github.com/dormouse-dev/dormouse/conformance/script"
+	"github.com/dormouse-dev/dormouse/conformance/suite"
+)
+
+func main() {
+	record := flag.Bool("record", false, "take workerd's answers into the scripts")
+	only := flag.String("only", "", "run the scripts whose name matches this regular expression")
+	side := flag.String("side", "both", "workerd, dormouse or both")
+	table := flag.Bool("table", false, "put the table of coverage into conformance/README.md and run nothing")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *record, *table, *only, *side); err != nil {
+		stop()
+		fmt.Fprintln(os.Stderr, "conformance:", err)
+		os.Exit(1)
+	}
+}
+
+var sides = map[string][]script.Kind{
+	"workerd":  {script.Workerd},
+	"dormouse": {script.Dormouse},
+	"both":     {script.Workerd, script.Dormouse},
+}
+
+var sideNames = map[script.Kind]string{script.Workerd: "workerd", script.Dormouse: "Dormouse"}
+
+func run(ctx context.Context, record, table bool, only, side string) error {
+	root, err := runtimes.Root()
+	if err != nil {
+		return err
+	}
+	match, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
+	dir := filepath.Join(root, "conformance/testdata")
+	scripts, err := suite.Load(dir, match)
+	if err != nil {
+		return err
+	}
+	if table {
+		return writeTable(filepath.Join(root, "conformance/README.md"), scripts)
+	}
+	if record {
+		return recordAll(ctx, root, dir, scripts)
+	}
+	if sides[side] == nil {
+		return fmt.Errorf("-side %q: want workerd, dormouse or both", side)
+	}
+	failed := 0
+	for _, k := range sides[side] {
+		answers, err := suite.Run(ctx, root, k, scripts)
+		if err != nil {
+			return err
+		}
+		found := suite.Compare(k, scripts, answers)
+		for _, d := range found {
+			fmt.Printf("%s: %s", sideNames[k], d)
+		}
+		failed += len(found)
+		fmt.Printf("%s: %d scripts, %d steps answered otherwise than recorded\n", sideNames[k], len(scripts), len(found))
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d steps differ without a reason", failed)
+	}
+	return nil
+}
+
+func recordAll(ctx context.Context, root, dir string, scripts []*script.Script) error {
+	answers, err := suite.Run(ctx, root, script.Workerd, scripts)
+	if err != nil {
+		return err
+	}
+	for _, s := range scripts {
+		for _, line := range s.Record(answers[s.Name]) {
+			fmt.Printf("%s.txt:%d: the answer has changed and its differences were dropped: look at the diff\n", s.Name, line)
+		}
+		if err := suite.Save(dir, s); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d scripts recorded\n", len(scripts))
+	return nil
+}
+
+func writeTable(file string, scripts []*script.Script) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	out, err := suite.PutTable(string(text), suite.Table(scripts))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(out), 0o644)
+}

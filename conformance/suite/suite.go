@@ -1,0 +1,184 @@
+// Package suite runs all conformance scripts against a runtime, and tells what
+// they cover.
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dormouse-dev/dormouse/conformance/drive"
+	"github.com/dormouse-dev/dormouse/conformance/runtimes"
+	"github.com/dormouse-dev/dormouse/conformance/script"
+)
+
+// Idle times. workerd's ten seconds are fixed.
+const (
+	workerdIdle    = 11500 * time.Millisecond
+	hibernateAfter = 300 * time.Millisecond
+	dormouseIdle   = 1500 * time.Millisecond
+)
+
+// atOnce is how many scripts run beside one another: mostly they wait.
+const atOnce = 12
+
+// Load reads the scripts of dir whose names match only.
+func Load(dir string, only *regexp.Regexp) ([]*script.Script, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
+	if err != nil {
+		return nil, err
+	}
+	var scripts []*script.Script
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		if only != nil && !only.MatchString(name) {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		s, err := script.Parse(name, string(text))
+		if err != nil {
+			return nil, err
+		}
+		scripts = append(scripts, s)
+	}
+	if len(scripts) == 0 {
+		return nil, fmt.Errorf("no script in %s matches", dir)
+	}
+	return scripts, nil
+}
+
+// Save writes a script back to its file.
+func Save(dir string, s *script.Script) error {
+	return os.WriteFile(filepath.Join(dir, s.Name+".txt"), []byte(s.String()), 0o644)
+}
+
+// Answers are what the scripts' steps were answered, by script.
+type Answers map[string][][]string
+
+// Run runs the scripts on one side, script.Workerd or script.Dormouse, with a
+// server for each compatibility date. root is the top of the repository.
+func Run(ctx context.Context, root string, side script.Kind, scripts []*script.Script) (Answers, error) {
+	dirs := map[string]string{script.Newest: "conformance/worker", script.Older: "conformance/worker-2025"}
+	servers := make(map[string]drive.Runtime)
+	for _, s := range scripts {
+		if _, ok := servers[s.Date]; ok {
+			continue
+		}
+		w, err := runtimes.Load(filepath.Join(root, dirs[s.Date]))
+		if err != nil {
+			return nil, err
+		}
+		server, rt, err := start(ctx, side, w)
+		if err != nil {
+			return nil, err
+		}
+		defer server.Stop()
+		servers[s.Date] = rt
+	}
+
+	var (
+		mu      sync.Mutex // guards the following
+		answers = make(Answers)
+		errs    []error
+		wg      sync.WaitGroup
+		slots   = make(chan struct{}, atOnce)
+	)
+	for _, s := range scripts {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			got, err := drive.Run(ctx, servers[s.Date], s)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+				return
+			}
+			answers[s.Name] = got
+		})
+	}
+	wg.Wait()
+	return answers, errors.Join(errs...)
+}
+
+func start(ctx context.Context, side script.Kind, w runtimes.Worker) (*runtimes.Server, drive.Runtime, error) {
+	if side == script.Workerd {
+		s, err := runtimes.StartWorkerd(ctx, w)
+		if err != nil {
+			return nil, drive.Runtime{}, err
+		}
+		return s, drive.Runtime{Addr: s.Addr, Idle: workerdIdle}, nil
+	}
+	// One guest, so that what the Worker keeps in its module (the objects' logs)
+	// is seen by all its objects.
+	s, err := runtimes.StartDormouse(ctx, w, hibernateAfter, "--guests", "1")
+	if err != nil {
+		return nil, drive.Runtime{}, err
+	}
+	return s, drive.Runtime{Addr: s.Addr, Admin: s.Admin, Idle: dormouseIdle}, nil
+}
+
+// Compare holds the answers against the scripts.
+func Compare(side script.Kind, scripts []*script.Script, answers Answers) []script.Difference {
+	var found []script.Difference
+	for _, s := range scripts {
+		found = append(found, s.Compare(side, answers[s.Name])...)
+	}
+	return found
+}
+
+// Table is the scripts' coverage as Markdown, with a list of all differences.
+func Table(scripts []*script.Script) string {
+	var b strings.Builder
+	b.WriteString("| area | compatibility date | observations | equal | differ on purpose |\n|---|---|---:|---:|---:|\n")
+	var equal, differ int
+	reasons := make(map[string]int)
+	for _, s := range scripts {
+		c := s.Count()
+		fmt.Fprintf(&b, "| [%s](testdata/%s.txt) | %s | %d | %d | %d |\n", s.Title, s.Name, s.Date, c.Equal+c.Differ, c.Equal, c.Differ)
+		equal, differ = equal+c.Equal, differ+c.Differ
+		for r, n := range c.Reasons {
+			reasons[r] += n
+		}
+	}
+	fmt.Fprintf(&b, "| **all** | | **%d** | **%d** | **%d** |\n", equal+differ, equal, differ)
+	if len(reasons) == 0 {
+		return b.String()
+	}
+	b.WriteString("\n| where Dormouse differs on purpose | observations |\n|---|---:|\n")
+	var names []string
+	for r := range reasons {
+		names = append(names, r)
+	}
+	slices.Sort(names)
+	for _, r := range names {
+		fmt.Fprintf(&b, "| %s | %d |\n", strings.ReplaceAll(r, "|", "\\|"), reasons[r])
+	}
+	return b.String()
+}
+
+// The table stands in conformance/README.md between these lines.
+const (
+	tableBegin = "<!-- table: go run ./conformance -table -->\n"
+	tableEnd   = "<!-- end of table -->\n"
+)
+
+// PutTable returns the README with the table in its place.
+func PutTable(readme, table string) (string, error) {
+	before, rest, ok := strings.Cut(readme, tableBegin)
+	_, after, ok2 := strings.Cut(rest, tableEnd)
+	if !ok || !ok2 {
+		return "", fmt.Errorf("the README lacks the lines %q and %q", strings.TrimSpace(tableBegin), strings.TrimSpace(tableEnd))
+	}
+	return before + tableBegin + "\n" + table + "\n" + tableEnd + after, nil
+}

@@ -1,0 +1,52 @@
+// The Worker behind the conformance scripts. Paths:
+//
+//	/do/CLASS/OBJECT/PROBE?arg=…  runs a probe in the object, answers its lines
+//	/ws/CLASS/OBJECT?tag=…        joins the object
+//	/worker/PROBE?arg=…           runs a probe here
+//	/log/OBJECT?from=N            what the object has written down, not waking it
+//	/plan/OBJECT/WORDS            what its constructor and handlers shall do
+//	/proxy?to=URL                 passes the request on to an outside origin
+
+import { noted, plan } from "./log";
+import { Env } from "./probe";
+import { front } from "./probes/front";
+import { complaint } from "./show";
+
+export { Mute, NoFetch, Plain } from "./others";
+export { Room } from "./room";
+
+export default {
+	async fetch(request: Request, env: Env): Promise<Response> {
+		const url = new URL(request.url);
+		const [, verb, first, second] = url.pathname.split("/").map(decodeURIComponent);
+		switch (verb) {
+			case "ready":
+				return new Response("ready");
+			case "log":
+				return new Response(noted(first, Number(url.searchParams.get("from"))).join("\n"));
+			case "plan":
+				plan(first, second);
+				return new Response("");
+			case "proxy":
+				return fetch(new Request(url.searchParams.get("to") ?? "", request));
+			case "worker": {
+				const lines: string[] = [];
+				try {
+					await front[first]({ env, args: url.searchParams.getAll("arg"), say: (line) => lines.push(line) });
+				} catch (e) {
+					lines.push(`the probe threw ${complaint(e)}`);
+				}
+				return new Response(lines.join("\n"));
+			}
+			case "do":
+			case "ws":
+				try {
+					return await env[first as keyof Env].getByName(second).fetch(request);
+				} catch (e) {
+					return new Response(`the caller got ${complaint(e)}`, { status: 500 });
+				}
+			default:
+				return new Response("no such path", { status: 404 });
+		}
+	},
+};
