@@ -40,7 +40,7 @@ func (r runtime) Namespaces() []dormouse.Namespace {
 }
 
 func (r runtime) Objects() []admin.Object {
-	var list []admin.Object
+	list := []admin.Object{}
 	for _, sh := range r.s.shards {
 		sh.loop.Call(func() {
 			for _, i := range sh.host.List() {

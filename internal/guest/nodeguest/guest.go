@@ -54,6 +54,7 @@ type Process struct {
 	ready  bool
 	gone   bool
 	failed error // the first reason to end it
+	memory memory
 
 	PID    int
 	done   chan error    // why it ended; buffered
@@ -79,6 +80,7 @@ func (p *Process) received(b []byte) {
 	if p.failed != nil || p.gone {
 		return
 	}
+	p.memory.worked()
 	if len(p.in) > 0 {
 		p.in = append(p.in, b...)
 		b = p.in
@@ -135,6 +137,7 @@ func (p *Process) flush() {
 	if p.stuck || p.gone || p.Backlog() == 0 {
 		return
 	}
+	p.memory.worked()
 	n, err := p.stream.write(p.out.Bytes()[p.off:])
 	if err != nil {
 		p.Break(fmt.Errorf("write to guest: %w", err))
@@ -190,6 +193,7 @@ func (p *Process) ended(err error) {
 	if p.stream != nil {
 		p.stream.close()
 	}
+	p.memory.stop()
 	p.in, p.out, p.off = nil, guestwire.Writer{}, 0
 	p.host.Gone(p, err)
 	p.done <- err

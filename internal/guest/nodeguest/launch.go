@@ -24,6 +24,7 @@ type Command struct {
 	Args   []string // flags, then the file to run
 	Dir    string   // working directory
 	Config []byte   // JSON of the hello frame
+	Memory int64    // bytes that the process may occupy; 0: no limit
 }
 
 // threads starts processes from one operating system thread that never ends: a
@@ -81,6 +82,7 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 		done: make(chan error, 1), exited: make(chan struct{}),
 		PID: cmd.Process.Pid,
 	}
+	p.memory = memory{p: p, limit: c.Memory}
 	p.kill = sync.OnceFunc(func() { syscall.Kill(-p.PID, syscall.SIGKILL) })
 	go func() {
 		err := cmd.Wait()

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package server
+
+import (
+	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/ws/wsstd"
+)
+
+// transport is where a shard's client sockets come from.
+type transport struct{ *wsstd.Transport }
+
+func newTransport(l *loop.Loop) transport { return transport{wsstd.New(l)} }
