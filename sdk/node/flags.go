@@ -1,0 +1,66 @@
+package node
+
+import (
+	"strconv"
+)
+
+// Options is what the flags of a guest process depend on.
+type Options struct {
+	Bundle  string // folder of the Worker's bundle; read only
+	SDK     string // folder of the bundled guest (main.js, keeper.js); read only
+	Data    string // folder of the objects' databases; read and write
+	HeapMB  int    // limit of the JavaScript heap; 0 leaves Node's own
+	Inspect string // address for DevTools, "127.0.0.1:9229"; empty for none
+
+	// Unrestricted leaves Node's permission model off.
+	Unrestricted bool
+}
+
+// Flags are the arguments for node that go before the guest's main.js. The
+// environment of the process must be empty, and descriptor 3 the host.
+func Flags(o Options) []string {
+	flags := []string{
+		// ctx.abort() throws an object's stack away (V8's termination); Node
+		// takes the stack of async hooks that this leaves for a bug and dies.
+		"--no-force-async-hooks-checks",
+		// An author's rejected promise must not end the neighbours. The guest
+		// has a handler of its own; this is for the time before it exists.
+		"--unhandled-rejections=warn",
+		// Bundles carry source maps: stacks name the author's files.
+		"--enable-source-maps",
+		// fetch and WebSocket come from here; nothing may be read from a
+		// package.json's neighbourhood.
+		"--no-global-search-paths",
+		// Warnings of Node's about its own state would go to a stderr that
+		// nobody of the author's side reads.
+		"--disable-warning=ExperimentalWarning",
+		// Author modules are loaded with the conditions that Workers' bundlers use.
+		"--conditions=workerd",
+		"--conditions=worker",
+		"--conditions=browser",
+	}
+	if o.HeapMB > 0 {
+		flags = append(flags, "--max-old-space-size="+strconv.Itoa(o.HeapMB))
+	}
+	if o.Inspect != "" {
+		flags = append(flags, "--inspect="+o.Inspect)
+	}
+	if !o.Unrestricted {
+		flags = append(flags,
+			"--permission",
+			"--allow-fs-read="+o.Bundle,
+			"--allow-fs-read="+o.SDK,
+			"--allow-fs-read="+o.Data,
+			"--allow-fs-write="+o.Data,
+			// Outbound fetch and sockets.
+			"--allow-net",
+			// The keeper of the databases is a worker thread. Authors cannot
+			// reach node:worker_threads.
+			"--allow-worker",
+			// Ending one instance (abort) asks V8 through the inspector of the
+			// same thread. Authors cannot reach node:inspector.
+			"--allow-inspector",
+		)
+	}
+	return flags
+}

@@ -1,0 +1,11 @@
+// Package node holds the JavaScript side of Dormouse as text: the guest that
+// runs Durable Object classes in a Node process. The host bundles src/main.ts
+// and src/storage/keeper.ts, each into one file, before it starts a guest.
+package node
+
+import "embed"
+
+// Sources are the files below src, without tests.
+//
+//go:embed src
+var Sources embed.FS

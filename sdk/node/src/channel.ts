@@ -1,0 +1,220 @@
+/*
+ * Channel is descriptor 3: bytes in, cut into frames; one buffer of frames out.
+ *
+ * A batch is what one read brought. Its cursor lives here and not on the stack,
+ * because ending an instance (ctx.abort) throws the whole stack away: `cut`
+ * saves what is left, and `resume` goes on with it.
+ */
+
+import fs from "node:fs";
+import net from "node:net";
+import type { Outlet } from "./outlet.ts";
+import { maxFrame, ProtocolError, Reader } from "./wire.ts";
+
+/** What the channel calls. */
+export interface Receiver {
+  /** One frame; `r` is borrowed. */
+  frame(type: number, r: Reader): void;
+  /** A batch is about to be handled. */
+  batchBegin(): void;
+  /** A batch has been handled: write what it made. */
+  batchEnd(): void;
+  /** The stream has ended, or cannot be trusted. */
+  lost(reason: string): void;
+}
+
+/** While more than this waits to be written, nothing is read. */
+const maxBacklog = 4 << 20;
+const chunkSize = 1 << 20;
+
+export class Channel {
+  readonly #fd: number;
+  readonly #receiver: Receiver;
+  readonly #socket: net.Socket;
+  readonly #reader = new Reader();
+
+  // The batch in progress: frames of #chunk from #at to #end. Invariant: #at
+  // stands behind the frame that is being handled.
+  #chunk: Buffer = Buffer.alloc(0);
+  #at = 0;
+  #end = 0;
+
+  // The beginning of a frame whose end has not come. Invariant: 0 < length < the
+  // frame's own length, or null.
+  #partial: Buffer | null = null;
+  #partialLength = 0;
+
+  // What a cut left, not handled yet. Everything read later goes behind it.
+  #left: Buffer | null = null;
+
+  #backlog = 0;
+  #paused = false;
+
+  constructor(fd: number, receiver: Receiver) {
+    this.#fd = fd;
+    this.#receiver = receiver;
+    const buffer = Buffer.allocUnsafeSlow(chunkSize);
+    this.#socket = new net.Socket({
+      fd,
+      readable: true,
+      writable: true,
+      allowHalfOpen: true,
+      onread: {
+        buffer,
+        callback: (n: number, from: Uint8Array) => {
+          this.#read(from as Buffer, n);
+          return true;
+        },
+      },
+    } as net.SocketConstructorOpts);
+    this.#socket.on("end", () => receiver.lost(""));
+    this.#socket.on("close", () => receiver.lost(""));
+    this.#socket.on("error", (e) => receiver.lost(e.message));
+  }
+
+  #read(from: Buffer, n: number): void {
+    if (this.#left !== null) {
+      // After a cut and before its resume: order needs the old bytes first.
+      const whole = Buffer.allocUnsafeSlow(this.#left.length + n);
+      this.#left.copy(whole);
+      from.copy(whole, this.#left.length, 0, n);
+      this.#left = null;
+      this.#batch(whole, whole.length);
+      return;
+    }
+    this.#batch(from, n);
+  }
+
+  /** Called in a macrotask of its own after `cut`. */
+  resume(): void {
+    const left = this.#left ?? Buffer.alloc(0);
+    this.#left = null;
+    this.#batch(left, left.length);
+  }
+
+  /**
+   * The stack is about to be thrown away. What of the batch has not been
+   * handled is kept; the caller arranges for `resume`.
+   */
+  cut(): void {
+    if (this.#at === this.#end) return;
+    // A second cut before a resume cannot find #left: #batch took it.
+    this.#left = Buffer.allocUnsafeSlow(this.#end - this.#at);
+    this.#chunk.copy(this.#left, 0, this.#at, this.#end);
+    this.#at = this.#end;
+  }
+
+  #batch(chunk: Buffer, n: number): void {
+    this.#chunk = chunk;
+    this.#at = 0;
+    this.#end = n;
+    try {
+      this.#receiver.batchBegin();
+      if (this.#partial !== null) this.#finishPartial();
+      this.#frames();
+      this.#receiver.batchEnd();
+    } catch (e) {
+      this.#receiver.lost(e instanceof ProtocolError ? e.message : `internal error: ${(e as Error)?.stack ?? String(e)}`);
+    }
+  }
+
+  #frames(): void {
+    const reader = this.#reader;
+    for (;;) {
+      const chunk = this.#chunk;
+      const at = this.#at;
+      const have = this.#end - at;
+      if (have < 4) {
+        this.#keepPartial(4);
+        return;
+      }
+      const length = chunk.readUInt32LE(at);
+      checkLength(length);
+      if (have < 4 + length) {
+        this.#keepPartial(4 + length);
+        return;
+      }
+      const end = at + 4 + length;
+      this.#at = end;
+      reader.reset(chunk, at + 5, end);
+      this.#receiver.frame(chunk[at + 4]!, reader);
+    }
+  }
+
+  /** Keeps the tail of the chunk, in a buffer that has room for `want` bytes. */
+  #keepPartial(want: number): void {
+    const have = this.#end - this.#at;
+    if (have === 0) return;
+    const partial = Buffer.allocUnsafeSlow(want);
+    this.#chunk.copy(partial, 0, this.#at, this.#end);
+    this.#partial = partial;
+    this.#partialLength = have;
+    this.#at = this.#end;
+  }
+
+  #finishPartial(): void {
+    let partial = this.#partial!;
+    for (;;) {
+      const take = Math.min(partial.length - this.#partialLength, this.#end - this.#at);
+      this.#chunk.copy(partial, this.#partialLength, this.#at, this.#at + take);
+      this.#partialLength += take;
+      this.#at += take;
+      if (this.#partialLength < partial.length) return; // The chunk is used up.
+      const whole = 4 + partial.readUInt32LE(0);
+      checkLength(whole - 4);
+      if (partial.length >= whole) break;
+      // Only the length was known to be missing; now the rest is.
+      const bigger = Buffer.allocUnsafeSlow(whole);
+      partial.copy(bigger, 0, 0, this.#partialLength);
+      this.#partial = partial = bigger;
+    }
+    this.#partial = null;
+    this.#reader.reset(partial, 5, partial.length);
+    this.#receiver.frame(partial[4]!, this.#reader);
+  }
+
+  /** Writes everything that `out` holds and empties it. Never waits. */
+  write(out: Outlet): void {
+    out.settle();
+    if (out.at === 0) return;
+    let written = 0;
+    if (this.#backlog === 0) {
+      try {
+        written = fs.writeSync(this.#fd, out.buffer, 0, out.at);
+      } catch (e) {
+        if ((e as NodeJS.ErrnoException).code !== "EAGAIN") {
+          this.#receiver.lost(`write: ${(e as Error).message}`);
+          return;
+        }
+      }
+    }
+    if (written < out.at) {
+      const rest = Buffer.allocUnsafeSlow(out.at - written);
+      out.buffer.copy(rest, 0, written, out.at);
+      this.#backlog += rest.length;
+      this.#socket.write(rest, () => this.#written(rest.length));
+      if (this.#backlog > maxBacklog && !this.#paused) {
+        this.#paused = true;
+        this.#socket.pause();
+      }
+    }
+    out.clear();
+  }
+
+  #written(n: number): void {
+    this.#backlog -= n;
+    if (this.#paused && this.#backlog <= maxBacklog / 2) {
+      this.#paused = false;
+      this.#socket.resume();
+    }
+  }
+
+  /** Calls back when everything has been handed to the kernel. */
+  end(then: () => void): void {
+    this.#socket.end(then);
+  }
+}
+
+function checkLength(length: number): void {
+  if (length < 1 || length > maxFrame) throw new ProtocolError(`frame of ${length} bytes`);
+}

@@ -1,0 +1,63 @@
+/*
+ * The configuration that `hello` carries; docs/guest-protocol.md.
+ */
+
+import { ProtocolError } from "./wire.ts";
+
+export interface Config {
+  worker: string;
+  entry: string;
+  data: string;
+  template: string;
+  classes: { name: string; namespace: string; sql: boolean }[];
+  bindings: {
+    namespaces: { name: string; class: number; namespace: string }[];
+    services: { name: string }[];
+    assets: { name: string }[];
+    vars: Record<string, unknown>;
+    missing: { name: string; kind: string }[];
+  };
+  compat: { date: string; flags: Record<string, boolean> };
+  limits: {
+    attachmentBytes: number;
+    socketsPerObject: number;
+    taskKeepalive: number;
+    ignoreTimersBeyond: number;
+    openDatabases: number;
+  };
+  inspect: boolean;
+}
+
+/** Fields that the host leaves out have the values of the documentation. */
+export function parseConfig(json: string): Config {
+  let given: Partial<Config>;
+  try {
+    given = JSON.parse(json) as Partial<Config>;
+  } catch (e) {
+    throw new ProtocolError(`configuration: ${(e as Error).message}`);
+  }
+  if (typeof given.entry !== "string" || given.entry === "") throw new ProtocolError("configuration: no entry");
+  return {
+    worker: given.worker ?? "worker",
+    entry: given.entry,
+    data: given.data ?? "",
+    template: given.template ?? "",
+    classes: given.classes ?? [],
+    bindings: {
+      namespaces: given.bindings?.namespaces ?? [],
+      services: given.bindings?.services ?? [],
+      assets: given.bindings?.assets ?? [],
+      vars: given.bindings?.vars ?? {},
+      missing: given.bindings?.missing ?? [],
+    },
+    compat: { date: given.compat?.date ?? "2026-11-17", flags: given.compat?.flags ?? {} },
+    limits: {
+      attachmentBytes: given.limits?.attachmentBytes ?? 16384,
+      socketsPerObject: given.limits?.socketsPerObject ?? 32768,
+      taskKeepalive: given.limits?.taskKeepalive ?? 900_000,
+      ignoreTimersBeyond: given.limits?.ignoreTimersBeyond ?? 0,
+      openDatabases: given.limits?.openDatabases ?? 256,
+    },
+    inspect: given.inspect ?? false,
+  };
+}

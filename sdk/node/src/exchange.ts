@@ -1,0 +1,397 @@
+/*
+ * Exchanges: a request and its answer, begun by either side, with their bodies.
+ * Frames for an exchange that has ended crossed on the way and are dropped.
+ */
+
+import { ambient } from "./ambient.ts";
+import { logError } from "./console.ts";
+import { flagged, fromWire, readError, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
+import { type Content, hasContent, knownLength, takeContent } from "./http/body.ts";
+import { asBytes, rawOf } from "./http/headers.ts";
+import { incomingRequest, type Request, signalOf } from "./http/request.ts";
+import { incomingResponse, isResponse, type Response } from "./http/response.ts";
+import type { OutboundRequest } from "./outlet.ts";
+import type { Owner } from "./owner.ts";
+import type { Scope } from "./scope.ts";
+import { BodyIn, BodyOut } from "./stream.ts";
+import type { Task } from "./tasks.ts";
+import { endOf, socketOf } from "./websocket.ts";
+import { frame, ProtocolError, type Reader } from "./wire.ts";
+
+/** What both kinds share: two bodies, and an end. */
+interface Exchange {
+  readonly owner: Owner;
+  readonly bodyIn: BodyIn | null;
+  readonly bodyOut: BodyOut | null;
+  cancelled(reason: string): void;
+}
+
+export class Exchanges {
+  readonly #open = new Map<number, Exchange>();
+  #next = 1;
+
+  /** A request of the host, for `owner`'s fetch. `run` begins the handler. */
+  hostRequest(id: number, owner: Owner, r: Reader, run: (x: HostExchange) => void): void {
+    const x = new HostExchange(id, owner, this, r);
+    this.#open.set(id, x);
+    run(x);
+  }
+
+  /** A call of ours. The frame is written before this returns: order is the promise. */
+  ask(scope: Scope, to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request): Promise<Response> {
+    const { owner } = scope;
+    if (owner.gone) return new Promise(() => {});
+    const id = this.#next;
+    this.#next += 2;
+    return new Promise<Response>((resolve, reject) => {
+      const x = new GuestExchange(id, scope, this, request, resolve, reject);
+      this.#open.set(id, x);
+      x.send(to, request);
+    });
+  }
+
+  /** How many are in progress. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  close(id: number): void {
+    this.#open.delete(id);
+  }
+
+  /** The owner has left: what it asked is no longer wanted, what it was asked fails at the host. */
+  ownerGone(owner: Owner): void {
+    for (const [id, x] of this.#open) {
+      if (x.owner !== owner) continue;
+      this.#open.delete(id);
+      x.bodyOut?.stop(resetText);
+      x.bodyIn?.end(new Error(resetText));
+      if (x instanceof GuestExchange) owner.turns.out.numberAndText(frame.cancel, id, resetText);
+    }
+  }
+
+  frame(type: number, r: Reader): void {
+    const id = r.u32();
+    const x = this.#open.get(id);
+    if (x === undefined) return;
+    switch (type) {
+      case frame.response:
+        if (!(x instanceof GuestExchange)) throw new ProtocolError(`response on exchange ${id}, which the host began`);
+        x.response(r);
+        break;
+      case frame.body:
+        if (x.bodyIn !== null && !x.bodyIn.push(new Uint8Array(r.restArrayBuffer()))) throw new ProtocolError(`body of exchange ${id} exceeds its credit`);
+        break;
+      case frame.bodyEnd:
+        x.bodyIn?.end(null);
+        this.settle(id, x);
+        break;
+      case frame.bodyAbort: {
+        const reason = r.restText();
+        x.bodyIn?.end(flagged(reason === "" ? "Network connection lost." : reason, retryable));
+        this.settle(id, x);
+        break;
+      }
+      case frame.credit:
+        x.bodyOut?.credit(r.u32());
+        break;
+      case frame.cancel:
+        x.cancelled(r.restText());
+        break;
+      case frame.failure:
+        if (x instanceof GuestExchange) x.failed(r);
+        break;
+    }
+  }
+
+  /** Ends the exchange when both bodies have. */
+  settle(id: number, x: { finished: boolean } | Exchange): void {
+    if ((x as { finished: boolean }).finished) this.close(id);
+  }
+}
+
+/** A request that the host began. */
+export class HostExchange implements Exchange {
+  readonly id: number;
+  readonly owner: Owner;
+  readonly request: Request;
+  readonly entrypoint: string;
+  readonly bodyIn: BodyIn | null = null;
+  bodyOut: BodyOut | null = null;
+  readonly #all: Exchanges;
+  readonly #upgrade: boolean;
+  #controller: AbortController | null = null;
+  #aborted = false;
+  #answered = false;
+
+  constructor(id: number, owner: Owner, all: Exchanges, r: Reader) {
+    this.id = id;
+    this.owner = owner;
+    this.#all = all;
+    const flags = r.u8();
+    const method = r.str();
+    const url = r.str();
+    const headers = r.headers();
+    const cf = r.str();
+    this.entrypoint = r.str();
+    r.done();
+    this.#upgrade = headers.some(([name, value]) => name.toLowerCase() === "upgrade" && value.toLowerCase() === "websocket");
+    let content: Content = { kind: "none" };
+    if ((flags & 1) !== 0) {
+      this.bodyIn = new BodyIn(id, owner, (reason) => this.#refuseBody(reason));
+      content = { kind: "incoming", incoming: this.bodyIn, length: lengthOf(headers) };
+    }
+    this.request = incomingRequest(
+      { method, url, headers, cf: cf === "" ? undefined : (JSON.parse(cf) as unknown), signal: () => this.#signal() },
+      content,
+    );
+  }
+
+  get finished(): boolean {
+    return this.#answered && (this.bodyOut === null || this.#sent) && (this.bodyIn === null || this.bodyIn.ended);
+  }
+
+  #sent = false;
+
+  #signal(): AbortSignal {
+    this.#controller ??= new AbortController();
+    if (this.#aborted) this.#controller.abort();
+    return this.#controller.signal;
+  }
+
+  /** The handler's result, or what it threw. Called once. */
+  respond(response: unknown): void {
+    if (this.#answered || this.#aborted || this.owner.gone) return;
+    if (!isResponse(response)) {
+      this.fail(new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'."));
+      return;
+    }
+    try {
+      this.#send(response);
+    } catch (e) {
+      this.fail(e);
+    }
+  }
+
+  #send(response: Response): void {
+    const { owner } = this;
+    const socket = response.webSocket;
+    const headers = rawOf(response.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
+    if (socket !== null) {
+      const end = endOf(socket);
+      if (!this.#upgrade) {
+        throw new TypeError(`Worker tried to return a WebSocket in a response to a request which did not contain the header "Upgrade: websocket".`);
+      }
+      if (end.outbound) throw new TypeError("Can't return WebSocket in a Response if it was created with `new WebSocket()`");
+      if (end.mode === "hibernatable") throw new TypeError("Can't return WebSocket in a Response after calling acceptWebSocket().");
+      if (end.mode === "standard") throw new TypeError("Can't return WebSocket in a Response after calling accept().");
+      if (end.mode === "passed") throw new TypeError("Can't return WebSocket that was already used in a response.");
+      ambient.sockets.passOn(end, owner);
+      this.#answered = true;
+      owner.touch();
+      owner.out.response(this.id, 101, response.statusText, false, headers, end.id);
+      this.#all.close(this.id);
+      return;
+    }
+    const body = hasContent(response);
+    const content = body ? takeContent(response) : null;
+    const length = content === null ? null : knownLength(content);
+    if (length !== null && !headers.some(([name]) => name === "content-length")) headers.push(["content-length", `${length}`]);
+    this.#answered = true;
+    owner.touch();
+    owner.out.response(this.id, response.status, response.statusText, body, headers, 0);
+    if (content === null) {
+      this.#all.settle(this.id, this);
+      return;
+    }
+    this.bodyOut = new BodyOut(this.id, owner, () => {
+      this.#sent = true;
+      this.#all.settle(this.id, this);
+    });
+    this.bodyOut.start(content);
+  }
+
+  fail(error: unknown): void {
+    if (this.#answered || this.owner.gone) return;
+    this.#answered = true;
+    if (this.#aborted) return;
+    this.owner.touch();
+    if (this.owner.number === 0) logError(this.owner, "Uncaught (in fetch)", error);
+    this.owner.out.numberAndError(frame.failure, this.id, toWire(error, remote));
+    this.bodyIn?.end(null);
+    this.#all.close(this.id);
+  }
+
+  /** The asking side no longer wants the answer. */
+  cancelled(reason: string): void {
+    this.#aborted = true;
+    this.#all.close(this.id);
+    this.bodyOut?.stop(reason);
+    this.bodyIn?.end(flagged(reason === "" ? "Network connection lost." : reason, retryable));
+    const controller = this.#controller;
+    if (controller !== null) {
+      this.owner.turns.later(this.owner.scope, () => controller.abort(new DOMException("The client has disconnected", "AbortError")));
+    }
+  }
+
+  #refuseBody(reason: string): void {
+    this.owner.touch();
+    this.owner.out.numberAndText(frame.cancel, this.id, reason);
+  }
+}
+
+/** A request that this guest began. */
+class GuestExchange implements Exchange {
+  readonly id: number;
+  readonly owner: Owner;
+  bodyIn: BodyIn | null = null;
+  bodyOut: BodyOut | null = null;
+  readonly #scope: Scope;
+  readonly #all: Exchanges;
+  readonly #url: string;
+  readonly #resolve: (r: Response) => void;
+  readonly #reject: (e: unknown) => void;
+  readonly #task: Task;
+  #answered = false;
+  #sent = true;
+  #unlisten: (() => void) | null = null;
+
+  constructor(id: number, scope: Scope, all: Exchanges, request: Request, resolve: (r: Response) => void, reject: (e: unknown) => void) {
+    this.id = id;
+    this.owner = scope.owner;
+    this.#scope = scope;
+    this.#all = all;
+    this.#url = request.url;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    this.#task = this.owner.begin("call", `${request.method} ${request.url}`);
+  }
+
+  get finished(): boolean {
+    return this.#answered && this.#sent && (this.bodyIn === null || this.bodyIn.ended);
+  }
+
+  send(to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request): void {
+    const { owner } = this;
+    const body = hasContent(request);
+    const content = body ? takeContent(request) : null;
+    const headers = rawOf(request.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
+    const length = content === null ? null : knownLength(content);
+    if (length !== null && !headers.some(([name]) => name === "content-length")) headers.push(["content-length", `${length}`]);
+    owner.touch();
+    owner.out.request({
+      ...to,
+      exchange: this.id,
+      from: owner.number,
+      hasBody: body,
+      method: request.method,
+      url: request.url,
+      headers,
+      cf: request.cf === undefined ? "" : JSON.stringify(request.cf),
+    });
+    if (content !== null) {
+      this.#sent = false;
+      this.bodyOut = new BodyOut(this.id, owner, () => {
+        this.#sent = true;
+        this.#all.settle(this.id, this);
+      });
+      this.bodyOut.start(content);
+    }
+    this.#listen(request);
+  }
+
+  /** The author's signal cancels the call. */
+  #listen(request: Request): void {
+    const signal = signalOf(request);
+    if (signal === null) return;
+    const abort = () => this.#abort(signal.reason);
+    if (signal.aborted) {
+      abort();
+      return;
+    }
+    signal.addEventListener("abort", abort, { once: true });
+    this.#unlisten = () => signal.removeEventListener("abort", abort);
+  }
+
+  #abort(reason: unknown): void {
+    this.#all.close(this.id);
+    this.owner.touch();
+    this.owner.out.numberAndText(frame.cancel, this.id, "aborted");
+    this.bodyOut?.stop("aborted");
+    this.bodyIn?.end(reason instanceof Error ? reason : new DOMException("The operation was aborted", "AbortError") as unknown as Error);
+    if (!this.#answered) {
+      this.#over();
+      this.#reject(reason);
+    }
+  }
+
+  #over(): void {
+    this.#answered = true;
+    this.owner.finish(this.#task);
+  }
+
+  response(r: Reader): void {
+    const status = r.u16();
+    const statusText = r.str();
+    const flags = r.u8();
+    const headers = r.headers();
+    const socket = r.u64();
+    r.done();
+    if (this.#answered) throw new ProtocolError(`two responses on exchange ${this.id}`);
+    this.#over();
+    const webSocket = (flags & 2) !== 0 ? socketOf(ambient.sockets.passedIn(socket, this.owner)) : null;
+    let content: Content = { kind: "none" };
+    if ((flags & 1) !== 0) {
+      const bodyIn = new BodyIn(this.id, this.owner, (reason) => this.#refuse(reason));
+      this.bodyIn = bodyIn;
+      content = { kind: "incoming", incoming: bodyIn, length: lengthOf(headers) };
+    }
+    if (webSocket !== null) {
+      const protocol = headers.find(([name]) => name.toLowerCase() === "sec-websocket-protocol");
+      if (protocol !== undefined) endOf(webSocket).protocol = protocol[1];
+    }
+    const response = incomingResponse({ status, statusText, headers, webSocket, url: this.#url, redirected: false }, content);
+    if (webSocket !== null) this.#all.close(this.id);
+    else this.#all.settle(this.id, this);
+    this.owner.turns.later(this.#scope, () => this.#resolve(response));
+  }
+
+  failed(r: Reader): void {
+    const error: WireError = readFailure(r);
+    this.#all.close(this.id);
+    this.bodyOut?.stop(error.message);
+    this.#unlisten?.();
+    if (this.#answered) {
+      this.bodyIn?.end(fromWire(error));
+      return;
+    }
+    this.#over();
+    this.owner.turns.later(this.#scope, () => this.#reject(fromWire(error)));
+  }
+
+  /** The author reads no further. */
+  #refuse(reason: string): void {
+    this.#all.close(this.id);
+    this.bodyOut?.stop(reason);
+    this.owner.touch();
+    this.owner.out.numberAndText(frame.cancel, this.id, reason);
+  }
+
+  /** The asked side does not want the request's body. */
+  cancelled(reason: string): void {
+    this.bodyOut?.stop(reason);
+  }
+}
+
+function readFailure(r: Reader): WireError {
+  const error = readError(r);
+  r.done();
+  return error;
+}
+
+function lengthOf(headers: [string, string][]): number | null {
+  const field = headers.find(([name]) => name.toLowerCase() === "content-length");
+  if (field === undefined) return null;
+  const n = Number(field[1]);
+  return Number.isSafeInteger(n) && n >= 0 ? n : null;
+}

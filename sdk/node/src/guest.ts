@@ -1,0 +1,383 @@
+/*
+ * Guest is this process as the host sees it: it takes the frames of a batch one
+ * by one and hands each to whom it concerns.
+ */
+
+import { introduce } from "./ambient.ts";
+import { Channel, type Receiver } from "./channel.ts";
+import { type Config, parseConfig } from "./config.ts";
+import { Cutter } from "./cut.ts";
+import { End } from "./end.ts";
+import { makeEnv } from "./env.ts";
+import { durableObjectReset, readError, remote, resetText, toWire } from "./errors.ts";
+import { Exchanges, type HostExchange } from "./exchange.ts";
+import { type Birth, type Class, GuestObject, type Home } from "./object.ts";
+import { nativeSetTimeout } from "./native.ts";
+import { Outlet } from "./outlet.ts";
+import { startReaper } from "./reaper.ts";
+import { report } from "./report.ts";
+import { Sockets } from "./sockets.ts";
+import { Turns } from "./turn.ts";
+import { frame, magic, ProtocolError, type Reader, textKind, version } from "./wire.ts";
+import { run, Worker, WorkerOwner } from "./worker.ts";
+
+/** What the process around a guest does. */
+export interface Surroundings {
+  readonly fd: number;
+  /** Prepares what author code will see, and loads its module. */
+  load(config: Config, env: Record<string, unknown>): Promise<Record<string, unknown>>;
+  versions(): { node: string; sqlite: string; pid: number };
+  /** Ends the process; a reason means that something is wrong. Never returns. */
+  exit(reason: string): never;
+}
+
+export class Guest implements Receiver, Home {
+  readonly #around: Surroundings;
+  readonly #out = new Outlet(64 << 10);
+  readonly #channel: Channel;
+  readonly #turns: Turns;
+  readonly #exchanges = new Exchanges();
+  readonly #cutter: Cutter;
+  #sockets!: Sockets;
+  #worker: Worker | null = null;
+  #owner!: WorkerOwner;
+
+  #greeted = false;
+  #wasCut = false;
+  #lastOffer = Infinity; // shutdown: the deadline, ms since 1970
+
+  readonly #objects = new Map<number, GuestObject>();
+  /** Activations whose table of sockets has not come whole: rows that are missing. */
+  readonly #incomplete = new Map<GuestObject, number>();
+
+  constructor(around: Surroundings) {
+    this.#around = around;
+    this.#turns = new Turns(this.#out, () => this.#channel.write(this.#out), () => this.#bounced());
+    this.#channel = new Channel(around.fd, this);
+    this.#cutter = new Cutter(() => {
+      this.#wasCut = true;
+      this.#channel.cut();
+      this.#turns.cut();
+    });
+  }
+
+  // ---- What the channel calls
+
+  frame(type: number, r: Reader): void {
+    if (type === frame.message) {
+      this.#message(r);
+      return;
+    }
+    if (!this.#greeted) {
+      if (type !== frame.hello) throw new ProtocolError(`frame 0x${type.toString(16)} before hello`);
+      this.#hello(r);
+      return;
+    }
+    if (this.#worker === null) throw new ProtocolError(`frame 0x${type.toString(16)} before ready`);
+    this.#control(type, r);
+  }
+
+  batchBegin(): void {
+    this.#turns.begin();
+  }
+
+  batchEnd(): void {
+    this.#turns.finish();
+    if (this.#lastOffer !== Infinity) this.#maybeLeave();
+  }
+
+  lost(reason: string): void {
+    this.#around.exit(reason);
+  }
+
+  /** A macrotask that Turns asked for. */
+  #bounced(): void {
+    if (this.#wasCut) {
+      this.#wasCut = false;
+      Cutter.after();
+      this.#channel.resume();
+      return;
+    }
+    this.#turns.begin();
+    this.batchEnd();
+  }
+
+  // ---- Frames
+
+  #message(r: Reader): void {
+    const end = this.#sockets.get(r.u64());
+    if (end === undefined) return; // It crossed with our own last word about that socket.
+    const data = r.u8() === textKind ? r.restText() : r.restArrayBuffer();
+    if (end.mode === "hibernatable") (end.owner as GuestObject).message(end, data);
+    else end.sink?.message(data);
+  }
+
+  #control(type: number, r: Reader): void {
+    switch (type) {
+      case frame.start:
+        this.#start(r);
+        break;
+      case frame.sockets:
+        this.#rows(r);
+        break;
+      case frame.closed:
+        this.#closed(r);
+        break;
+      case frame.errored: {
+        const end = this.#sockets.get(r.u64());
+        const message = r.restText();
+        if (end === undefined) break;
+        if (end.mode === "hibernatable") (end.owner as GuestObject).errored(end, message);
+        else end.sink?.errored(message);
+        break;
+      }
+      case frame.hostRequest:
+        this.#request(r);
+        break;
+      case frame.hibernate:
+        this.#hibernate(r);
+        break;
+      case frame.reset: {
+        const o = this.#objects.get(r.u32());
+        const error = readError(r);
+        if (o === undefined) break;
+        o.reset(error);
+        this.#out.number(frame.asleep, o.number);
+        break;
+      }
+      case frame.alarm:
+        this.#alarm(r);
+        break;
+      case frame.durable:
+        this.#objects.get(r.u32())?.durable(r.u32());
+        break;
+      case frame.why:
+        this.#why(r);
+        break;
+      case frame.stamps: {
+        const n = r.u32();
+        for (let i = 0; i < n; i++) {
+          const end = this.#sockets.get(r.u64());
+          const time = r.f64();
+          if (end !== undefined) end.stamp = time;
+        }
+        break;
+      }
+      case frame.buffered: {
+        const end = this.#sockets.get(r.u64());
+        const bytes = r.u32();
+        if (end !== undefined) {
+          end.waiting = bytes;
+          end.sink?.buffered?.(bytes);
+        }
+        break;
+      }
+      case frame.shutdown:
+        this.#shutdown(r.u32());
+        break;
+      case frame.response:
+      case frame.body:
+      case frame.bodyEnd:
+      case frame.bodyAbort:
+      case frame.credit:
+      case frame.cancel:
+      case frame.failure:
+        this.#exchanges.frame(type, r);
+        break;
+      default:
+        throw new ProtocolError(`unknown frame 0x${type.toString(16)}`);
+    }
+  }
+
+  #hello(r: Reader): void {
+    if (r.u32() !== magic) throw new ProtocolError("hello without its magic number");
+    const theirs = r.u16();
+    if (theirs !== version) throw new ProtocolError(`the host speaks version ${theirs} of the guest protocol, this guest ${version}`);
+    const incarnation = r.u32();
+    const config = parseConfig(r.restText());
+    this.#greeted = true;
+    this.#sockets = new Sockets(incarnation);
+    this.#owner = new WorkerOwner(0, this.#turns, this.#out);
+    introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, worker: this.#owner });
+    startReaper(this.#objects, config.limits.taskKeepalive);
+    const env = makeEnv(config);
+    this.#around
+      .load(config, env)
+      .then((module) => this.#loaded(new Worker(module, config, env)))
+      .catch((e: unknown) => this.#unfit(e));
+  }
+
+  #loaded(worker: Worker): void {
+    this.#worker = worker;
+    this.#out.ready(version, JSON.stringify({ ...this.#around.versions(), ...worker.describe() }));
+    this.#channel.write(this.#out);
+  }
+
+  #unfit(error: unknown): void {
+    this.#out.unfit(toWire(error, 0));
+    this.#channel.write(this.#out);
+    this.#channel.end(() => this.#around.exit(""));
+  }
+
+  #start(r: Reader): void {
+    const number = r.u32();
+    const classIndex = r.u16();
+    const id = r.id();
+    const hasName = r.u8() !== 0;
+    const name = r.str();
+    const hasPair = r.u8() !== 0;
+    const request = r.str();
+    const response = r.str();
+    const eventTimeout = r.u32();
+    const rows = r.u32();
+    r.done();
+    if (this.#objects.has(number)) throw new ProtocolError(`object ${number} started twice`);
+    const birth: Birth = {
+      number,
+      classIndex,
+      id,
+      name: hasName ? name : undefined,
+      pair: hasPair ? { request, response } : null,
+      eventTimeout,
+    };
+    const o = new GuestObject(birth, this, this.#turns);
+    this.#objects.set(number, o);
+    if (rows === 0) o.construct();
+    else this.#incomplete.set(o, rows);
+  }
+
+  #rows(r: Reader): void {
+    const o = this.#objects.get(r.u32());
+    const missing = o === undefined ? undefined : this.#incomplete.get(o);
+    if (o === undefined || missing === undefined) return; // Reset while its table was on the way.
+    const n = r.u16();
+    if (n > missing) throw new ProtocolError(`${n - missing} sockets too many for object ${o.number}`);
+    for (let i = 0; i < n; i++) o.restore(readRow(r));
+    r.done();
+    if (n < missing) {
+      this.#incomplete.set(o, missing - n);
+      return;
+    }
+    this.#incomplete.delete(o);
+    o.construct();
+  }
+
+  #closed(r: Reader): void {
+    const end = this.#sockets.get(r.u64());
+    const code = r.u16();
+    const flags = r.u8();
+    const reason = r.restText();
+    if (end === undefined) return;
+    const clean = (flags & 1) !== 0;
+    const ended = (flags & 2) !== 0;
+    if (end.mode === "hibernatable") (end.owner as GuestObject).closed(end, code, reason, clean, ended);
+    else end.sink?.closed(code, reason, clean);
+  }
+
+  #request(r: Reader): void {
+    const exchange = r.u32();
+    const number = r.u32();
+    if (number === 0) {
+      this.#exchanges.hostRequest(exchange, this.#owner, r, (x) => this.#turns.event(this.#owner.scope, () => this.#worker!.fetch(x)));
+      return;
+    }
+    const o = this.#objects.get(number);
+    if (o === undefined) {
+      this.#fail(exchange);
+      return;
+    }
+    this.#exchanges.hostRequest(exchange, o, r, (x: HostExchange) => {
+      o.run(() =>
+        run(x, () => {
+          const instance = o.instance!;
+          if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
+          return (instance as { fetch(r: unknown): unknown }).fetch(x.request);
+        }),
+      );
+    });
+  }
+
+  #alarm(r: Reader): void {
+    const exchange = r.u32();
+    const o = this.#objects.get(r.u32());
+    const scheduled = r.f64();
+    const retries = r.u8();
+    r.done();
+    if (o === undefined) {
+      this.#fail(exchange);
+      return;
+    }
+    o.alarm(exchange, scheduled, retries);
+  }
+
+  /** For an object that has left: the question and its end crossed. */
+  #fail(exchange: number): void {
+    this.#out.numberAndError(frame.failure, exchange, toWire(new Error(resetText), remote | durableObjectReset));
+  }
+
+  #hibernate(r: Reader): void {
+    const number = r.u32();
+    const delivered = r.u32();
+    const how = r.u8();
+    r.done();
+    const o = this.#objects.get(number);
+    if (o === undefined) return; // It has ended itself, and said so.
+    this.#out.number(o.hibernate(delivered, how) ? frame.asleep : frame.awake, number);
+  }
+
+  #why(r: Reader): void {
+    const query = r.u32();
+    const o = this.#objects.get(r.u32());
+    r.done();
+    this.#out.numberAndText(frame.report, query, JSON.stringify(o === undefined ? [] : report(o)));
+  }
+
+  #shutdown(deadline: number): void {
+    this.#lastOffer = Date.now() + deadline;
+    // Whatever has not finished by then ends with the process.
+    nativeSetTimeout(() => this.#channel.end(() => this.#around.exit("")), deadline);
+  }
+
+  #maybeLeave(): void {
+    for (const o of this.#objects.values()) if (o.busy) return;
+    if (this.#exchanges.size > 0) return;
+    this.#lastOffer = Infinity;
+    this.#channel.end(() => this.#around.exit(""));
+  }
+
+  // ---- What its objects call
+
+  get env(): unknown {
+    return this.#worker!.env;
+  }
+
+  construct(classIndex: number): Class {
+    return this.#worker!.classAt(classIndex);
+  }
+
+  gone(o: GuestObject): void {
+    this.#objects.delete(o.number);
+    this.#incomplete.delete(o);
+  }
+
+  cut(): never {
+    return this.#cutter.cut();
+  }
+}
+
+function readRow(r: Reader): End {
+  const end = new End(r.u64());
+  const flags = r.u8();
+  end.closedOut = (flags & 1) !== 0;
+  end.closedIn = (flags & 2) !== 0;
+  end.stamp = r.f64();
+  const tags: string[] = [];
+  for (let n = r.u8(); n > 0; n--) tags.push(r.str());
+  end.tags = tags;
+  end.protocol = r.str();
+  end.extensions = r.str();
+  const has = r.u8() !== 0;
+  const attachment = r.bytes();
+  end.attachment = has ? attachment : null;
+  return end;
+}

@@ -1,0 +1,266 @@
+/*
+ * Body is what Request and Response share: bytes that are there already, or a
+ * stream. A stream object is made only when an author asks for one.
+ */
+
+import { Blob } from "node:buffer";
+import { Readable } from "node:stream";
+import { NativeResponse } from "../native.ts";
+
+/** Bytes that arrive: from the host, or from a connection. Read by one reader at a time. */
+export interface Incoming {
+  /** The next piece, owned by the caller; null at the end. Rejects when it breaks off. */
+  read(): Promise<Uint8Array<ArrayBuffer> | null>;
+  cancel(reason: unknown): void;
+}
+
+export type Content =
+  | { kind: "none" }
+  | { kind: "text"; text: string }
+  | { kind: "bytes"; bytes: Uint8Array<ArrayBuffer> }
+  | { kind: "incoming"; incoming: Incoming; length: number | null }
+  | { kind: "stream"; stream: ReadableStream<Uint8Array> };
+
+export type BodyInit =
+  | string | ArrayBuffer | ArrayBufferView | Blob | FormData | URLSearchParams | ReadableStream | null | undefined;
+
+
+
+const none: Content = { kind: "none" };
+
+const usedText = "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
+
+// Set by the class: what this runtime may do with a body and an author may not.
+/** Gives the content away: the body is used from now on. Throws when it was used before. */
+export let takeContent: (b: Body) => Content;
+/** The content for a clone; a stream is teed. */
+export let cloneContent: (b: Body) => Content;
+export let hasContent: (b: Body) => boolean;
+/** The content as it is, when it can be read without using it up; otherwise undefined. */
+export let peekLength: (b: Body) => number | null;
+
+export abstract class Body {
+  #content: Content;
+  #used = false;
+  /** The stream that an author has asked for; then it is the content. */
+  #stream: ReadableStream<Uint8Array> | null = null;
+
+  static {
+    takeContent = (b) => b.#take();
+    cloneContent = (b) => b.#clone();
+    hasContent = (b) => b.#content.kind !== "none";
+    peekLength = (b) => knownLength(b.#content);
+  }
+
+  constructor(content: Content) {
+    this.#content = content;
+  }
+
+  abstract get headers(): { get(name: string): string | null };
+
+  get body(): ReadableStream<Uint8Array> | null {
+    if (this.#content.kind === "none") return null;
+    return (this.#stream ??= streamOf(this.#content, this.#used));
+  }
+
+  get bodyUsed(): boolean {
+    if (this.#used) return this.#content.kind !== "none";
+    return this.#stream !== null && isDisturbed(this.#stream);
+  }
+
+  async text(): Promise<string> {
+    const content = this.#take();
+    if (content.kind === "text") return content.text;
+    const bytes = await collect(content);
+    const start = bytes.length >= 3 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
+    return Buffer.from(bytes.buffer, bytes.byteOffset + start, bytes.byteLength - start).utf8Slice();
+  }
+
+  async json(): Promise<unknown> {
+    return JSON.parse(await this.text());
+  }
+
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    const bytes = await collect(this.#take());
+    const whole = bytes.byteOffset === 0 && bytes.byteLength === bytes.buffer.byteLength;
+    return whole ? bytes.buffer : bytes.slice().buffer;
+  }
+
+  async bytes(): Promise<Uint8Array> {
+    return new Uint8Array(await this.arrayBuffer());
+  }
+
+  async blob(): Promise<Blob> {
+    const type = this.headers.get("content-type") ?? "";
+    return new Blob([await this.arrayBuffer()], { type });
+  }
+
+  async formData(): Promise<FormData> {
+    const type = this.headers.get("content-type") ?? "";
+    const bytes = await collect(this.#take());
+    return new NativeResponse(bytes, { headers: { "content-type": type } }).formData() as Promise<FormData>;
+  }
+
+  #take(): Content {
+    if (this.#content.kind === "none") return none;
+    if (this.#used || (this.#stream !== null && (this.#stream.locked || isDisturbed(this.#stream)))) {
+      throw new TypeError(usedText);
+    }
+    this.#used = true;
+    return this.#stream === null ? this.#content : { kind: "stream", stream: this.#stream };
+  }
+
+  #clone(): Content {
+    const { kind } = this.#content;
+    if (kind === "none") return none;
+    if (this.#used || (this.#stream !== null && (this.#stream.locked || isDisturbed(this.#stream)))) {
+      throw new TypeError(usedText);
+    }
+    if ((kind === "text" || kind === "bytes") && this.#stream === null) return this.#content;
+    const [ours, theirs] = this.body!.tee();
+    this.#stream = ours;
+    this.#content = { kind: "stream", stream: ours };
+    return { kind: "stream", stream: theirs };
+  }
+}
+
+/** The content of what an author gave, and the Content-Type that follows from it. */
+export function extract(init: BodyInit): { content: Content; type: string | null } {
+  if (init === null || init === undefined) return { content: none, type: null };
+  if (typeof init === "string") return { content: { kind: "text", text: init }, type: "text/plain;charset=UTF-8" };
+  if (init instanceof ArrayBuffer) return { content: bytesContent(new Uint8Array(init.slice(0))), type: null };
+  if (ArrayBuffer.isView(init)) {
+    const copy = new Uint8Array(init.byteLength);
+    copy.set(new Uint8Array(init.buffer, init.byteOffset, init.byteLength));
+    return { content: bytesContent(copy), type: null };
+  }
+  if (init instanceof ReadableStream) {
+    if (init.locked || isDisturbed(init)) throw new TypeError("This ReadableStream is disturbed (has already been read from), and cannot be used as a body.");
+    return { content: { kind: "stream", stream: init }, type: null };
+  }
+  if (init instanceof URLSearchParams) {
+    return { content: { kind: "text", text: init.toString() }, type: "application/x-www-form-urlencoded;charset=UTF-8" };
+  }
+  if (init instanceof Blob) return { content: { kind: "stream", stream: init.stream() as ReadableStream<Uint8Array> }, type: init.type || null };
+  if (init instanceof FormData) {
+    const made = new NativeResponse(init as never);
+    return { content: { kind: "stream", stream: made.body as ReadableStream<Uint8Array> }, type: made.headers.get("content-type") };
+  }
+  if (typeof init === "object" && Symbol.asyncIterator in (init as object)) {
+    return { content: { kind: "stream", stream: ReadableStream.from(init as AsyncIterable<Uint8Array>) as ReadableStream<Uint8Array> }, type: null };
+  }
+  return { content: { kind: "text", text: `${init as unknown as string}` }, type: "text/plain;charset=UTF-8" };
+}
+
+function bytesContent(bytes: Uint8Array<ArrayBuffer>): Content {
+  return { kind: "bytes", bytes };
+}
+
+/** How long it is, when that is known without reading. */
+export function knownLength(content: Content): number | null {
+  switch (content.kind) {
+    case "none":
+      return 0;
+    case "text":
+      return Buffer.byteLength(content.text);
+    case "bytes":
+      return content.bytes.byteLength;
+    case "incoming":
+      return content.length;
+    case "stream":
+      return fixedLengths.get(content.stream) ?? null;
+  }
+}
+
+/** Streams whose length their maker has promised: FixedLengthStream. */
+export const fixedLengths = new WeakMap<ReadableStream, number>();
+
+/** The whole content as bytes with an ArrayBuffer of their own. */
+export async function collect(content: Content): Promise<Uint8Array<ArrayBuffer>> {
+  switch (content.kind) {
+    case "none":
+      return new Uint8Array(0);
+    case "text":
+      return new TextEncoder().encode(content.text) as Uint8Array<ArrayBuffer>;
+    case "bytes":
+      return content.bytes.slice();
+    case "incoming": {
+      const { incoming } = content;
+      return join(() => incoming.read());
+    }
+    case "stream": {
+      const reader = content.stream.getReader();
+      return join(async () => {
+        const { done, value } = await reader.read();
+        return done ? null : asChunk(value);
+      });
+    }
+  }
+}
+
+async function join(read: () => Promise<Uint8Array | null>): Promise<Uint8Array<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for (let part = await read(); part !== null; part = await read()) {
+    parts.push(part);
+    length += part.byteLength;
+  }
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
+}
+
+/** A chunk that an author's stream gave. */
+export function asChunk(value: unknown): Uint8Array {
+  if (value instanceof Uint8Array) return value;
+  if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+  if (value instanceof ArrayBuffer) return new Uint8Array(value);
+  throw new TypeError("This TransformStream is being used as a byte stream, but received an object of non-ArrayBuffer/ArrayBufferView type on its writable side.");
+}
+
+function streamOf(content: Content, used: boolean): ReadableStream<Uint8Array> {
+  if (content.kind === "stream") return content.stream;
+  if (used) {
+    // Its content has gone elsewhere: what remains is a stream that is locked.
+    const empty = new ReadableStream<Uint8Array>();
+    empty.getReader();
+    return empty;
+  }
+  if (content.kind === "incoming") {
+    const { incoming } = content;
+    return new ReadableStream({
+      type: "bytes",
+      async pull(controller) {
+        const piece = await incoming.read();
+        if (piece === null) {
+          controller.close();
+          controller.byobRequest?.respond(0);
+        } else {
+          controller.enqueue(piece);
+        }
+      },
+      cancel(reason) {
+        incoming.cancel(reason);
+      },
+    }, { highWaterMark: 0 });
+  }
+  return new ReadableStream({
+    type: "bytes",
+    async start(controller) {
+      const bytes = await collect(content);
+      if (bytes.byteLength > 0) controller.enqueue(bytes);
+      controller.close();
+      controller.byobRequest?.respond(0);
+    },
+  });
+}
+
+function isDisturbed(stream: ReadableStream): boolean {
+  return Readable.isDisturbed(stream as never);
+}
+
+

@@ -1,0 +1,179 @@
+/*
+ * Headers, as the Fetch standard has them and Workers bend them: getAll for
+ * Set-Cookie, and values beyond Latin-1 travel as UTF-8.
+ */
+
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+export type HeadersInit = Headers | Iterable<readonly [string, string]> | Record<string, string>;
+
+type Field = { name: string; lower: string; value: string };
+
+// What this runtime may do with Headers and an author may not; set by the class.
+/** The fields as they travel. */
+export let rawOf: (h: Headers) => [string, string][];
+/** What came over the wire; its values are known to be clean. */
+export let fromWireList: (list: readonly (readonly [string, string])[], immutable: boolean) => Headers;
+export let isHeaders: (x: unknown) => x is Headers;
+/** A copy that may be changed. */
+export let copyOf: (from: Headers) => Headers;
+
+export class Headers {
+  // In the order of their arrival; several of one name stay apart until asked for.
+  #fields: Field[] = [];
+  #immutable = false;
+
+  static {
+    rawOf = (h) => h.#fields.map((f) => [f.lower, f.value]);
+    fromWireList = (list, immutable) => {
+      const h = new Headers();
+      for (const [name, value] of list) h.#fields.push({ name, lower: name.toLowerCase(), value });
+      h.#immutable = immutable;
+      return h;
+    };
+    isHeaders = (x): x is Headers => typeof x === "object" && x !== null && #fields in x;
+    copyOf = (from) => {
+      const h = new Headers();
+      h.#fields = from.#fields.map((f) => ({ ...f }));
+      return h;
+    };
+  }
+
+  constructor(init?: HeadersInit | null) {
+    if (init === undefined || init === null) return;
+    if (isHeaders(init)) {
+      this.#fields = init.#fields.map((f) => ({ ...f }));
+      return;
+    }
+    if (typeof init !== "object" && typeof init !== "function") {
+      throw new TypeError("Failed to construct 'Headers': constructor parameter 1 is not of type 'Headers or Iterable or Object'.");
+    }
+    if (Symbol.iterator in init) {
+      for (const pair of init as Iterable<Iterable<string>>) {
+        const [name, value, ...more] = [...pair];
+        if (value === undefined || more.length > 0) throw new TypeError("To initialize a Headers object from a sequence, each inner sequence must have exactly two elements.");
+        this.append(name!, value);
+      }
+      return;
+    }
+    for (const name of Reflect.ownKeys(init)) {
+      if (typeof name !== "string" || !Object.prototype.propertyIsEnumerable.call(init, name)) continue;
+      this.append(name, (init as Record<string, string>)[name]!);
+    }
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Headers";
+  }
+
+  get(name: string): string | null {
+    const lower = checkName(name);
+    let found: string | null = null;
+    for (const f of this.#fields) {
+      if (f.lower === lower) found = found === null ? f.value : `${found}, ${f.value}`;
+    }
+    return found;
+  }
+
+  getAll(name: string): string[] {
+    const lower = checkName(name);
+    if (lower !== "set-cookie") throw new TypeError(`getAll() can only be used with the header name "Set-Cookie".`);
+    return this.getSetCookie();
+  }
+
+  getSetCookie(): string[] {
+    return this.#fields.filter((f) => f.lower === "set-cookie").map((f) => f.value);
+  }
+
+  has(name: string): boolean {
+    const lower = checkName(name);
+    return this.#fields.some((f) => f.lower === lower);
+  }
+
+  set(name: string, value: string): void {
+    const lower = checkName(name);
+    const clean = checkValue(value);
+    this.#checkMutable();
+    const at = this.#fields.findIndex((f) => f.lower === lower);
+    if (at < 0) {
+      this.#fields.push({ name: `${name}`, lower, value: clean });
+      return;
+    }
+    this.#fields[at]!.value = clean;
+    this.#fields = this.#fields.filter((f, i) => i <= at || f.lower !== lower);
+  }
+
+  append(name: string, value: string): void {
+    const lower = checkName(name);
+    const clean = checkValue(value);
+    this.#checkMutable();
+    this.#fields.push({ name: `${name}`, lower, value: clean });
+  }
+
+  delete(name: string): void {
+    const lower = checkName(name);
+    this.#checkMutable();
+    this.#fields = this.#fields.filter((f) => f.lower !== lower);
+  }
+
+  forEach(callback: (value: string, name: string, parent: Headers) => void, thisArg?: unknown): void {
+    for (const [name, value] of this.#sorted()) callback.call(thisArg, value, name, this);
+  }
+
+  *entries(): IterableIterator<[string, string]> {
+    yield* this.#sorted();
+  }
+
+  *keys(): IterableIterator<string> {
+    for (const [name] of this.#sorted()) yield name;
+  }
+
+  *values(): IterableIterator<string> {
+    for (const [, value] of this.#sorted()) yield value;
+  }
+
+  [Symbol.iterator](): IterableIterator<[string, string]> {
+    return this.entries();
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](_depth: number, options: object, inspect: (x: unknown, o: object) => string): string {
+    return `Headers(${this.#fields.length}) ${inspect(Object.fromEntries(this.#sorted()), options)}`;
+  }
+
+  /** By name; several values of one name in one line, but for Set-Cookie. */
+  #sorted(): [string, string][] {
+    const list: [string, string][] = [];
+    const at = new Map<string, number>();
+    for (const f of this.#fields) {
+      const known = f.lower === "set-cookie" ? undefined : at.get(f.lower);
+      if (known === undefined) {
+        at.set(f.lower, list.length);
+        list.push([f.lower, f.value]);
+      } else {
+        list[known]![1] += `, ${f.value}`;
+      }
+    }
+    return list.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
+  }
+
+  #checkMutable(): void {
+    if (this.#immutable) throw new TypeError("Can't modify immutable headers.");
+  }
+}
+
+function checkName(name: string): string {
+  const text = `${name}`;
+  if (!token.test(text)) throw new TypeError(`Invalid header name.`);
+  return text.toLowerCase();
+}
+
+function checkValue(value: string): string {
+  const text = `${value}`.replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, "");
+  if (/[\0\r\n]/.test(text)) throw new TypeError(`Invalid header value.`);
+  return text;
+}
+
+/** As bytes, one a character: what Latin-1 cannot say is said in UTF-8. */
+export function asBytes(value: string): string {
+  return /[^\0-\xff]/.test(value) ? Buffer.from(value, "utf8").latin1Slice() : value;
+}

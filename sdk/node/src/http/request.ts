@@ -1,0 +1,184 @@
+/*
+ * Request, as Workers have it: a body may be a stream without `duplex`, `cf`
+ * travels with it, and the headers of one that came from outside cannot be
+ * changed.
+ */
+
+import { Body, type BodyInit, cloneContent, type Content, extract, takeContent } from "./body.ts";
+import { copyOf, fromWireList, Headers, type HeadersInit } from "./headers.ts";
+
+export interface RequestInit {
+  method?: string;
+  headers?: HeadersInit;
+  body?: BodyInit;
+  redirect?: string;
+  signal?: AbortSignal | null;
+  cf?: unknown;
+  integrity?: string;
+  keepalive?: boolean;
+  cache?: string;
+}
+
+interface Head {
+  method: string;
+  url: string;
+  headers: Headers;
+  redirect: string;
+  signal: AbortSignal | null;
+  cf: unknown;
+}
+
+const standardMethods = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH"]);
+const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** A request from the wire; `signal` aborts when its sender has gone. */
+export let incomingRequest: (head: IncomingHead, content: Content) => Request;
+/** The signal that an author gave with the request, if any. */
+export let signalOf: (r: Request) => AbortSignal | null;
+export let isRequest: (x: unknown) => x is Request;
+
+export interface IncomingHead {
+  method: string;
+  url: string;
+  headers: [string, string][];
+  cf: unknown;
+  /** Made when it is first asked for. */
+  signal: () => AbortSignal;
+}
+
+export class Request extends Body {
+  #head: Head;
+  #signal: (() => AbortSignal) | null = null;
+
+  static {
+    isRequest = (x): x is Request => typeof x === "object" && x !== null && #head in x;
+    signalOf = (r) => r.#head.signal;
+    incomingRequest = (head, content) => {
+      const r = new Request(made, {
+        method: head.method,
+        url: head.url,
+        headers: fromWireList(head.headers, true),
+        redirect: "manual",
+        signal: null,
+        cf: head.cf,
+      } as never, content);
+      r.#signal = head.signal;
+      return r;
+    };
+  }
+
+  constructor(input: string | URL | Request | typeof made, init?: RequestInit | Request, content?: Content) {
+    if (input === made) {
+      super(content!);
+      this.#head = init as unknown as Head;
+      return;
+    }
+    if (arguments.length === 0) throw new TypeError("Failed to construct 'Request': constructor parameter 1 is not of type 'Request or URL or string'.");
+    const base = isRequest(input) ? input : null;
+    const from: RequestInit = init === undefined || init === null ? {} : isRequest(init) ? initOf(init) : init;
+    const { head, type, body } = compose(base, base === null ? parseUrl(input as string | URL) : base.#head.url, base === null ? null : base.#head, from);
+    super(body ?? (base === null || from.body !== undefined ? { kind: "none" } : takeContent(base)));
+    if (base !== null && base.#signal !== null && from.signal === undefined) this.#signal = base.#signal;
+    if (type !== null && !head.headers.has("content-type")) head.headers.set("content-type", type);
+    this.#head = head;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Request";
+  }
+
+  get method(): string {
+    return this.#head.method;
+  }
+
+  get url(): string {
+    return this.#head.url;
+  }
+
+  get headers(): Headers {
+    return this.#head.headers;
+  }
+
+  get redirect(): string {
+    return this.#head.redirect;
+  }
+
+  get fetcher(): null {
+    return null;
+  }
+
+  get signal(): AbortSignal {
+    return (this.#head.signal ??= this.#signal === null ? new AbortController().signal : this.#signal());
+  }
+
+  get cf(): unknown {
+    return this.#head.cf;
+  }
+
+  get integrity(): string {
+    return "";
+  }
+
+  get keepalive(): boolean {
+    return false;
+  }
+
+  get cache(): undefined {
+    return undefined;
+  }
+
+  clone(): Request {
+    const head: Head = { ...this.#head, headers: copyOf(this.#head.headers) };
+    const r = new Request(made, head as never, cloneContent(this));
+    r.#signal = this.#signal;
+    return r;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](_depth: number, options: object, inspect: (x: unknown, o: object) => string): string {
+    const { method, url, headers } = this;
+    return `Request ${inspect({ method, url, headers, redirect: this.redirect, cf: this.cf, bodyUsed: this.bodyUsed }, options)}`;
+  }
+}
+
+const made = Symbol("made here");
+
+function parseUrl(input: string | URL): string {
+  const text = `${input}`;
+  try {
+    return new URL(text).href;
+  } catch {
+    throw new TypeError(`Invalid URL: ${text}`);
+  }
+}
+
+/** A Request that stands in the place of an init: stub.fetch(url, request). */
+function initOf(r: Request): RequestInit {
+  const init: RequestInit = { method: r.method, headers: r.headers, redirect: r.redirect, signal: r.signal, cf: r.cf };
+  const { body } = r;
+  if (body !== null) init.body = body;
+  return init;
+}
+
+function compose(base: Request | null, url: string, old: Head | null, init: RequestInit): { head: Head; type: string | null; body: Content | null } {
+  const method = init.method === undefined ? (old?.method ?? "GET") : checkMethod(init.method);
+  const headers = init.headers === undefined || init.headers === null ? (old === null ? new Headers() : copyOf(old.headers)) : new Headers(init.headers);
+  let body: Content | null = null;
+  let type: string | null = null;
+  if (init.body !== undefined && init.body !== null) {
+    if (method === "GET" || method === "HEAD") throw new TypeError("Request with a GET or HEAD method cannot have a body.");
+    ({ content: body, type } = extract(init.body));
+  }
+  const redirect = init.redirect === undefined ? (old?.redirect ?? "follow") : `${init.redirect}`;
+  if (redirect !== "follow" && redirect !== "manual" && redirect !== "error") {
+    throw new TypeError(`Invalid redirect value, must be one of "follow" or "manual" ("error" won't be implemented since it does not make sense at the edge; use "manual" and check the response status code).`);
+  }
+  const signal = init.signal === undefined ? (base === null ? null : (old?.signal ?? null)) : init.signal;
+  return { head: { method, url, headers, redirect, signal, cf: init.cf === undefined ? old?.cf : init.cf }, type, body };
+}
+
+function checkMethod(method: string): string {
+  const text = `${method}`;
+  if (!token.test(text)) throw new TypeError(`Invalid HTTP method string: ${text}`);
+  const upper = text.toUpperCase();
+  return standardMethods.has(upper) ? upper : text;
+}

@@ -1,0 +1,169 @@
+/*
+ * Response, as Workers have it: one that carries a WebSocket has status 101.
+ */
+
+import { illegalInvocation } from "../errors.ts";
+import type { WebSocket } from "../websocket.ts";
+import { isWebSocket } from "../websocket.ts";
+import { Body, type BodyInit, cloneContent, type Content, extract, knownLength } from "./body.ts";
+import { copyOf, fromWireList, Headers, type HeadersInit } from "./headers.ts";
+
+export interface ResponseInit {
+  status?: number;
+  statusText?: string;
+  headers?: HeadersInit;
+  webSocket?: WebSocket | null;
+  cf?: unknown;
+  encodeBody?: string;
+}
+
+interface Head {
+  status: number;
+  statusText: string;
+  headers: Headers;
+  webSocket: WebSocket | null;
+  url: string;
+  redirected: boolean;
+  cf: unknown;
+}
+
+const bodyless = new Set([101, 204, 205, 304]);
+const made = Symbol("made here");
+
+export interface IncomingResponse {
+  status: number;
+  statusText: string;
+  headers: [string, string][];
+  webSocket: WebSocket | null;
+  url: string;
+  redirected: boolean;
+}
+
+/** A response from the wire or from a connection. */
+export let incomingResponse: (head: IncomingResponse, content: Content) => Response;
+export let isResponse: (x: unknown) => x is Response;
+
+export class Response extends Body {
+  #head: Head;
+
+  static {
+    isResponse = (x): x is Response => typeof x === "object" && x !== null && #head in x;
+    incomingResponse = (head, content) =>
+      new Response(made as never, { ...head, headers: fromWireList(head.headers, true), cf: undefined } as never, content);
+  }
+
+  constructor(body?: BodyInit, init?: ResponseInit | Response, content?: Content) {
+    if ((body as unknown) === made) {
+      super(content!);
+      this.#head = init as unknown as Head;
+      return;
+    }
+    const head = headOf(init);
+    const extracted = extract(body);
+    if (extracted.content.kind !== "none" && bodyless.has(head.status)) {
+      if (knownLength(extracted.content) !== 0) throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
+      extracted.content = { kind: "none" };
+      extracted.type = null;
+    }
+    super(extracted.content);
+    if (extracted.type !== null && !head.headers.has("content-type")) head.headers.set("content-type", extracted.type);
+    this.#head = head;
+  }
+
+  static redirect(url: string | URL, status = 302): Response {
+    const text = `${url}`;
+    if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`${status} is not a redirect status code.`);
+    return new Response(null, { status, headers: { location: absolute(text) } });
+  }
+
+  static json(data: unknown, init?: ResponseInit): Response {
+    const text = JSON.stringify(data);
+    if (text === undefined) throw new TypeError("Value is not JSON serializable.");
+    const headers = new Headers(init?.headers);
+    if (!headers.has("content-type")) headers.set("content-type", "application/json");
+    return new Response(text, { ...init, headers });
+  }
+
+  static error(): Response {
+    throw new Error("Response.error() is not implemented.");
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "Response";
+  }
+
+  get status(): number {
+    return this.#head.status;
+  }
+
+  get statusText(): string {
+    return this.#head.statusText;
+  }
+
+  get ok(): boolean {
+    return this.#head.status >= 200 && this.#head.status <= 299;
+  }
+
+  get headers(): Headers {
+    if (!(#head in this)) throw illegalInvocation();
+    return this.#head.headers;
+  }
+
+  get webSocket(): WebSocket | null {
+    return this.#head.webSocket;
+  }
+
+  get url(): string {
+    return this.#head.url;
+  }
+
+  get redirected(): boolean {
+    return this.#head.redirected;
+  }
+
+  get type(): string {
+    return "default";
+  }
+
+  get cf(): unknown {
+    return this.#head.cf;
+  }
+
+  clone(): Response {
+    if (this.#head.webSocket !== null) throw new TypeError("Cannot clone a response to a WebSocket handshake.");
+    return new Response(made as never, { ...this.#head, headers: copyOf(this.#head.headers) } as never, cloneContent(this));
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](_depth: number, options: object, inspect: (x: unknown, o: object) => string): string {
+    const { status, statusText, headers, ok, bodyUsed, url } = this;
+    return `Response ${inspect({ status, statusText, headers, ok, bodyUsed, url }, options)}`;
+  }
+}
+
+function headOf(init: ResponseInit | Response | undefined | null): Head {
+  const from: ResponseInit = init ?? {};
+  const status = from.status === undefined ? 200 : toStatus(from.status);
+  const webSocket = from.webSocket ?? null;
+  if (webSocket !== null) {
+    if (!isWebSocket(webSocket)) throw new TypeError("Incorrect type for the 'webSocket' field on 'Init': the provided value is not of type 'WebSocket'.");
+    if (status !== 101) throw new RangeError("Responses with a WebSocket must have status code 101.");
+  } else if (status < 200 || status > 599) {
+    throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
+  }
+  const statusText = from.statusText === undefined ? (isResponse(init) ? init.statusText : "") : `${from.statusText}`;
+  return { status, statusText, headers: new Headers(from.headers), webSocket, url: "", redirected: false, cf: from.cf };
+}
+
+function toStatus(status: unknown): number {
+  const n = Number(status);
+  return Number.isInteger(n) ? n : Math.trunc(n) || 0;
+}
+
+/** Workers accept what no base makes absolute. */
+function absolute(url: string): string {
+  try {
+    return new URL(url).href;
+  } catch {
+    return url;
+  }
+}

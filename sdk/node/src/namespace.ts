@@ -1,0 +1,168 @@
+/*
+ * Namespaces and stubs: how code reaches other objects. A stub is a Proxy whose
+ * unknown properties are remote methods; those come with RPC.
+ */
+
+import { ambient, scopeNow } from "./ambient.ts";
+import { badParameter } from "./errors.ts";
+import { isRequest, Request, type RequestInit } from "./http/request.ts";
+import type { Response } from "./http/response.ts";
+import { type DurableObjectId, idText, IdMaker, isId, makeId } from "./ids.ts";
+
+export interface StubOptions {
+  locationHint?: string;
+  routingMode?: string;
+  retry?: { timeoutMs?: number; maxRetries?: number };
+}
+
+const zeros = "0".repeat(64);
+
+export class DurableObjectNamespace {
+  readonly #index: number;
+  readonly #ids: IdMaker;
+
+  constructor(index: number, namespace: string) {
+    this.#index = index;
+    this.#ids = new IdMaker(namespace);
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "DurableObjectNamespace";
+  }
+
+  newUniqueId(options?: { jurisdiction?: string | null }): DurableObjectId {
+    const jurisdiction = options?.jurisdiction;
+    if (jurisdiction !== undefined && jurisdiction !== null) noJurisdictions();
+    return makeId(this.#ids.unique(), undefined);
+  }
+
+  idFromName(name: string): DurableObjectId {
+    if (arguments.length === 0) throw badParameter("idFromName", "DurableObjectNamespace", 1, "string");
+    const text = `${name}`;
+    return makeId(this.#ids.fromName(text), text);
+  }
+
+  idFromString(id: string): DurableObjectId {
+    if (arguments.length === 0) throw badParameter("idFromString", "DurableObjectNamespace", 1, "string");
+    return makeId(this.#ids.fromString(`${id}`), undefined);
+  }
+
+  get(id: DurableObjectId, options?: StubOptions): DurableObjectStub {
+    if (!isId(id)) throw badParameter("get", "DurableObjectNamespace", 1, "DurableObjectId");
+    checkOptions(options);
+    return makeStub(this.#index, id);
+  }
+
+  getByName(name: string, options?: StubOptions): DurableObjectStub {
+    if (arguments.length === 0) throw badParameter("getByName", "DurableObjectNamespace", 1, "string");
+    return this.get(this.idFromName(name), options);
+  }
+
+  jurisdiction(name?: string | null): DurableObjectNamespace {
+    if (name !== undefined && name !== null) noJurisdictions();
+    return this;
+  }
+}
+
+function noJurisdictions(): never {
+  throw new Error("Jurisdiction restrictions are not implemented in workerd.");
+}
+
+function checkOptions(options: StubOptions | undefined): void {
+  if (options === undefined || options === null) return;
+  const { routingMode, retry } = options;
+  if (routingMode !== undefined && routingMode !== "primary-only") throw new RangeError(`unknown routingMode: ${routingMode}`);
+  if (retry === undefined || retry === null) return;
+  const { timeoutMs, maxRetries } = retry;
+  if (timeoutMs !== undefined && !(Number.isInteger(timeoutMs) && timeoutMs >= 500 && timeoutMs <= 60_000)) {
+    throw new RangeError("retry.timeoutMs must be an integer between 500 and 60000");
+  }
+  if (maxRetries !== undefined && !(Number.isInteger(maxRetries) && maxRetries >= 0 && maxRetries <= 10)) {
+    throw new RangeError("retry.maxRetries must be an integer between 0 and 10");
+  }
+}
+
+/** Where the calls of a Fetcher go. */
+interface Route {
+  target: 0 | 1 | 2;
+  index: number;
+  id: string;
+  name: string | null;
+  entrypoint: string;
+}
+
+/** Something that can be asked: an object, the assets, another service. */
+export class Fetcher {
+  readonly #route: Route;
+  // The instance that answered last time has been reset: this stub is broken for good.
+  #broken: Error | null = null;
+
+  constructor(route: Route) {
+    this.#route = route;
+  }
+
+  fetch(input: string | URL | Request, init?: RequestInit | Request): Promise<Response> {
+    if (this.#broken !== null) return Promise.reject(this.#broken);
+    let request: Request;
+    try {
+      request = isRequest(input) && init === undefined ? input : new Request(input, init);
+    } catch (e) {
+      return Promise.reject(e);
+    }
+    const { target } = this.#route;
+    const answer = ambient.exchanges.ask(scopeNow(), this.#route, request);
+    if (target === 0) {
+      answer.catch((e: unknown) => {
+        if ((e as { durableObjectReset?: boolean }).durableObjectReset === true) this.#broken = e as Error;
+      });
+    }
+    return answer;
+  }
+
+  connect(): never {
+    throw new Error("connect() is not supported.");
+  }
+}
+
+export class DurableObjectStub extends Fetcher {
+  declare readonly id: DurableObjectId;
+  declare readonly name: string | undefined;
+}
+
+/** The stub of one object. */
+function makeStub(index: number, id: DurableObjectId): DurableObjectStub {
+  const stub = new DurableObjectStub({ target: 0, index, id: idText(id), name: id.name ?? null, entrypoint: "" });
+  Object.defineProperty(stub, "name", { value: id.name, enumerable: true });
+  Object.defineProperty(stub, "id", { value: id, enumerable: true });
+  return withMethods(stub);
+}
+
+/** The stub of assets (1) or of a service (2). */
+export function makeFetcher(target: 1 | 2, index: number, entrypoint = ""): Fetcher {
+  return withMethods(new Fetcher({ target, index, id: zeros, name: null, entrypoint }));
+}
+
+/** Unknown properties are remote methods, but for `then`: a stub may be awaited. */
+function withMethods<T extends Fetcher>(stub: T): T {
+  const bound = new Map<string, unknown>();
+  return new Proxy(stub, {
+    get(target, key) {
+      if (typeof key === "symbol" || key === "then") return Reflect.get(target, key, target);
+      if (key in target) {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== "function") return value;
+        // Private fields need the real `this`.
+        let method = bound.get(key);
+        if (method === undefined) bound.set(key, (method = (value as (...args: unknown[]) => unknown).bind(target)));
+        return method;
+      }
+      return remoteMethod(key);
+    },
+    has: (target, key) => key !== "then" && (typeof key === "string" || Reflect.has(target, key)),
+  });
+}
+
+function remoteMethod(name: string): () => Promise<never> {
+  return () => Promise.reject(new Error(`"${name}" cannot be called: this version of Dormouse has no RPC on stubs yet. Use fetch() of the stub.`));
+}
+

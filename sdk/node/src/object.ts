@@ -1,0 +1,492 @@
+/*
+ * GuestObject is one activation of an object in this process: its instance, its
+ * gate, its sockets, and what the host is told of it. It is born with `start`
+ * and gone with `asleep`, `start failed` or `aborted`; after that nothing of it
+ * runs, nothing of it leaves, and nothing here leads to the instance.
+ */
+
+import { ambient } from "./ambient.ts";
+import { logError } from "./console.ts";
+import type { End, Payload } from "./end.ts";
+import { durableObjectReset, flagged, remote, toWire, type WireError } from "./errors.ts";
+import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
+import { nowhere, Outlet } from "./outlet.ts";
+import { Owner } from "./owner.ts";
+import { enterScope, Scope } from "./scope.ts";
+import { makeState, type DurableObjectState } from "./state.ts";
+import { clearTimers } from "./timers.ts";
+import type { Turns } from "./turn.ts";
+import { echoable, socketOf } from "./websocket.ts";
+import { frame } from "./wire.ts";
+
+export type Instance = Record<string, unknown>;
+export type Class = new (ctx: DurableObjectState, env: unknown) => Instance;
+
+/** What an activation begins with. */
+export interface Birth {
+  number: number;
+  classIndex: number;
+  id: string;
+  name: string | undefined;
+  pair: Pair | null;
+  eventTimeout: number; // ms, 0 none
+}
+
+export interface Pair {
+  request: string;
+  response: string;
+}
+
+/** What the guest does for its objects. */
+export interface Home {
+  readonly env: unknown;
+  construct(classIndex: number): Class;
+  gone(o: GuestObject): void;
+  /** Ends everything that is on the stack, uncatchably. */
+  cut(): never;
+}
+
+/** What the object's storage does for it. */
+export interface Store {
+  /** Commits the turn's implicit transaction, if there is one. */
+  commitTurn(): void;
+  /** Rolls back what is not committed and lets go of the database. */
+  abandon(): void;
+}
+
+export const dropSockets = 1;
+export const noAlarmRetry = 2;
+
+/** Whether an instance that has nothing to do leaves, or also one with tasks, or any. */
+export const mode = { ifIdle: 0, ifQuiet: 1, now: 2 } as const;
+
+export class GuestObject extends Owner {
+  readonly birth: Birth;
+  readonly #home: Home;
+  /** When the activation began; ms since 1970. */
+  readonly born = Date.now();
+
+  instance: Instance | null = null;
+  state: DurableObjectState | null = null;
+  store: Store | null = null;
+
+  /** Its hibernatable sockets, oldest first, with those that are closing. */
+  readonly hibernatable = new Set<End>();
+  /** Sockets whose close handler has run and which may still be written to. */
+  readonly #half = new Set<End>();
+  #byTag: Map<string, Set<End>> | null = null;
+
+  pair: Pair | null;
+  eventTimeout: number;
+
+  // Events of this activation; they wrap.
+  #started = 0;
+  #finished = 0;
+  #told = false; // `started` has been sent
+
+  // Outputs that wait for the commit of what was written before them.
+  #held: Outlet | null = null;
+  #commits = 0;
+  #confirmed = 0; // the last commit that outputs wait for
+  #durable = -1; // up to here everything is known to be on disk
+  #waiters: { commit: number; scope: Scope; resolve: () => void }[] = [];
+
+  constructor(birth: Birth, home: Home, turns: Turns) {
+    super(birth.number, turns, turns.out);
+    this.birth = birth;
+    this.#home = home;
+    this.pair = birth.pair;
+    this.eventTimeout = birth.eventTimeout;
+  }
+
+  // ---- Birth
+
+  /** A row of the table of sockets: they come oldest first. */
+  restore(end: End): void {
+    end.mode = "hibernatable";
+    end.owner = this;
+    this.hibernatable.add(end);
+    ambient.sockets.restore(end);
+  }
+
+  /** Runs the constructor. Events that come meanwhile wait. Between turns only. */
+  construct(): void {
+    const begun = performance.now();
+    // The first in the queue, and behind the critical sections of the constructor.
+    this.root.wait(() => this.#born(performance.now() - begun));
+    const constructor = this.root.enter(0);
+    enterScope(new Scope(this, constructor));
+    try {
+      const Class = this.#home.construct(this.birth.classIndex);
+      this.state = makeState(this);
+      this.instance = new Class(this.state, this.#home.env);
+    } catch (e) {
+      this.die(toWire(e, durableObjectReset | remote), dropSockets);
+      return;
+    }
+    this.turns.drain();
+    if (this.gone) return;
+    constructor.end();
+    this.turns.wake(this.root);
+    this.turns.afterTurn();
+  }
+
+  #born(took: number): void {
+    this.#told = true;
+    this.turns.out.started(this.number, took);
+    this.touch();
+  }
+
+  // ---- Events. Called between turns; each runs now or when the gate opens.
+
+  /** A message for a hibernatable socket. Owned. */
+  message(end: End, data: Payload): void {
+    if (this.root.open) {
+      enterScope(this.scope);
+      this.#runMessage(end, data);
+      this.turns.drain();
+      this.turns.afterTurn();
+    } else {
+      this.turns.event(this.scope, () => this.#runMessage(end, data));
+    }
+  }
+
+  #runMessage(end: End, data: Payload): void {
+    const { instance } = this;
+    if (instance === null) return;
+    this.#begin();
+    if (typeof instance["webSocketMessage"] !== "function") {
+      this.#finished = (this.#finished + 1) >>> 0;
+      return;
+    }
+    let result: unknown;
+    try {
+      result = (instance as unknown as Handlers).webSocketMessage(end.socket ?? socketOf(end), data);
+    } catch (e) {
+      this.#failed(e);
+      return;
+    }
+    this.#settle(result);
+  }
+
+  closed(end: End, code: number, reason: string, clean: boolean, ended: boolean): void {
+    this.turns.event(this.scope, () => {
+      if (this.instance === null) return;
+      end.closedIn = true;
+      if (ended) end.dead = true;
+      if (clean && !ended && !end.closedOut && ambient.config.compat.flags["web_socket_auto_reply_to_close"] !== false) {
+        const echo = echoable(code);
+        end.closedOut = end.replied = true;
+        this.touch();
+        this.out.close(end.id, echo, echo === 0 ? "" : reason);
+      }
+      this.#last(end, "webSocketClose", [code, reason, clean]);
+    });
+  }
+
+  errored(end: End, message: string): void {
+    this.turns.event(this.scope, () => {
+      if (this.instance === null) return;
+      end.failed = end.dead = true;
+      this.#last(end, "webSocketError", [new Error(message)]);
+    });
+  }
+
+  /** The last event of a socket: it is listed until the synchronous part of its handler has run. */
+  #last(end: End, name: "webSocketClose" | "webSocketError", args: unknown[]): void {
+    const instance = this.instance!;
+    this.#begin();
+    let result: unknown;
+    let threw: { error: unknown } | null = null;
+    try {
+      if (typeof instance[name] === "function") {
+        result = (instance as unknown as Handlers)[name](socketOf(end), ...args);
+      }
+    } catch (error) {
+      threw = { error };
+    }
+    this.#unlist(end);
+    if (threw !== null) this.#failed(threw.error);
+    else this.#settle(result);
+  }
+
+  #unlist(end: End): void {
+    this.hibernatable.delete(end);
+    if (this.#byTag !== null) for (const tag of end.tags) this.#byTag.get(tag)?.delete(end);
+    end.closedForHost = true;
+    if (end.readyState === 3 || end.dead) ambient.sockets.forget(end);
+    else this.#half.add(end);
+  }
+
+  /** Runs an event of another kind; `work` must settle or throw. */
+  run(work: () => unknown): void {
+    this.turns.event(this.scope, () => {
+      if (this.instance === null) return;
+      this.#begin();
+      let result: unknown;
+      try {
+        result = work();
+      } catch (e) {
+        this.#failed(e);
+        return;
+      }
+      this.#settle(result);
+    });
+  }
+
+  /** Runs the alarm handler; the answer is `done` or `failure`. */
+  alarm(exchange: number, scheduledTime: number, retryCount: number): void {
+    this.run(async () => {
+      const instance = this.instance as unknown as { alarm(info: object): unknown };
+      try {
+        if (typeof instance.alarm !== "function") throw new Error("Handler does not export an alarm() function.");
+        await instance.alarm({ isRetry: retryCount > 0, retryCount, scheduledTime });
+        this.touch();
+        this.out.number(frame.done, exchange);
+      } catch (e) {
+        if (this.gone) return;
+        this.touch();
+        this.out.numberAndError(frame.failure, exchange, toWire(e, remote));
+      }
+    });
+  }
+
+  #begin(): void {
+    this.#started = (this.#started + 1) >>> 0;
+    if (!this.touched) this.turns.touch(this);
+  }
+
+  #settle(result: unknown): void {
+    if (!isThenable(result)) {
+      this.#finished = (this.#finished + 1) >>> 0;
+      return;
+    }
+    const promise = Promise.resolve(result);
+    if (this.eventTimeout > 0) this.#limit(promise);
+    promise.then(this.#done, this.#failed);
+  }
+
+  readonly #done = (): void => {
+    this.#finished = (this.#finished + 1) >>> 0;
+    if (!this.touched) this.turns.touch(this);
+  };
+
+  readonly #failed = (error: unknown): void => {
+    this.#done();
+    this.uncaught(error);
+  };
+
+  /** Semantics 2.6: an event that takes longer costs the instance its life. */
+  #limit(promise: Promise<unknown>): void {
+    const timer = nativeSetTimeout(() => {
+      if (this.gone) return;
+      this.turns.begin();
+      const error = flagged("Actor exceeded event execution time and was disconnected.", durableObjectReset);
+      this.die(toWire(error, 0), dropSockets);
+      this.turns.finish();
+    }, this.eventTimeout);
+    const stop = () => nativeClearTimeout(timer);
+    promise.then(stop, stop);
+  }
+
+  uncaught(error: unknown): void {
+    if (!this.gone) logError(this, "Uncaught", error);
+  }
+
+  // ---- Sockets
+
+  list(tag: string | undefined): End[] {
+    if (tag === undefined) return [...this.hibernatable].reverse();
+    if (this.#byTag === null) {
+      this.#byTag = new Map();
+      for (const end of this.hibernatable) this.#index(end);
+    }
+    return [...(this.#byTag.get(tag) ?? [])];
+  }
+
+  accept(end: End, tags: string[]): void {
+    ambient.sockets.hibernatable(end, this, tags);
+    this.hibernatable.add(end);
+    if (this.#byTag !== null) this.#index(end);
+  }
+
+  #index(end: End): void {
+    for (const tag of end.tags) {
+      const set = this.#byTag!.get(tag);
+      if (set === undefined) this.#byTag!.set(tag, new Set([end]));
+      else set.add(end);
+    }
+  }
+
+  /** Told by the storage when a hibernatable end has been closed by the author. */
+  closedByAuthor(end: End): void {
+    if (this.#half.delete(end)) ambient.sockets.forget(end);
+  }
+
+  // ---- Commits: what storage tells
+
+  /** An implicit transaction has begun: outputs from here on wait for its commit. */
+  dirty(): void {
+    if (this.gone || this.#held !== null) return;
+    this.#held = this.out = heldOutlets.pop() ?? new Outlet(4096);
+    this.turns.dirty(this);
+  }
+
+  /** The transaction is in the WAL. */
+  committed(unconfirmed: boolean): void {
+    if (this.gone) return;
+    this.#commits++;
+    if (!unconfirmed) this.#confirmed = this.#commits;
+    this.touch();
+    this.turns.out.commit(this.number, this.#commits, unconfirmed);
+    if (this.#waiters.some((w) => w.commit === this.#commits)) this.#ask(this.#commits);
+    this.#releaseHeld();
+  }
+
+  /** The transaction came to nothing, and so do the outputs that were made after its first write. */
+  rolledBack(): void {
+    this.#held?.clear();
+    this.#releaseHeld();
+  }
+
+  #releaseHeld(): void {
+    const held = this.#held;
+    if (held === null) return;
+    this.#held = null;
+    this.out = this.turns.out;
+    this.turns.out.absorb(held);
+    if (heldOutlets.length < 16) heldOutlets.push(held);
+  }
+
+  commitTurn(): void {
+    if (this.gone) return;
+    try {
+      this.store?.commitTurn();
+    } catch (e) {
+      this.broken(e);
+    }
+  }
+
+  /** The storage cannot go on: the instance is reset. */
+  broken(error: unknown): void {
+    this.die(toWire(error, durableObjectReset | remote), dropSockets);
+  }
+
+  whenDurable(unconfirmedToo = false): Promise<void> | null {
+    const last = this.#held !== null ? this.#commits + 1 : unconfirmedToo ? this.#commits : this.#confirmed;
+    if (last <= this.#durable) return null;
+    const waiting = new Promise<void>((resolve) => {
+      this.#waiters.push({ commit: last, scope: this.scope, resolve });
+    });
+    if (last <= this.#commits) this.#ask(last);
+    return waiting;
+  }
+
+  #ask(commit: number): void {
+    this.touch();
+    this.turns.out.twoNumbers(frame.awaitDurable, this.number, commit);
+  }
+
+  durable(commit: number): void {
+    if (commit > this.#durable) this.#durable = commit;
+    const ready = this.#waiters.filter((w) => w.commit <= commit);
+    if (ready.length === 0) return;
+    this.#waiters = this.#waiters.filter((w) => w.commit > commit);
+    for (const w of ready) this.turns.later(w.scope, w.resolve);
+  }
+
+  get eventsInProgress(): number {
+    return (this.#started - this.#finished) >>> 0;
+  }
+
+  /** Whether an event is in progress or a task is pending. */
+  get busy(): boolean {
+    return !this.#told || this.#started !== this.#finished || this.tasks.count > 0 || this.#held !== null || !this.root.open;
+  }
+
+  // ---- Death
+
+  tellProgress(out: Outlet): void {
+    if (!this.gone) out.progress(this.number, this.#started, this.#finished, this.tasks.count);
+  }
+
+  /** The host would like it to leave. Whether it did. Between turns only. */
+  hibernate(delivered: number, how: number): boolean {
+    if (how !== mode.now) {
+      const quiet = this.#told && this.#finished === delivered && this.#held === null && this.root.open;
+      if (!quiet || (how === mode.ifIdle && this.tasks.count > 0)) return false;
+    }
+    for (const end of this.standard) {
+      if (!end.closedOut && !end.dead) {
+        if (end.local) end.peer?.sink?.closed(1012, "", true);
+        else this.turns.out.close(end.id, 1012, "");
+      }
+      ambient.sockets.release(end);
+    }
+    for (const end of this.#half) ambient.sockets.release(end);
+    this.#leave(null);
+    return true;
+  }
+
+  /** The instance ends with `error`: everything in progress fails with it. */
+  die(error: WireError, flags: number): void {
+    if (this.gone) return;
+    const { out } = this.turns;
+    if (this.#told) out.aborted(this.number, error, flags);
+    else out.numberAndError(frame.startFailed, this.number, error);
+    this.#leave(error);
+    ambient.worker.touch();
+  }
+
+  /** As `die`, from the author's own stack, which is thrown away. */
+  abort(error: WireError, flags: number): never {
+    this.die(error, flags);
+    return this.#home.cut();
+  }
+
+  /** Told to: the host knows already. */
+  reset(error: WireError): void {
+    this.#leave(error);
+  }
+
+  #leave(reason: WireError | null): void {
+    this.gone = true;
+    this.reason = reason;
+    ambient.exchanges.ownerGone(this);
+    this.#held?.clear();
+    this.#held = null;
+    this.out = nowhere;
+    this.store?.abandon();
+    clearTimers(this);
+    this.tasks.clear();
+    this.root.clear();
+    this.#waiters = [];
+    for (const set of [this.hibernatable, this.#half, this.standard]) {
+      for (const end of set) {
+        end.dead = true;
+        end.sink = null;
+        end.socket = null;
+        ambient.sockets.forget(end);
+      }
+      set.clear();
+    }
+    this.#byTag = null;
+    this.instance = null;
+    this.state = null;
+    this.store = null;
+    this.#home.gone(this);
+  }
+}
+
+/** Outlets that are used again; each keeps its memory. */
+const heldOutlets: Outlet[] = [];
+
+interface Handlers {
+  webSocketMessage(ws: unknown, data: Payload): unknown;
+  webSocketClose(ws: unknown, ...args: unknown[]): unknown;
+  webSocketError(ws: unknown, ...args: unknown[]): unknown;
+}
+
+function isThenable(x: unknown): boolean {
+  return typeof x === "object" && x !== null && typeof (x as { then?: unknown }).then === "function";
+}

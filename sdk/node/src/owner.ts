@@ -1,0 +1,72 @@
+/*
+ * Owner is what code can belong to: an object, or the Worker outside any object.
+ */
+
+import type { End } from "./end.ts";
+import type { WireError } from "./errors.ts";
+import { Section } from "./gate.ts";
+import type { Outlet } from "./outlet.ts";
+import { Scope } from "./scope.ts";
+import { type Task, type TaskKind, Tasks } from "./tasks.ts";
+import type { Turns } from "./turn.ts";
+
+export abstract class Owner {
+  /** 0: the Worker. */
+  readonly number: number;
+  readonly turns: Turns;
+  readonly tasks = new Tasks();
+
+  readonly root: Section;
+  readonly scope: Scope;
+
+  /** Where this owner's outputs go: the process's outlet, or one that waits for a commit. */
+  out: Outlet;
+
+  /** Sockets that its code reads: they keep it in memory and do not outlive it. */
+  readonly standard = new Set<End>();
+
+  /** In the list of what the end of the batch looks at. Written by Turns. */
+  touched = false;
+
+  /** Gone from memory: nothing of it runs and nothing of it leaves any more. */
+  gone = false;
+  /** Why, when it did not leave in peace. */
+  reason: WireError | null = null;
+
+  constructor(number: number, turns: Turns, out: Outlet) {
+    this.number = number;
+    this.turns = turns;
+    this.out = out;
+    this.root = new Section(null, 0);
+    this.scope = new Scope(this, this.root);
+  }
+
+  /** Progress has to be told, or an output has been written. */
+  touch(): void {
+    if (!this.touched) this.turns.touch(this);
+  }
+
+  begin(kind: TaskKind, detail: string, counts = true): Task {
+    this.touch();
+    return this.tasks.begin(kind, detail, counts);
+  }
+
+  finish(task: Task): void {
+    if (this.tasks.finish(task)) this.touch();
+  }
+
+  /**
+   * Resolves when everything that this owner has written is on disk; null when
+   * nothing has to be waited for.
+   */
+  abstract whenDurable(): Promise<void> | null;
+
+  /** Called at the end of a batch that touched it. */
+  abstract tellProgress(out: Outlet): void;
+
+  /** Called at the end of each turn in which it wrote. */
+  abstract commitTurn(): void;
+
+  /** An error of the author's that nobody caught. */
+  abstract uncaught(error: unknown): void;
+}

@@ -1,0 +1,37 @@
+/*
+ * Whose code is this? Every asynchronous continuation carries a Scope: the
+ * owner it runs for and the section of that owner's gate in which it was asked
+ * for. A Scope may outlive the instance by far (an agent's idle connection keeps
+ * the one that it was opened under), so it leads to an Owner, and an Owner that
+ * has left memory leads nowhere.
+ */
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Section } from "./gate.ts";
+import type { Owner } from "./owner.ts";
+
+export class Scope {
+  readonly owner: Owner;
+  readonly section: Section;
+
+  constructor(owner: Owner, section: Section) {
+    this.owner = owner;
+    this.section = section;
+  }
+}
+
+const scopes = new AsyncLocalStorage<Scope>();
+
+/** From here to the end of the macrotask, and in all that it starts. */
+export function enterScope(scope: Scope): void {
+  if (scopes.getStore() !== scope) scopes.enterWith(scope);
+}
+
+export function currentScope(): Scope | undefined {
+  return scopes.getStore();
+}
+
+/** Runs `f` as nobody's code: what it starts is not accounted to an object. */
+export function outside<T>(f: () => T): T {
+  return scopes.exit(f);
+}

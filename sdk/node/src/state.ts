@@ -1,0 +1,230 @@
+/*
+ * DurableObjectState: the `ctx` of an object's constructor. Semantics 1 and 2.
+ */
+
+import { ambient } from "./ambient.ts";
+import { criticalSection } from "./critical.ts";
+import { logError } from "./console.ts";
+import { badConstructorParameter, badParameter, durableObjectReset, illegalInvocation, remote, toWire } from "./errors.ts";
+import { type DurableObjectId, makeId } from "./ids.ts";
+import { dropSockets, type GuestObject, noAlarmRetry } from "./object.ts";
+import { endOf, isWebSocket, socketOf, type WebSocket } from "./websocket.ts";
+import { frame } from "./wire.ts";
+
+let isPair: (x: unknown) => x is WebSocketRequestResponsePair;
+export let makeState: (o: GuestObject) => DurableObjectState;
+
+const made = Symbol("made here");
+const maxTags = 10;
+const maxTagBytes = 256;
+const maxPairBytes = 2048;
+const maxEventTimeout = 604_800_000;
+/** A longer name is known to callers only. */
+const maxNameBytes = 1024;
+
+/** A pair of texts: who sends the first gets the second, and nobody wakes. */
+export class WebSocketRequestResponsePair {
+  readonly #request: string;
+  readonly #response: string;
+
+  constructor(request: string, response: string) {
+    if (arguments.length < 1) throw badConstructorParameter("WebSocketRequestResponsePair", 1, "string");
+    if (arguments.length < 2) throw badConstructorParameter("WebSocketRequestResponsePair", 2, "string");
+    this.#request = `${request}`;
+    this.#response = `${response}`;
+  }
+
+  static {
+    isPair = (x): x is WebSocketRequestResponsePair => typeof x === "object" && x !== null && #request in x;
+  }
+
+  get request(): string {
+    return this.#request;
+  }
+
+  get response(): string {
+    return this.#response;
+  }
+
+  getRequest(): string {
+    return this.#request;
+  }
+
+  getResponse(): string {
+    return this.#response;
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "WebSocketRequestResponsePair";
+  }
+}
+
+export class DurableObjectState {
+  readonly #o: GuestObject;
+  declare readonly id: DurableObjectId;
+  declare readonly storage: unknown;
+  declare readonly props: unknown;
+  declare readonly exports: unknown;
+  declare readonly facets: unknown;
+  declare readonly container: undefined;
+
+  static {
+    makeState = (o) => new DurableObjectState(made, o);
+  }
+
+  constructor(token: typeof made, o: GuestObject) {
+    if (token !== made) throw new TypeError("Illegal constructor");
+    this.#o = o;
+    const { name } = o.birth;
+    const parts: Record<string, unknown> = {
+      facets: undefined,
+      container: undefined,
+      storage: undefined,
+      id: makeId(o.birth.id, name !== undefined && Buffer.byteLength(name) <= maxNameBytes ? name : undefined),
+      props: {},
+      exports: {},
+    };
+    for (const [key, value] of Object.entries(parts)) Object.defineProperty(this, key, { value, enumerable: true, configurable: true, writable: true });
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "DurableObjectState";
+  }
+
+  waitUntil(promise: Promise<unknown>): void {
+    const o = this.#check();
+    if (arguments.length === 0) throw badParameter("waitUntil", "DurableObjectState", 1, "Promise");
+    waitUntil(o, promise);
+  }
+
+  blockConcurrencyWhile<T>(callback: () => Promise<T> | T): Promise<T> {
+    const o = this.#check();
+    if (typeof callback !== "function") throw badParameter("blockConcurrencyWhile", "DurableObjectState", 1, "function");
+    return criticalSection(o, callback, { reset: (error) => o.broken(error), rejects: false });
+  }
+
+  acceptWebSocket(ws: WebSocket, tags?: string[]): void {
+    const o = this.#check();
+    if (!isWebSocket(ws)) throw badParameter("acceptWebSocket", "DurableObjectState", 1, "WebSocket");
+    if (tags !== undefined && !Array.isArray(tags)) throw badParameter("acceptWebSocket", "DurableObjectState", 2, "Array");
+    const list = checkTags(tags ?? []);
+    const end = endOf(ws);
+    if (end.mode === "hibernatable" || (end.mode === "standard" && !end.outbound)) {
+      throw new Error("Cannot call `acceptWebSocket()` if the WebSocket was already accepted via `accept()`");
+    }
+    if (end.mode !== "fresh" || end.peer === null || end.peer.mode !== "fresh") {
+      throw new Error("Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.");
+    }
+    const limit = ambient.config.limits.socketsPerObject;
+    if (o.hibernatable.size >= limit) throw new Error(`only ${limit} websockets can be accepted on a single Durable Object instance`);
+    o.accept(end, list);
+  }
+
+  getWebSockets(tag?: string): WebSocket[] {
+    const o = this.#check();
+    return o.list(tag === undefined ? undefined : `${tag}`).map(socketOf);
+  }
+
+  getTags(ws: WebSocket): string[] {
+    this.#check();
+    if (!isWebSocket(ws)) throw badParameter("getTags", "DurableObjectState", 1, "WebSocket");
+    const end = endOf(ws);
+    if (end.mode === "standard") throw new Error("only hibernatable websockets can have tags.");
+    if (end.mode !== "hibernatable") throw new Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.");
+    return [...end.tags];
+  }
+
+  setWebSocketAutoResponse(pair?: WebSocketRequestResponsePair): void {
+    const o = this.#check();
+    if (pair !== undefined && !isPair(pair)) {
+      throw badParameter("setWebSocketAutoResponse", "DurableObjectState", 1, "WebSocketRequestResponsePair");
+    }
+    if (pair === undefined) {
+      o.pair = null;
+    } else {
+      const { request, response } = pair;
+      checkPair("Request", request);
+      checkPair("Response", response);
+      o.pair = { request, response };
+    }
+    o.touch();
+    o.turns.out.autoResponse(o.number, o.pair);
+  }
+
+  getWebSocketAutoResponse(): WebSocketRequestResponsePair | null {
+    const { pair } = this.#check();
+    return pair === null ? null : new WebSocketRequestResponsePair(pair.request, pair.response);
+  }
+
+  getWebSocketAutoResponseTimestamp(ws: WebSocket): Date | null {
+    this.#check();
+    if (!isWebSocket(ws)) throw badParameter("getWebSocketAutoResponseTimestamp", "DurableObjectState", 1, "WebSocket");
+    const { stamp } = endOf(ws);
+    return stamp === 0 ? null : new Date(stamp);
+  }
+
+  setHibernatableWebSocketEventTimeout(timeout?: number): void {
+    const o = this.#check();
+    const ms = timeout === undefined || timeout === null ? 0 : toUint32(timeout);
+    if (ms > maxEventTimeout) throw new Error(`Event timeout should not exceed ${maxEventTimeout} ms.`);
+    o.eventTimeout = ms;
+    o.touch();
+    o.turns.out.twoNumbers(frame.eventTimeout, o.number, ms);
+  }
+
+  getHibernatableWebSocketEventTimeout(): number | null {
+    const { eventTimeout } = this.#check();
+    return eventTimeout === 0 ? null : eventTimeout;
+  }
+
+  abort(reason?: string, options?: { retryAlarm?: boolean }): void {
+    const o = this.#check();
+    const text = reason === undefined ? "Application called abort() to reset Durable Object." : `${reason}`;
+    const retry = options?.retryAlarm !== false;
+    o.abort(toWire(new Error(text), durableObjectReset | remote), dropSockets | (retry ? 0 : noAlarmRetry));
+  }
+
+  #check(): GuestObject {
+    if (!(#o in this)) throw illegalInvocation();
+    return this.#o;
+  }
+}
+
+/** Keeps the object in memory until the promise settles; a rejection is logged. */
+export function waitUntil(o: GuestObject, promise: unknown): void {
+  const task = o.begin("waitUntil", "waitUntil");
+  Promise.resolve(promise).then(
+    () => o.finish(task),
+    (error: unknown) => {
+      o.finish(task);
+      if (!o.gone) logError(o, "Uncaught (in waitUntil)", error);
+    },
+  );
+}
+
+/** Semantics 2.1: the count is checked before each element, against those that are distinct. */
+function checkTags(tags: unknown[]): string[] {
+  const distinct: string[] = [];
+  for (const tag of tags) {
+    const text = `${tag as string}`;
+    if (distinct.length >= maxTags) throw new Error(`a Hibernatable WebSocket cannot have more than ${maxTags} tags`);
+    if (Buffer.byteLength(text) > maxTagBytes) throw new Error(`"${text}" is longer than the max tag length (${maxTagBytes} characters).`);
+    if (!distinct.includes(text)) distinct.push(text);
+  }
+  return distinct;
+}
+
+function checkPair(what: string, text: string): void {
+  const size = Buffer.byteLength(text);
+  if (size > maxPairBytes) throw new RangeError(`${what} cannot be larger than ${maxPairBytes} bytes. A ${what.toLowerCase()} of size ${size} was provided.`);
+}
+
+function toUint32(value: unknown): number {
+  const n = Number(value);
+  if (!Number.isFinite(n)) throw new TypeError("The value cannot be converted because it is not an integer.");
+  const whole = Math.trunc(n);
+  if (whole < 0) throw new TypeError("The value cannot be converted because it is negative and this API expects a positive number.");
+  if (whole > 0xffffffff) throw new TypeError("Value out of range. Must be less than or equal to 4294967295.");
+  return whole;
+}
+

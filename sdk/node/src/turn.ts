@@ -1,0 +1,187 @@
+/*
+ * Turns: each event is a turn of its own. Its synchronous part runs, then every
+ * microtask and next-tick, then the turn's implicit transactions are committed;
+ * only then the next event begins, even of the same batch. Without this a
+ * read-modify-write over `await storage.get()` loses updates when two messages
+ * come in one read.
+ *
+ * Everything that runs an author's code comes through here: events, timers,
+ * answers. What Node itself continues (a stream, a digest) cannot; its outputs
+ * leave at the end of that macrotask.
+ */
+
+import type { Section, Work } from "./gate.ts";
+import { nativeProcess } from "./native.ts";
+import type { Outlet } from "./outlet.ts";
+import type { Owner } from "./owner.ts";
+import { enterScope, type Scope } from "./scope.ts";
+
+/** Runs microtasks and next-ticks until there are none. Taken before author code exists. */
+const tick = nativeProcess._tickCallback;
+
+/** More than this is written out before the batch ends. */
+const flushAt = 1 << 20;
+
+export class Turns {
+  readonly out: Outlet;
+  readonly #write: () => void;
+
+  // True while a turn, or the loop between turns, is on the stack.
+  #busy = false;
+  #bounced = false;
+  readonly #touched: Owner[] = [];
+  readonly #dirty: Owner[] = [];
+  readonly #runnable: Section[] = [];
+
+  readonly #bounce = new MessageChannel();
+
+  /** `write` writes `out` to the host; `bounced` is called in a macrotask after `bounce`. */
+  constructor(out: Outlet, write: () => void, bounced: () => void) {
+    this.out = out;
+    this.#write = write;
+    // A message port keeps its queue outside JavaScript, so it survives a cut;
+    // immediates and ticks that wait behind the one that is cut do not.
+    this.#bounce.port1.on("message", () => {
+      this.#bounced = false;
+      bounced();
+    });
+  }
+
+  /** Does a turn run right now? */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  /** Makes sure that `finish` comes, whatever runs now. */
+  bounce(): void {
+    if (this.#bounced) return;
+    this.#bounced = true;
+    this.#bounce.port2.postMessage(null);
+  }
+
+  touch(owner: Owner): void {
+    owner.touched = true;
+    this.#touched.push(owner);
+    if (!this.#busy) this.bounce();
+  }
+
+  /** The owner has an open implicit transaction: commit it when the turn ends. */
+  dirty(owner: Owner): void {
+    this.#dirty.push(owner);
+    if (!this.#busy) this.bounce();
+  }
+
+  /** A gate may have work that can begin. */
+  wake(section: Section): void {
+    this.#runnable.push(section);
+    if (!this.#busy) this.bounce();
+  }
+
+  /**
+   * An event of `scope`: a turn now if the gate is open, otherwise when it
+   * opens. Only between `begin` and `finish`, and never inside a turn.
+   */
+  event(scope: Scope, work: Work): void {
+    const section = scope.section.live();
+    if (!section.open) {
+      section.wait(inScope(scope, work));
+      return;
+    }
+    enterScope(scope);
+    work();
+    tick();
+    this.afterTurn();
+  }
+
+  /** The microtasks and next-ticks of a turn. */
+  drain(): void {
+    tick();
+  }
+
+  /** What follows a turn: its commit, and what its end has let in. */
+  afterTurn(): void {
+    if (this.#dirty.length > 0) this.#commit();
+    if (this.#runnable.length > 0) this.#pump();
+    if (this.out.at > flushAt) this.#write();
+  }
+
+  /** A turn of its own, soon. From anywhere, also inside a turn. */
+  later(scope: Scope, work: Work): void {
+    const section = scope.section.live();
+    section.wait(inScope(scope, work));
+    this.wake(section);
+  }
+
+  /** As `later`, ahead of what waits: the beginning of a critical section. */
+  laterSection(scope: Scope, work: Work): void {
+    const section = scope.section.live();
+    section.waitForSection(inScope(scope, work));
+    this.wake(section);
+  }
+
+  /** A macrotask of ours (a timer): one event, and what follows. */
+  macrotask(scope: Scope, work: Work): void {
+    if (this.#busy) {
+      this.later(scope, work);
+      return;
+    }
+    this.begin();
+    this.event(scope, work);
+    this.finish();
+  }
+
+  /** The macrotask is over: tell progress, write. Pairs with `begin`. */
+  finish(): void {
+    if (this.#dirty.length > 0) this.#commit();
+    if (this.#runnable.length > 0) this.#pump();
+    const touched = this.#touched;
+    for (let i = 0; i < touched.length; i++) {
+      const owner = touched[i]!;
+      owner.touched = false;
+      owner.tellProgress(this.out);
+    }
+    touched.length = 0;
+    this.#busy = false;
+    this.#write();
+  }
+
+  /** Before the first turn of a macrotask: what Node continued may have left work. */
+  begin(): void {
+    this.#busy = true;
+    this.afterTurn();
+  }
+
+  /** The stack is thrown away (abort); somebody calls `begin` and `finish` later. */
+  cut(): void {
+    this.#busy = false;
+    this.#bounced = false;
+    this.bounce();
+  }
+
+  #commit(): void {
+    // A commit may touch and may break its owner; it never writes to another one.
+    for (let owner = this.#dirty.shift(); owner !== undefined; owner = this.#dirty.shift()) owner.commitTurn();
+  }
+
+  /** Lets in what waits at gates that may have opened, each as a turn. */
+  #pump(): void {
+    for (let section = this.#runnable[0]; section !== undefined; section = this.#runnable[0]) {
+      const work = section.live().next();
+      if (work === undefined) {
+        this.#runnable.shift();
+        continue;
+      }
+      work();
+      tick();
+      if (this.#dirty.length > 0) this.#commit();
+      if (this.out.at > flushAt) this.#write();
+    }
+  }
+}
+
+function inScope(scope: Scope, work: Work): Work {
+  return () => {
+    enterScope(scope);
+    work();
+  };
+}

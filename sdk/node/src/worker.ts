@@ -1,0 +1,117 @@
+/*
+ * Worker is the author's module: its default export, its other entrypoints, and
+ * the classes of its objects.
+ */
+
+import { ambient } from "./ambient.ts";
+import type { Config } from "./config.ts";
+import { logError } from "./console.ts";
+import type { Env } from "./env.ts";
+import type { HostExchange } from "./exchange.ts";
+import type { Class } from "./object.ts";
+import { Owner } from "./owner.ts";
+
+export type Module = Record<string, unknown>;
+
+/** Code outside any object: it has no storage, so nothing of it ever waits. */
+export class WorkerOwner extends Owner {
+  whenDurable(): null {
+    return null;
+  }
+
+  tellProgress(): void {}
+
+  commitTurn(): void {}
+
+  uncaught(error: unknown): void {
+    logError(this, "Uncaught", error);
+  }
+}
+
+type Handlers = Record<string, ((...args: unknown[]) => unknown) | undefined>;
+
+export class Worker {
+  readonly #module: Module;
+  readonly #env: Env;
+  readonly #classes: Class[];
+
+  /** Throws when a class that is bound is not exported. */
+  constructor(module: Module, config: Config, env: Env) {
+    this.#module = module;
+    this.#env = env;
+    this.#classes = config.classes.map((c) => classOf(module, c.name));
+  }
+
+  classAt(index: number): Class {
+    return this.#classes[index]!;
+  }
+
+  get env(): Env {
+    return this.#env;
+  }
+
+  describe(): { worker: { fetch: boolean }; classes: { name: string; rpc: boolean; alarm: boolean }[] } {
+    const main = this.#module["default"];
+    const fetch = typeof main === "function" ? hasMethod(main, "fetch") : typeof (main as Handlers | undefined)?.["fetch"] === "function";
+    return {
+      worker: { fetch },
+      classes: this.#classes.map((c) => ({ name: c.name, rpc: false, alarm: hasMethod(c, "alarm") })),
+    };
+  }
+
+  /** Runs the `fetch` of an entrypoint. */
+  fetch(x: HostExchange): void {
+    const context = new ExecutionContext();
+    run(x, () => {
+      const entry = x.entrypoint === "" ? this.#module["default"] : this.#module[x.entrypoint];
+      if (typeof entry === "function") {
+        const instance = new (entry as new (ctx: unknown, env: unknown) => Handlers)(context, this.#env);
+        if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
+        return instance["fetch"](x.request);
+      }
+      const handlers = entry as Handlers | undefined | null;
+      if (typeof handlers?.["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
+      return handlers["fetch"](x.request, this.#env, context);
+    });
+  }
+}
+
+/** Calls a handler and answers the exchange with what comes of it. */
+export function run(x: HostExchange, handler: () => unknown): Promise<void> {
+  let result: unknown;
+  try {
+    result = handler();
+  } catch (e) {
+    x.fail(e);
+    return Promise.resolve();
+  }
+  return Promise.resolve(result).then(
+    (response) => x.respond(response),
+    (error: unknown) => x.fail(error),
+  );
+}
+
+/** `ctx` of the Worker's own handlers. */
+export class ExecutionContext {
+  readonly props: unknown = {};
+  readonly exports: unknown = {};
+
+  waitUntil(promise: Promise<unknown>): void {
+    Promise.resolve(promise).catch((e: unknown) => logError(ambient.worker, "Uncaught (in waitUntil)", e));
+  }
+
+  passThroughOnException(): void {}
+}
+
+function classOf(module: Module, name: string): Class {
+  const exported = module[name];
+  if (typeof exported === "function") return exported as Class;
+  const names = Object.keys(module).filter((n) => typeof module[n] === "function" && n !== "default");
+  const there = names.length === 0 ? "it exports no class" : `it exports ${names.join(", ")}`;
+  throw new Error(`The class ${name} is bound but the Worker's main module does not export it: ${there}. Export it, or change class_name.`);
+}
+
+function hasMethod(c: unknown, name: string): boolean {
+  const prototype: unknown = (c as { prototype?: unknown }).prototype;
+  return typeof prototype === "object" && prototype !== null && typeof (prototype as Handlers)[name] === "function";
+}
