@@ -49,6 +49,9 @@ type deflate struct {
 // inflate returns the message that payload is the compressed form of, borrowed
 // until the next call. It never inflates more than one byte past limit.
 func (f *deflate) inflate(payload []byte, limit int) ([]byte, error) {
+	if len(payload) == 0 {
+		return nil, nil // no sender should, and everybody accepts it as empty
+	}
 	f.in = append(append(f.in[:0], payload...), inflateTail...)
 	f.source.Reset(f.in)
 	f.in = kept(f.in)

@@ -70,7 +70,7 @@ func (e *Endpoint) Over() bool { return e.is(over) }
 
 // Patience is how long what waits may take to leave after the end.
 func (e *Endpoint) Patience() time.Duration {
-	if e.cause == ErrSlow {
+	if e.cause == ErrSlow || e.cause == ErrDropped {
 		return LingerWait // the peer has had its time
 	}
 	return FlushWait

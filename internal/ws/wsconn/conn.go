@@ -17,11 +17,12 @@ type Stream interface {
 	Read(p []byte) (int, error)
 	// Write takes as much as it can at once. Less than all means: not now.
 	Write(segments [][]byte) (int, error)
-	// Buffered is how much of what Write took is still in this process.
+	// Buffered is how much of what Write took is still in this process. When
+	// that becomes 0, the transport calls Conn.Ready for writing, asked or not.
 	Buffered() int
 	// Want says what Conn.Ready is to be called for, as long as it is so.
 	Want(read, write bool) error
-	// CloseWrite ends our direction, after what Write took.
+	// CloseWrite ends our direction. What is Buffered may be lost.
 	CloseWrite() error
 	// Close ends the stream. Nothing is called after it.
 	Close()
@@ -289,15 +290,13 @@ func (c *Conn) settle() {
 		c.shard.ending[c] = struct{}{}
 	}
 	if c.phase == flushing {
-		if c.end.Stuck() {
+		if c.end.Stuck() || c.stream.Buffered() > 0 {
 			c.bound(c.end.Patience())
 		} else {
 			c.finish()
 		}
 	}
-	if c.phase != finished {
-		c.want()
-	}
+	c.want()
 }
 
 // finish ends our direction, now that everything has left.
@@ -332,7 +331,8 @@ func (c *Conn) expire() {
 	switch c.phase {
 	case flushing:
 		c.end.Mute()
-		c.touch()
+		c.finish()
+		c.want()
 	case lingering:
 		c.close()
 	}
@@ -355,6 +355,9 @@ func (c *Conn) close() {
 
 // want tells the stream what to wait for, if that has changed.
 func (c *Conn) want() {
+	if c.phase == finished {
+		return
+	}
 	read := c.phase == lingering ||
 		c.phase == open && c.end.Curious() && !c.end.Paused() && !c.has(endedFlag|parkedFlag)
 	write := c.end.Stuck()

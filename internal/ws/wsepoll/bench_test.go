@@ -44,7 +44,7 @@ func benchmarkEcho(b *testing.B, serve func(testing.TB, []net.Conn), sockets, fl
 // echo sends back what it hears.
 type echo struct{ conn ws.Conn }
 
-func (e *echo) Message(op ws.Opcode, payload []byte)   { e.conn.Send(op, payload) }
+func (e *echo) Message(op ws.Opcode, payload []byte)  { e.conn.Send(op, payload) }
 func (e *echo) CloseFrame(code uint16, reason string) { e.conn.Close(code, reason) }
 func (e *echo) Drained()                              {}
 func (e *echo) Gone(error)                            {}
