@@ -80,6 +80,7 @@ func (a *ask) end() {
 	a.over = true
 	if l := a.shard.lives[a.guest]; l != nil {
 		delete(l.asks, a.x)
+		a.shard.retiredIfEmpty(l)
 	}
 }
 

@@ -80,11 +80,12 @@ func (c *Call) end() {
 	if c.guest == nil {
 		return
 	}
-	if l := c.shard.lives[c.guest]; l != nil {
-		delete(l.calls, c.x)
-	}
 	if o := c.object; o != nil && o.live != nil {
 		delete(o.live.calls, c)
+	}
+	if l := c.shard.lives[c.guest]; l != nil {
+		delete(l.calls, c.x)
+		c.shard.retiredIfEmpty(l)
 	}
 }
 

@@ -19,7 +19,7 @@ func (s *Shard) Started(g guest.Guest, num guest.Object, took time.Duration) {
 func (s *Shard) StartFailed(g guest.Guest, num guest.Object, e *dormouse.Error) {
 	if o := s.at(g, num); o != nil {
 		o.broke(e, true)
-		o.left("constructor failed")
+		o.left("constructor failed", e)
 	}
 }
 
@@ -27,7 +27,7 @@ func (s *Shard) StartFailed(g guest.Guest, num guest.Object, e *dormouse.Error) 
 func (s *Shard) Aborted(g guest.Guest, num guest.Object, e *dormouse.Error, a guest.Abort) {
 	if o := s.at(g, num); o != nil {
 		o.broke(e, a.DropSockets)
-		o.left("reset")
+		o.left("reset", e)
 	}
 }
 

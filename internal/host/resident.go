@@ -231,13 +231,15 @@ func (o *resident) failMail(e *dormouse.Error) {
 }
 
 // left ends the activation, whatever ended it: sockets stay, standard ones are
-// closed. Calls must have been failed or ended before.
-func (o *resident) left(why string) {
+// closed, calls that are still in progress fail with e.
+func (o *resident) left(why string, e *dormouse.Error) {
 	s := o.shard
 	if o.live == nil {
 		return
 	}
-	if l := s.lives[o.guest]; l != nil {
+	o.failCalls(e)
+	l := s.lives[o.guest]
+	if l != nil {
 		delete(l.activations, o.num)
 	}
 	s.Loop.Cancel(o.live.rest)
@@ -256,6 +258,9 @@ func (o *resident) left(why string) {
 	s.stats.Sleeps++
 	s.Config.Log.Debug("sleep", append(s.attrs(o), "why", why)...)
 	live.answer(true)
+	if l != nil {
+		s.retiredIfEmpty(l)
+	}
 	o.drain()
 	o.unpause()
 	o.forget()

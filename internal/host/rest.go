@@ -57,13 +57,17 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		return
 	}
 	o.unpause()
+	if s.lives[g].retired != nil {
+		o.moveIfQuiet()
+		return
+	}
 	o.arm()
 }
 
 // Asleep is the guest's word that the instance is gone.
 func (s *Shard) Asleep(g guest.Guest, num guest.Object) {
 	if o := s.at(g, num); o != nil {
-		o.left("idle")
+		o.left("idle", &errUpdated)
 	}
 }
 
@@ -76,5 +80,7 @@ func (s *Shard) Awake(g guest.Guest, num guest.Object) {
 	o.m.Awake(s.Loop.Now())
 	o.live.answer(false)
 	o.drain()
-	o.arm()
+	if s.lives[g].retired == nil { // otherwise Progress asks again, or the deadline
+		o.arm()
+	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/loop"
 )
 
 // Shard is the part of a host that lives on one loop: some objects, the guest
@@ -35,6 +36,10 @@ type life struct {
 	calls       map[guest.Exchange]*Call // that we began
 	lastCall    guest.Exchange
 	asks        map[guest.Exchange]*ask // that the guest began
+
+	// Of a guest that a newer one has replaced.
+	retired func() // called when nothing of it is left; nil: it is in use
+	late    *loop.Timer
 }
 
 // Stats count since the shard began.
@@ -126,6 +131,9 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		return
 	}
 	delete(s.lives, g)
+	if l.late != nil {
+		s.Loop.Cancel(l.late)
+	}
 	if s.guest == g {
 		s.guest = nil
 	}
@@ -135,11 +143,10 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		a.asker.Cancel("the asking process ended")
 	}
 	for _, c := range l.calls {
-		e := errGuestGone
-		c.fail(&e)
+		c.fail(&errGuestGone)
 	}
 	for _, o := range l.activations {
-		o.left("guest ended")
+		o.left("guest ended", &errGuestGone)
 	}
 	for n, q := range s.queries {
 		if q.guest == g {

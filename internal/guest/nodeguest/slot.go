@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,14 +22,19 @@ const (
 	startLimit = 30 * time.Second // from the start of a process to its ready
 	firstWait  = 100 * time.Millisecond
 	longWait   = 10 * time.Second // the longest back-off, and the life that resets it
+
+	retireDeadline = 30 * time.Second // for what runs in a guest that has been replaced
 )
 
-// Slot keeps one guest running for one shard: it starts a process, and another
-// when that one ends, with a growing pause between those that do not live.
+// Slot keeps one guest running for one shard: it starts a process, another when
+// that one ends, with a growing pause between those that do not live, and
+// another beside it when the code has changed.
 type Slot struct {
-	cfg    SlotConfig
-	cancel context.CancelFunc
-	done   chan struct{}
+	cfg     SlotConfig
+	cancel  context.CancelFunc
+	done    chan struct{}
+	replace chan chan error
+	retired sync.WaitGroup
 
 	// Owned by the loop.
 	procs []*Process
@@ -51,11 +57,15 @@ type SlotHost interface {
 	Host
 	// Unfit tells that the code cannot be run; another try follows.
 	Unfit(*dormouse.Error)
+	// Retire tells that a newer guest is ready: what this one runs moves when it
+	// is quiet, or at the deadline whatever it does. gone is called when nothing
+	// of it is left.
+	Retire(g guest.Guest, deadline time.Duration, gone func())
 }
 
 // NewSlot makes a slot. Call it before the loop starts.
 func NewSlot(c SlotConfig) *Slot {
-	s := &Slot{cfg: c, done: make(chan struct{})}
+	s := &Slot{cfg: c, done: make(chan struct{}), replace: make(chan chan error)}
 	c.Loop.OnFlush(s.flush)
 	return s
 }
@@ -72,6 +82,22 @@ func (s *Slot) Start(first chan<- error) {
 func (s *Slot) Stop() {
 	s.cancel()
 	<-s.done
+	s.retired.Wait()
+}
+
+// Replace starts a guest with the command of now beside the one that runs. When
+// it is ready it takes over, and the old one retires. If it does not become
+// ready the old one runs on, and the error says why.
+func (s *Slot) Replace(ctx context.Context) error {
+	result := make(chan error, 1)
+	select {
+	case s.replace <- result:
+	case <-s.done:
+		return errors.New("the guest has been stopped")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return <-result
 }
 
 // Describe tells what there is to see of the guest.
@@ -93,23 +119,24 @@ func (s *Slot) flush() {
 	}
 }
 
+// keep runs guests, one after the other, until the slot is stopped.
 func (s *Slot) keep(ctx context.Context, first chan<- error) {
 	defer close(s.done)
 	wait := firstWait
 	for {
 		began := time.Now()
-		err := s.run(ctx, func() {
-			if first != nil {
-				first <- nil
-				first = nil
-			}
-		})
-		if ctx.Err() != nil {
-			return
-		}
+		p, err := s.launch(ctx)
 		if first != nil {
 			first <- err
 			first = nil
+		}
+		if err == nil {
+			err = s.watch(ctx, p)
+		} else if ctx.Err() == nil {
+			s.unfit(err)
+		}
+		if ctx.Err() != nil {
+			return
 		}
 		if time.Since(began) > longWait {
 			wait = firstWait
@@ -122,55 +149,95 @@ func (s *Slot) keep(ctx context.Context, first chan<- error) {
 		select {
 		case <-ctx.Done():
 			return
+		case result := <-s.replace:
+			result <- nil // the next one has the new code anyway
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, longWait)
 	}
 }
 
-// run starts one process and returns when it is gone.
-func (s *Slot) run(ctx context.Context, ready func()) error {
+// watch returns when the guest, or the last one that replaced it, is gone.
+func (s *Slot) watch(ctx context.Context, p *Process) error {
+	for {
+		select {
+		case err := <-p.done:
+			<-p.exited
+			return err
+		case <-ctx.Done():
+			p.kill()
+			<-p.exited
+			return ctx.Err()
+		case result := <-s.replace:
+			next, err := s.launch(ctx)
+			if err == nil {
+				s.retire(p)
+				p = next
+			} else {
+				s.show(p, "running")
+			}
+			result <- err
+		}
+	}
+}
+
+// retire lets the old guest finish, and ends it.
+func (s *Slot) retire(p *Process) {
+	gone := make(chan struct{})
+	s.cfg.Loop.Post(func() {
+		if p.gone {
+			close(gone)
+			return
+		}
+		s.cfg.Host.Retire(p, retireDeadline, func() { close(gone) })
+	})
+	s.retired.Go(func() {
+		select {
+		case <-gone:
+		case <-p.exited:
+		case <-s.done:
+		}
+		p.kill()
+		<-p.exited
+	})
+}
+
+// launch starts one process and returns when it is ready.
+func (s *Slot) launch(ctx context.Context) (*Process, error) {
 	n := s.cfg.Next.Add(1)
-	s.set(func(i *admin.Guest) { i.ID, i.State, i.Since, i.PID = n, "starting", time.Now(), 0 })
-	h := &announced{SlotHost: s.cfg.Host, ready: make(chan struct{})}
+	ready := make(chan struct{})
+	h := &announced{SlotHost: s.cfg.Host, ready: ready}
 	p, err := launch(s.cfg.Command(), n, s.cfg.Loop, h, s.cfg.Log)
 	if err != nil {
-		s.unfit(err)
-		return err
+		return nil, err
 	}
-	s.set(func(i *admin.Guest) { i.PID = p.PID })
+	s.show(p, "starting")
 	s.cfg.Loop.Post(func() { s.procs = append(s.procs, p) })
+	go func() {
+		<-p.exited
+		s.cfg.Loop.Post(func() {
+			s.procs = slices.DeleteFunc(s.procs, func(q *Process) bool { return q == p })
+		})
+	}()
 	limit := time.AfterFunc(startLimit, func() {
 		s.cfg.Loop.Post(func() { p.Break(errors.New("guest was not ready within " + startLimit.String())) })
 	})
 	defer limit.Stop()
 	select {
-	case <-h.ready:
-		limit.Stop()
-		s.set(func(i *admin.Guest) { i.State, i.Since = "running", time.Now() })
-		ready()
-		select {
-		case err = <-p.done:
-		case <-ctx.Done():
-			p.kill()
-			err = <-p.done
-		}
+	case <-ready:
+		s.show(p, "running")
+		return p, nil
 	case err = <-p.done:
-		s.unfit(err)
 	case <-ctx.Done():
 		p.kill()
-		err = <-p.done
+		err = ctx.Err()
 	}
 	<-p.exited
-	s.cfg.Loop.Post(func() {
-		for i := range s.procs {
-			if s.procs[i] == p {
-				s.procs = append(s.procs[:i], s.procs[i+1:]...)
-				return
-			}
-		}
-	})
-	return err
+	return nil, err
+}
+
+func (s *Slot) show(p *Process, state string) {
+	s.set(func(i *admin.Guest) { i.ID, i.PID, i.State, i.Since = p.incarnation, p.PID, state, time.Now() })
 }
 
 // unfit tells the host why there is no guest.
