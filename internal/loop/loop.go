@@ -177,6 +177,7 @@ func (l *Loop) idle() (wait time.Duration, ok bool) {
 }
 
 func (l *Loop) round(wait time.Duration) {
+	scheduled := l.timers.seq
 	if !l.poll.ready() && wait != 0 && l.sleep() {
 		l.poll.poll(wait)
 		l.mu.Lock()
@@ -184,7 +185,7 @@ func (l *Loop) round(wait time.Duration) {
 		l.mu.Unlock()
 	}
 	l.runPosted()
-	l.timers.run(l)
+	l.timers.run(l, scheduled)
 	for _, hook := range l.hooks {
 		hook()
 	}

@@ -55,9 +55,10 @@ func (s *timers) next() (time.Time, bool) {
 	return s.heap[0].at, true
 }
 
-// run runs what is due and was scheduled before this round's timers began.
-func (s *timers) run(l *Loop) {
-	for last := s.seq; len(s.heap) > 0; {
+// run runs what is due, of the plans up to the given one. Newer ones have their
+// turn in the next round, and it comes at once.
+func (s *timers) run(l *Loop, last uint64) {
+	for len(s.heap) > 0 {
 		t := s.heap[0]
 		if t.seq > last || t.at.After(l.Now()) {
 			return
