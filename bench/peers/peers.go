@@ -5,6 +5,8 @@ package peers
 import (
 	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -53,27 +55,39 @@ func All(root, tmp string) ([]contest.Peer, error) {
 	}, nil
 }
 
-// ws is the npm package on Node, installed on its first use.
+// ws is the npm package on Node, both from tools.
 func ws(root string) contest.Peer {
-	dir := filepath.Join(root, "bench/peers/ws")
+	tools := os.Getenv("BENCH_WS")
+	if tools == "" {
+		tools = filepath.Join(root, "tools")
+	}
 	node, nodeErr := runtimes.FindNode()
+	wsVersion, wsErr := packageVersion(filepath.Join(tools, "node_modules/ws"))
 	return contest.Peer{
 		Name:    "ws",
-		Version: "ws 8.23.0 on Node " + version(node, nodeErr),
+		Version: fmt.Sprintf("ws %s on Node %s", wsVersion, version(node, nodeErr)),
 		Start: func(ctx context.Context) (*runtimes.Server, error) {
-			if nodeErr != nil {
-				return nil, nodeErr
+			if err := errors.Join(nodeErr, wsErr); err != nil {
+				return nil, err
 			}
-			if _, err := os.Stat(filepath.Join(dir, "node_modules/ws")); err != nil {
-				npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-				npm.Dir = dir
-				if out, err := npm.CombinedOutput(); err != nil {
-					return nil, fmt.Errorf("install ws with npm ci in %s: %w\n%s", dir, err, out)
-				}
-			}
-			return startTelling(ctx, exec.Command(node, filepath.Join(dir, "server.mjs")))
+			return startTelling(ctx, exec.Command(node, filepath.Join(root, "bench/peers/ws/server.mjs"), tools))
 		},
 	}
+}
+
+// packageVersion reads which version of a package is installed in dir.
+func packageVersion(dir string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "package.json"))
+	if err != nil {
+		return "not here", fmt.Errorf("ws is %w: looked in %s; install tools, or set BENCH_WS to a folder whose node_modules has it", runtimes.ErrNotHere, dir)
+	}
+	var p struct {
+		Version string `json:"version"`
+	}
+	if err := json.Unmarshal(text, &p); err != nil {
+		return "unknown", fmt.Errorf("read %s: %w", dir, err)
+	}
+	return p.Version, nil
 }
 
 func bareEpoll(root, tmp string) (contest.Peer, error) {

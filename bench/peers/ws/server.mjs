@@ -1,8 +1,11 @@
 // What a person would otherwise write: the package ws on Node, with the same
-// answers as bench/worker. Prints the port it took.
+// answers as bench/worker. Prints the port it took. Its argument is the folder
+// whose node_modules has ws.
 
 import { createServer } from 'node:http';
-import { WebSocketServer } from 'ws';
+import { createRequire } from 'node:module';
+
+const { WebSocketServer } = createRequire(`${process.argv[2]}/`)('ws');
 
 const rooms = new Map();
 

@@ -117,8 +117,14 @@ export class Room extends DurableObject<Env> {
 			case "standard":
 				server.accept();
 				server.addEventListener("message", (e) => server.send(`standard ${show(e.data)}`));
-				server.addEventListener("close", (e) => note(this.#name, `close event ${e.code} ${show(e.reason)} ${e.wasClean}, readyState ${server.readyState}`));
-				server.addEventListener("error", (e) => note(this.#name, `error event ${show((e as ErrorEvent).message)}`));
+				let closed = false; // what comes behind a close depends on when TCP ends
+				server.addEventListener("close", (e) => {
+					closed = true;
+					note(this.#name, `close event ${e.code} ${show(e.reason)} ${e.wasClean}, readyState ${server.readyState}`);
+				});
+				server.addEventListener("error", (e) => {
+					if (!closed) note(this.#name, `error event ${show((e as ErrorEvent).message)}`);
+				});
 				return answer(client);
 		}
 		throw new Error(`no such way: ${how}`);
