@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -56,29 +57,39 @@ var (
 func main() {
 	hurry := flag.Bool("quick", false, "about a minute, with more noise")
 	only := flag.String("only", "", "ask the questions whose name matches this regular expression")
+	who := flag.String("peers", "", "ask the peers whose name matches this regular expression")
 	out := flag.String("out", "", "folder of the result file (default bench/results)")
 	table := flag.String("table", "", "print the table of a result file and do nothing else")
 	flag.Parse()
-	if err := run(*hurry, *only, *out, *table); err != nil {
+	if err := run(options{*hurry, *only, *who, *out, *table}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(hurry bool, only, out, table string) error {
-	if table != "" {
-		return printTable(table)
+type options struct {
+	quick                   bool
+	only, peers, out, table string
+}
+
+func run(o options) error {
+	if o.table != "" {
+		return printTable(o.table)
 	}
-	match, err := regexp.Compile(only)
+	match, err := regexp.Compile(o.only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
+	}
+	matchPeer, err := regexp.Compile(o.peers)
+	if err != nil {
+		return fmt.Errorf("-peers: %w", err)
 	}
 	root, err := runtimes.Root()
 	if err != nil {
 		return err
 	}
-	if out == "" {
-		out = filepath.Join(root, "bench/results")
+	if o.out == "" {
+		o.out = filepath.Join(root, "bench/results")
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -92,8 +103,10 @@ func run(hurry bool, only, out, table string) error {
 		return err
 	}
 
+	all = slices.DeleteFunc(all, func(p contest.Peer) bool { return !matchPeer.MatchString(p.Name) })
+
 	report := contest.Report{Date: time.Now().UTC(), Commit: commit(root), Machine: machine(), Versions: map[string]string{}, Pace: whole}
-	if hurry {
+	if o.quick {
 		report.Pace = quick
 	}
 	for _, p := range all {
@@ -110,10 +123,10 @@ func run(hurry bool, only, out, table string) error {
 		report.Results = append(report.Results, contest.Result{Question: q.Name, Asks: q.Asks, Metrics: q.Metrics, Answers: answers})
 	}
 	if len(report.Results) == 0 {
-		return fmt.Errorf("no question matches %q", only)
+		return fmt.Errorf("no question matches %q", o.only)
 	}
 	report.Table(os.Stdout)
-	file, err := keep(out, report)
+	file, err := keep(o.out, report)
 	if err != nil {
 		return err
 	}
