@@ -81,6 +81,7 @@ type GuestHost interface {
 	guest.Host
 	Taken(guest.Guest)
 	Unfit(*dormouse.Error)
+	Retire(g guest.Guest, deadline time.Duration, gone func())
 }
 
 // Slot keeps one guest running.
@@ -89,6 +90,9 @@ type Slot interface {
 	Start(first chan<- error)
 	// Stop ends the guest and waits for it.
 	Stop()
+	// Replace has a guest with newer code take over. After an error the old one
+	// runs on.
+	Replace(context.Context) error
 }
 
 // Server runs one Worker and its objects.
@@ -224,6 +228,18 @@ func (s *Server) Start(ctx context.Context) error {
 			}
 		case <-ctx.Done():
 			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// Replace has guests with newer code take over on every loop. The classes and
+// bindings must be the same. After an error some loops may have the newer code;
+// those whose guest could not start it keep the old one.
+func (s *Server) Replace(ctx context.Context) error {
+	for _, sh := range s.shards {
+		if err := sh.slot.Replace(ctx); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -1,0 +1,69 @@
+// Command dormouse runs Durable Objects on your own machine.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Set by the linker.
+var (
+	version = "dev"
+	commit  = ""
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go func() {
+		// The first signal ends everything in order, the second one at once.
+		<-ctx.Done()
+		stop()
+	}()
+	err := command().ExecuteContext(ctx)
+	var child *exec.ExitError
+	switch {
+	case err == nil:
+	case errors.As(err, &child):
+		os.Exit(child.ExitCode())
+	default:
+		fmt.Fprintln(os.Stderr, "dormouse: "+err.Error())
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dormouse",
+		Short:         "Run Durable Objects on your own machine",
+		SilenceErrors: true, // main says them
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w; `%s --help` lists what there is", err, c.CommandPath())
+	})
+	root.AddCommand(runCommand(true), runCommand(false), configCommand(), versionCommand(), nodeCommand())
+	return root
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprintf(c.OutOrStdout(), "dormouse %s", version)
+			if commit != "" {
+				fmt.Fprintf(c.OutOrStdout(), " (%s)", commit)
+			}
+			fmt.Fprintf(c.OutOrStdout(), " %s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+		},
+	}
+}

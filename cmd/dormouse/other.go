@@ -1,0 +1,38 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dormouse-dev/dormouse/internal/project"
+)
+
+// nodeCommand runs the Node that guests would run on: for scripts and tests
+// that must not meet another one.
+func nodeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:                "node [-- ARGUMENTS]",
+		Short:              "Run the Node that guests run on",
+		DisableFlagParsing: true,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 && args[0] == "--" {
+				args = args[1:]
+			}
+			n, err := project.FindNode(c.Context(), project.NodeSearch{
+				Env: os.Getenv("DORMOUSE_NODE"), Dir: ".", Path: os.Getenv("PATH"),
+			})
+			if err != nil {
+				return err
+			}
+			run := exec.Command(n.Path, args...)
+			run.Stdin, run.Stdout, run.Stderr = os.Stdin, os.Stdout, os.Stderr
+			return run.Run()
+		},
+	}
+}
+
+func configCommand() *cobra.Command {
+	return &cobra.Command{Use: "config [DIR]", Short: "Print each setting, its value and where it came from", Hidden: true}
+}

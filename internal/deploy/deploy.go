@@ -1,0 +1,204 @@
+// Package deploy keeps versions of code in the data folder and says how guests
+// run them. It knows bundles, the guest's own sources and their configuration,
+// and never sees a running process or an object.
+package deploy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
+	"github.com/dormouse-dev/dormouse/internal/project"
+	"github.com/dormouse-dev/dormouse/internal/project/bundle"
+	sdk "github.com/dormouse-dev/dormouse/sdk/node"
+)
+
+// Options say how guests run the code.
+type Options struct {
+	Data         string // the data folder
+	Node         string // path of the Node binary
+	Unrestricted bool   // without Node's permission model
+	Memory       int64  // bytes that a guest may occupy; 0: no limit
+	Inspect      string // address for DevTools; empty for none
+
+	AttachmentBytes    int // 0: by compatibility date
+	SocketsPerObject   int
+	TaskKeepalive      time.Duration
+	IgnoreTimersBeyond time.Duration // 0: none is ignored
+	OpenDatabases      int
+}
+
+// Version is code that guests can run.
+type Version struct {
+	ID      string // of its content
+	Bundle  string // folder of its modules
+	Classes []project.Class
+	// Bindings says for each namespace binding which class it reaches.
+	Bindings []int
+
+	command nodeguest.Command
+}
+
+// Command starts a guest with this version.
+func (v *Version) Command() nodeguest.Command { return v.command }
+
+// Prepare writes the bundle and the guest's own code into the data folder and
+// builds the configuration of the guests.
+func Prepare(c *project.Config, b *bundle.Bundle, o Options) (*Version, error) {
+	v := &Version{ID: b.Hash, Bundle: filepath.Join(o.Data, "versions", b.Hash), Classes: c.Classes}
+	if err := writeOnce(v.Bundle, b.Files); err != nil {
+		return nil, fmt.Errorf("write version %s: %w", v.ID, err)
+	}
+	guestDir, err := prepareSDK(o.Data)
+	if err != nil {
+		return nil, err
+	}
+	databases := filepath.Join(o.Data, "do")
+	if err := os.MkdirAll(databases, 0o700); err != nil {
+		return nil, err
+	}
+	config, err := v.configure(c, o, databases)
+	if err != nil {
+		return nil, err
+	}
+	flags := sdk.Flags(sdk.Options{
+		Bundle: v.Bundle, SDK: guestDir, Data: databases,
+		Unrestricted: o.Unrestricted, HeapMB: int(o.Memory >> 20), Inspect: o.Inspect,
+	})
+	v.command = nodeguest.Command{
+		Node: o.Node, Args: append(flags, filepath.Join(guestDir, "main.js")), Dir: guestDir,
+		Config: config, Memory: o.Memory,
+	}
+	return v, nil
+}
+
+// digest names a set of files by what is in them.
+func digest(files map[string][]byte) string {
+	names := make([]string, 0, len(files))
+	for n := range files {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	h := sha256.New()
+	for _, n := range names {
+		fmt.Fprintf(h, "%d %s %d\n", len(n), n, len(files[n]))
+		h.Write(files[n])
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// writeOnce makes a folder with these files; one that is there is left alone,
+// because its name says what is in it. It appears whole or not at all.
+func writeOnce(dir string, files map[string][]byte) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return err
+	}
+	tmp, err := os.MkdirTemp(filepath.Dir(dir), ".new-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	for name, content := range files {
+		path := filepath.Join(tmp, filepath.FromSlash(name))
+		if !filepath.IsLocal(filepath.FromSlash(name)) {
+			return fmt.Errorf("file %q leaves its folder", name)
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(tmp, dir); err != nil && !errors.Is(err, os.ErrExist) {
+		if _, there := os.Stat(dir); there != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attachmentBytes is the limit that a compatibility date means.
+func attachmentBytes(date string) int {
+	if date < "2026-01-01" {
+		return 2048
+	}
+	return 16384
+}
+
+type named struct {
+	Name string `json:"name"`
+}
+
+// configure builds the JSON of the hello frame; docs/guest-protocol.md.
+func (v *Version) configure(c *project.Config, o Options, databases string) ([]byte, error) {
+	type class struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+		SQL       bool   `json:"sql"`
+	}
+	type namespace struct {
+		Name      string `json:"name"`
+		Class     int    `json:"class"`
+		Namespace string `json:"namespace"`
+	}
+	type missing struct {
+		Name string `json:"name"`
+		Kind string `json:"kind"`
+	}
+	classes := []class{}
+	number := make(map[string]int)
+	for i, k := range c.Classes {
+		number[k.Name] = i
+		classes = append(classes, class{k.Name, string(c.Namespace(k.Name)), k.SQLite})
+	}
+	namespaces := []namespace{}
+	for _, n := range c.Objects {
+		i, ok := number[n.Class]
+		if !ok {
+			return nil, fmt.Errorf("binding %s names the class %s, which no migration introduces", n.Name, n.Class)
+		}
+		namespaces = append(namespaces, namespace{n.Name, i, string(c.Namespace(n.Class))})
+		v.Bindings = append(v.Bindings, i)
+	}
+	vars := make(map[string]json.RawMessage)
+	for _, x := range c.Vars {
+		vars[x.Name] = x.Value
+	}
+	lost := []missing{}
+	for _, m := range c.Missing {
+		lost = append(lost, missing{m.Name, m.What})
+	}
+	flags := make(map[string]bool)
+	for _, f := range c.Compat.Enabled() {
+		flags[string(f)] = true
+	}
+	if o.AttachmentBytes == 0 {
+		o.AttachmentBytes = attachmentBytes(c.Compat.Date)
+	}
+	return json.Marshal(map[string]any{
+		"worker": c.Name, "entry": filepath.Join(v.Bundle, bundle.Entry), "data": databases,
+		"template": filepath.Join(databases, ".template.sqlite"),
+		"classes":  classes,
+		"bindings": map[string]any{
+			"namespaces": namespaces, "services": []named{}, "assets": []named{}, "vars": vars, "missing": lost,
+		},
+		"compat": map[string]any{"date": c.Compat.Date, "flags": flags},
+		"limits": map[string]any{
+			"attachmentBytes": o.AttachmentBytes, "socketsPerObject": o.SocketsPerObject,
+			"taskKeepalive": o.TaskKeepalive.Milliseconds(), "ignoreTimersBeyond": o.IgnoreTimersBeyond.Milliseconds(),
+			"openDatabases": o.OpenDatabases,
+		},
+		"inspect": o.Inspect != "",
+	})
+}
