@@ -146,6 +146,9 @@ func (e *Endpoint) step(p []byte) []byte {
 // Holds reports whether Receive has something to go on with.
 func (e *Endpoint) Holds() bool { return e.dec != nil && len(e.dec.held) > 0 }
 
+// Partial reports whether a frame or a message is partly received.
+func (e *Endpoint) Partial() bool { return e.dec != nil }
+
 // restDecoder gives the decoder back when the connection does not need it.
 func (e *Endpoint) restDecoder() {
 	if d := e.dec; d != nil && !e.is(receiving) && (!e.Curious() || d.Idle()) {

@@ -273,6 +273,7 @@ func (c *Conn) writeFailed() {
 	if c.end.Curious() && !c.has(endedFlag) {
 		c.end.Mute()
 	} else {
+		c.flags |= endedFlag
 		c.end.Lost()
 	}
 }
