@@ -187,6 +187,7 @@ let unread = 0;
 /** @param {FromRoom} news */
 function receive(news) {
   const slept = rest.hear(news);
+  rest.show();
   if (slept && news.type !== "welcome") tellEvent(`The room woke up for this, after ${duration(slept)} of silence`, "woke");
   switch (news.type) {
     case "welcome": return welcome(news);
