@@ -1,0 +1,230 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/conformance/runtimes"
+	"github.com/dormouse-dev/dormouse/internal/project"
+)
+
+// Options say how Dormouse is started.
+type Options struct {
+	Dir            string        // the project
+	Data           string        // empty: a folder that goes with the test
+	HibernateAfter time.Duration // zero: one second
+	More           []string      // further arguments
+}
+
+// Dormouse is a running server and its admin address.
+type Dormouse struct {
+	Target
+	Admin string
+
+	t      testing.TB
+	server *runtimes.Server
+	rooms  dormouse.Namespace // of the project's first class
+}
+
+// StartDormouse serves a project. The server ends with the test, if not before.
+func StartDormouse(t testing.TB, o Options) *Dormouse {
+	t.Helper()
+	bin := Binary(t)
+	node := need[string](t)(findNode(t.Context()))
+	config, err := project.Load(project.Options{Dir: o.Dir, Now: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.Data == "" {
+		o.Data = filepath.Join(t.TempDir(), "data")
+	}
+	if o.HibernateAfter == 0 {
+		o.HibernateAfter = time.Second
+	}
+	d := &Dormouse{t: t, rooms: config.Namespace(config.Classes[0].Name)}
+	listen, admin := freeAddr(t), freeAddr(t)
+	d.Admin = "http://" + admin
+	d.Target = Target{URL: "http://" + listen, HibernateAfter: o.HibernateAfter, Asleep: d.asleep}
+	args := append([]string{
+		"serve", o.Dir, "--listen", listen, "--admin", admin, "--data", o.Data,
+		"--hibernate-after", o.HibernateAfter.String(), "--node", node,
+	}, o.More...)
+	if d.server, err = runtimes.Start(exec.Command(bin, args...)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.server.Stop)
+	d.server.Addr, d.server.Admin = listen, admin
+	if err := d.server.Ready(t.Context(), "/"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("dormouse printed:\n%s", d.server.Log())
+		}
+	})
+	return d
+}
+
+// Kill ends the server as `kill -9` does, with nothing of it asked or told.
+func (d *Dormouse) Kill() { d.end(syscall.SIGKILL) }
+
+// Interrupt ends the server as Ctrl-C does.
+func (d *Dormouse) Interrupt() { d.end(syscall.SIGINT) }
+
+func (d *Dormouse) end(s syscall.Signal) {
+	d.t.Helper()
+	if err := syscall.Kill(d.server.PID(), s); err != nil {
+		d.t.Fatal(err)
+	}
+	d.waitGone("dormouse", d.server.PID())
+}
+
+// GuestPIDs returns the processes in which objects run now.
+func (d *Dormouse) GuestPIDs() []int {
+	d.t.Helper()
+	var answer struct {
+		Guests []struct {
+			PID   int    `json:"pid"`
+			State string `json:"state"`
+		} `json:"guests"`
+	}
+	if status, err := d.ask(d.t.Context(), "GET", "/api/guests", &answer); err != nil || status != http.StatusOK {
+		d.t.Fatalf("GET /api/guests: status %d, %v", status, err)
+	}
+	var pids []int
+	for _, g := range answer.Guests {
+		if g.State == "running" && g.PID > 0 {
+			pids = append(pids, g.PID)
+		}
+	}
+	if len(pids) == 0 {
+		d.t.Fatalf("no guest runs: %+v", answer)
+	}
+	return pids
+}
+
+// Hibernate makes a room leave memory now.
+func (d *Dormouse) Hibernate(room string) {
+	d.t.Helper()
+	var answer json.RawMessage
+	if status, err := d.ask(d.t.Context(), "POST", d.object(room)+"/hibernate", &answer); err != nil || status != http.StatusOK {
+		d.t.Fatalf("hibernate %s: status %d, %s, %v", room, status, answer, err)
+	}
+}
+
+func (d *Dormouse) asleep(ctx context.Context, room string) (bool, error) {
+	var answer struct {
+		State string `json:"state"`
+		Error string `json:"error"`
+	}
+	status, err := d.ask(ctx, "GET", d.object(room), &answer)
+	switch {
+	case err != nil:
+		return false, err
+	case status == http.StatusOK:
+		return answer.State == "hibernated" || answer.State == "inactive", nil
+	default:
+		return false, fmt.Errorf("room %s: status %d, %s", room, status, answer.Error)
+	}
+}
+
+func (d *Dormouse) object(room string) string {
+	return fmt.Sprintf("/api/objects/%s/%s", d.rooms, d.rooms.IDFromName(room))
+}
+
+func (d *Dormouse) ask(ctx context.Context, method, path string, answer any) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, d.Admin+path, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return 0, err
+	}
+	if err := json.Unmarshal(body, answer); err != nil {
+		return 0, fmt.Errorf("%s %s: %w in %q", method, path, err, body)
+	}
+	return res.StatusCode, nil
+}
+
+// waitGone waits until a process has ended. A child that nobody has waited for
+// has ended too.
+func (d *Dormouse) waitGone(what string, pid int) {
+	d.t.Helper()
+	ctx, cancel := context.WithTimeout(d.t.Context(), limit)
+	defer cancel()
+	if err := Until(ctx, fmt.Sprintf("%s (process %d) has ended", what, pid), func() (bool, error) { return gone(pid) }); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// gone reads the state out of proc(5), behind the name in parentheses.
+func gone(pid int) (bool, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if os.IsNotExist(err) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, state, ok := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
+	return ok && (state[0] == 'Z' || state[0] == 'X'), nil
+}
+
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	addr, err := runtimes.FreeAddr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// Binary is the command under test: $DORMOUSE_BIN, or what these sources make.
+func Binary(t testing.TB) string {
+	t.Helper()
+	if p := os.Getenv("DORMOUSE_BIN"); p != "" {
+		return p
+	}
+	if _, err := os.Stat(filepath.Join(root(t), "cmd/dormouse/main.go")); err != nil {
+		t.Skip("NOT TESTED: there is no cmd/dormouse yet")
+	}
+	bin, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bin
+}
+
+// build makes the command once for all tests.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := runtimes.Root()
+	if err != nil {
+		return "", err
+	}
+	bin := filepath.Join(dir, "bin", "e2e", "dormouse")
+	out, err := exec.Command("go", "build", "-o", bin, "github.com/dormouse-dev/dormouse/cmd/dormouse").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build dormouse: %w\n%s", err, out)
+	}
+	return bin, nil
+})
