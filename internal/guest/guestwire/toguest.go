@@ -1,6 +1,7 @@
 package guestwire
 
 import (
+	"math"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
@@ -159,7 +160,7 @@ func (w *Writer) Alarm(x guest.Exchange, o guest.Object, scheduled time.Time, re
 	w.u32(uint32(x))
 	w.u32(uint32(o))
 	w.time(scheduled)
-	w.u8(uint8(retry))
+	w.u8(uint8(min(retry, math.MaxUint8)))
 	w.end()
 }
 

@@ -30,12 +30,11 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		h.Progress(g, o, p)
 		return nil
 	case Broadcast:
-		n := r.count(int(r.u32()), 8)
-		list, text, p := socketList(r.take(8*n)), r.op(), r.rest()
+		list, text, p := r.sockets(), r.op(), r.rest()
 		say = func() { h.Broadcast(g, list, text, p) }
 	case Started:
-		o, took := r.object(), r.f64()
-		say = func() { h.Started(g, o, time.Duration(took*float64(time.Millisecond))) }
+		o, took := r.object(), r.took()
+		say = func() { h.Started(g, o, took) }
 	case StartFailed:
 		o, e := r.object(), r.error()
 		say = func() { h.StartFailed(g, o, e) }
@@ -46,9 +45,9 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		o, s, tags := r.object(), r.socket(), r.tags()
 		say = func() { h.Accept(g, o, s, tags) }
 	case Attachment:
-		s, has, p := r.socket(), r.bool(), r.rest()
-		if !has {
-			p = nil
+		s, has, p := r.socket(), r.bool(), []byte(nil)
+		if has {
+			p = r.rest()
 		}
 		say = func() { h.Attachment(g, s, p) }
 	case AutoResponse:
@@ -64,23 +63,28 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		s := r.socket()
 		say = func() { h.Release(g, s) }
 	case Commit:
-		o, n, f := r.object(), r.u32(), r.u8()
-		say = func() { h.Commit(g, o, n, f&1 != 0) }
+		o, n, f := r.object(), r.u32(), r.flags(flagUnconfirmed)
+		say = func() { h.Commit(g, o, n, f != 0) }
 	case AwaitDurable:
 		o, n := r.object(), r.u32()
 		say = func() { h.AwaitDurable(g, o, n) }
 	case SetAlarm:
-		o, has, at, phase := r.object(), r.bool(), r.time(), r.u8()
-		if !has {
-			at = time.Time{}
+		o, has, at := r.object(), r.bool(), time.Time{}
+		if has {
+			at = r.due()
+		} else {
+			r.f64()
 		}
-		say = func() { h.SetAlarm(g, o, at, phase != 0) }
+		committed := r.bool()
+		say = func() { h.SetAlarm(g, o, at, committed) }
 	case Log:
-		o, level, at, text := r.object(), int(r.u8()), r.time(), r.rest()
+		o, level, at, text := r.object(), int(r.below(logLevels)), r.time(), r.rest()
 		say = func() { h.Log(g, o, level, at, text) }
 	case Aborted:
-		o, e, f := r.object(), r.error(), r.u8()
-		say = func() { h.Aborted(g, o, e, guest.Abort{DropSockets: f&1 != 0, NoAlarmRetry: f&2 != 0}) }
+		o, e, f := r.object(), r.error(), r.flags(flagDropSockets|flagNoRetry)
+		say = func() {
+			h.Aborted(g, o, e, guest.Abort{DropSockets: f&flagDropSockets != 0, NoAlarmRetry: f&flagNoRetry != 0})
+		}
 	case Asleep:
 		o := r.object()
 		say = func() { h.Asleep(g, o) }
@@ -95,10 +99,7 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		say = func() { h.Done(g, x) }
 	case Ask:
 		x, from := r.exchange(), r.object()
-		to := guest.Target{Kind: guest.TargetKind(r.u8()), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
-		if to.Kind > guest.ToService {
-			r.fail(fmt.Errorf("target of kind %d", to.Kind))
-		}
+		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToService) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
 		req := r.request()
 		say = func() { h.Ask(g, x, from, to, req) }
 	default:
@@ -158,10 +159,18 @@ func (r *reader) pair() *guest.Pair {
 	return &p
 }
 
-const flagBody, flagSocket = 1, 2
+// Flags of bodies of several frames, of commit, and of aborted.
+const (
+	flagBody, flagSocket         = 1, 2
+	flagUnconfirmed              = 1
+	flagDropSockets, flagNoRetry = 1, 2
+)
+
+// logLevels is how many levels a log line may have.
+const logLevels = 4
 
 func (r *reader) request() *guest.Request {
-	f := r.u8()
+	f := r.flags(flagBody)
 	return &guest.Request{
 		HasBody: f&flagBody != 0, Method: r.str(), URL: r.str(),
 		Header: r.header(), CF: r.str(), Entrypoint: r.str(),
@@ -170,10 +179,10 @@ func (r *reader) request() *guest.Request {
 
 func (r *reader) response() *guest.Response {
 	resp := &guest.Response{Status: int(r.u16()), StatusText: r.str()}
-	f := r.u8()
+	f := r.flags(flagBody | flagSocket)
 	resp.HasBody, resp.Header, resp.Socket = f&flagBody != 0, r.header(), r.socket()
-	if f&flagSocket == 0 {
-		resp.Socket = 0
+	if (f&flagSocket != 0) != (resp.Socket != 0) {
+		r.fail(fmt.Errorf("socket %d with flags %#x", resp.Socket, f))
 	}
 	return resp
 }

@@ -161,7 +161,10 @@ func (w *buffer) op(text bool) {
 	}
 }
 
+// header writes as many lines as can be counted. Whoever takes them from a
+// client refuses more than that.
 func (w *buffer) header(h []guest.Header) {
+	h = h[:min(len(h), math.MaxUint16)]
 	w.u16(uint16(len(h)))
 	for i := range h {
 		w.str(h[i].Name)
@@ -250,7 +253,27 @@ func (r *reader) u64() uint64 {
 }
 
 func (r *reader) f64() float64 { return math.Float64frombits(r.u64()) }
-func (r *reader) bool() bool   { return r.u8() != 0 }
+func (r *reader) bool() bool   { return r.below(2) != 0 }
+
+// flags reads bits, of which all but those in known must be 0.
+func (r *reader) flags(known uint8) uint8 {
+	v := r.u8()
+	if v&^known != 0 {
+		r.fail(fmt.Errorf("flags %#x, of which only %#x are known", v, known))
+		return 0
+	}
+	return v
+}
+
+// below reads a number that must be less than n.
+func (r *reader) below(n uint8) uint8 {
+	v := r.u8()
+	if v >= n {
+		r.fail(fmt.Errorf("%d where at most %d can be", v, n-1))
+		return 0
+	}
+	return v
+}
 
 func (r *reader) bytes() []byte {
 	n := r.u32()
@@ -261,8 +284,29 @@ func (r *reader) bytes() []byte {
 	return r.take(int(n))
 }
 
-func (r *reader) str() string              { return string(r.bytes()) }
-func (r *reader) time() time.Time          { return FromMillis(r.f64()) }
+func (r *reader) str() string     { return string(r.bytes()) }
+func (r *reader) time() time.Time { return FromMillis(r.f64()) }
+
+// due reads a time that must be one. JavaScript's times reach further than ours;
+// those are kept as the last that we have.
+func (r *reader) due() time.Time {
+	ms := r.f64()
+	if !(ms > 0) || math.IsInf(ms, 1) {
+		r.fail(fmt.Errorf("%v is no time", ms))
+	}
+	return FromMillis(min(ms, year10000-1))
+}
+
+// took reads how long something took, in milliseconds.
+func (r *reader) took() time.Duration {
+	ms := r.f64()
+	if !(ms >= 0 && ms < 1e12) { // some 30 years; past it a Duration would wrap
+		r.fail(fmt.Errorf("%v ms is no duration", ms))
+		return 0
+	}
+	return time.Duration(ms * float64(time.Millisecond))
+}
+
 func (r *reader) ms() time.Duration        { return time.Duration(r.u32()) * time.Millisecond }
 func (r *reader) object() guest.Object     { return guest.Object(r.u32()) }
 func (r *reader) exchange() guest.Exchange { return guest.Exchange(r.u32()) }
@@ -301,18 +345,18 @@ func (r *reader) op() (text bool) {
 	return false
 }
 
-// count reads the number of entries of a list whose entries take at least
+// count checks the number of entries of a list whose entries take at least
 // least bytes each, so that no number can make us allocate more than was sent.
-func (r *reader) count(n, least int) int {
-	if n*least > len(r.b) {
+func (r *reader) count(n uint32, least int) int {
+	if uint64(n)*uint64(least) > uint64(len(r.b)) {
 		r.fail(errShort)
 		return 0
 	}
-	return n
+	return int(n)
 }
 
 func (r *reader) header() []guest.Header {
-	n := r.count(int(r.u16()), 8)
+	n := r.count(uint32(r.u16()), 8)
 	if n == 0 {
 		return nil
 	}
@@ -324,7 +368,7 @@ func (r *reader) header() []guest.Header {
 }
 
 func (r *reader) tags() []string {
-	n := r.count(int(r.u8()), 4)
+	n := r.count(uint32(r.u8()), 4)
 	if n == 0 {
 		return nil
 	}
@@ -336,7 +380,7 @@ func (r *reader) tags() []string {
 }
 
 func (r *reader) error() *dormouse.Error {
-	f := r.u8()
+	f := r.flags(flagRemote | flagRetryable | flagOverloaded | flagObjectReset)
 	e := &dormouse.Error{
 		Remote: f&flagRemote != 0, Retryable: f&flagRetryable != 0,
 		Overloaded: f&flagOverloaded != 0, ObjectReset: f&flagObjectReset != 0,
@@ -364,17 +408,32 @@ func Millis(t time.Time) float64 {
 	return float64(t.UnixMicro()) / 1e3
 }
 
+// year10000 is the first millisecond that is past every time we keep.
+const year10000 = 253402300800000
+
 // FromMillis is the time of Millis. What is not a sensible time is the zero
 // time.
 func FromMillis(ms float64) time.Time {
-	const year10000 = 253402300800000
 	if !(ms > 0 && ms < year10000) {
 		return time.Time{}
 	}
 	return time.UnixMicro(int64(ms * 1e3))
 }
 
-// socketList reads the sockets of a broadcast in place.
+// sockets reads a list of sockets in place.
+func (r *reader) sockets() socketList {
+	n := r.count(r.u32(), 8)
+	l := socketList(r.take(8 * n))
+	for i := range l.Len() {
+		if s := l.At(i); s >= 1<<53 {
+			r.fail(fmt.Errorf("socket %d is past 2^53", s))
+			return nil
+		}
+	}
+	return l
+}
+
+// socketList is the sockets of a broadcast.
 type socketList []byte
 
 func (l socketList) Len() int { return len(l) / 8 }
