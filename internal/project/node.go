@@ -24,9 +24,9 @@ const (
 
 // NodeSearch says where to look for Node.
 type NodeSearch struct {
-	// Flag is --node, Env is DORMOUSE_NODE. Whoever names one means it: if it
-	// does not do, nothing else is tried.
-	Flag, Env string
+	// Named is a Node that somebody named, and NamedBy how, such as "--node".
+	// Whoever names one means it: if it does not do, nothing else is tried.
+	Named, NamedBy string
 	// Dir is the project's folder; its node_modules and those above it count.
 	Dir string
 	// Executable is Dormouse's own binary; the node_modules beside it and above
@@ -52,13 +52,13 @@ type NodeError struct {
 
 // TriedNode is one place of a search.
 type TriedNode struct {
-	Place  string // a path, or "--node" when it was not given
+	Place  string // a path and why it counts
 	Result string // such as "v20.19.2, too old"
 }
 
 func (e *NodeError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "no Node %d or newer was found", minNode)
+	fmt.Fprintf(&b, "no Node %d or newer was found; looked at", minNode)
 	for _, t := range e.Tried {
 		fmt.Fprintf(&b, "\n    %s: %s", t.Place, t.Result)
 	}
@@ -98,21 +98,17 @@ func nodePackage() string {
 	return ""
 }
 
-// FindNode finds a Node that is new enough: the one that --node or
-// DORMOUSE_NODE names, else the first that does of the project's node_modules,
-// of those beside Dormouse, and of PATH. Its error is a *NodeError, or ctx's.
+// FindNode finds a Node that is new enough: the one that was named, else the
+// first that does of the project's node_modules, of those beside Dormouse, and
+// of PATH. Its error is a *NodeError, or ctx's.
 func FindNode(ctx context.Context, s NodeSearch) (Node, error) {
 	dir, err := filepath.Abs(s.Dir)
 	if err != nil {
 		return Node{}, err
 	}
 	search := &nodeSearch{ctx: ctx, seen: make(map[string]string), failed: &NodeError{Dir: dir}}
-	for _, named := range []struct{ by, path string }{{"--node", s.Flag}, {"DORMOUSE_NODE", s.Env}} {
-		if named.path == "" {
-			search.note(named.by, "not given")
-			continue
-		}
-		if n, ok := search.try(named.path, named.by, true); ok {
+	if s.Named != "" {
+		if n, ok := search.try(s.Named, s.NamedBy, true); ok {
 			return n, nil
 		}
 		return Node{}, search.err()

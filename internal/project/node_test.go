@@ -30,20 +30,18 @@ func TestFindNodeOrder(t *testing.T) {
 	dir := t.TempDir()
 	project := filepath.Join(dir, "mono", "app")
 	flag := program(t, filepath.Join(dir, "flag"), "v26.0.0")
-	env := program(t, filepath.Join(dir, "env"), "v27.1.2")
 	own := program(t, filepath.Join(project, "node_modules", nodePackage(), "bin", "node"), "v26.1.0")
 	bin := program(t, filepath.Join(project, "node_modules", ".bin", "node"), "v26.2.0")
 	above := program(t, filepath.Join(dir, "mono", "node_modules", nodePackage(), "bin", "node"), "v26.3.0")
 	beside := program(t, filepath.Join(dir, "dormouse", "node_modules", ".bin", "node"), "v26.4.0")
 	executable := program(t, filepath.Join(dir, "dormouse", "bin", "dormouse"), "")
 	inPath := program(t, filepath.Join(dir, "bin", "node"), "v28.0.0-nightly1")
-	full := NodeSearch{Flag: flag, Env: env, Dir: project, Executable: executable, Path: "bin::" + filepath.Join(dir, "bin")}
+	full := NodeSearch{Named: flag, NamedBy: "--node", Dir: project, Executable: executable, Path: "bin::" + filepath.Join(dir, "bin")}
 	for _, step := range []struct {
 		want, version string
 		next          func()
 	}{
-		{flag, "26.0.0", func() { full.Flag = "" }},
-		{env, "27.1.2", func() { full.Env = "" }},
+		{flag, "26.0.0", func() { full.Named = "" }},
 		{own, "26.1.0", func() { program(t, own, "v20.0.0") }},
 		{bin, "26.2.0", func() { os.Remove(bin) }},
 		{above, "26.3.0", func() { os.Remove(above) }},
@@ -76,9 +74,7 @@ func TestFindNodeSaysWhereItLooked(t *testing.T) {
 		Path: strings.Join([]string{filepath.Dir(old), filepath.Join(dir, "two"), filepath.Dir(mute), filepath.Dir(plain), filepath.Join(dir, "empty")}, ":"),
 	}
 	got := findError(t, search)
-	want := `no Node 26 or newer was found
-    --node: not given
-    DORMOUSE_NODE: not given
+	want := `no Node 26 or newer was found; looked at
     $DIR/my app/node_modules/` + pkg + `/bin/node (the project's node_modules): not there
     $DIR/bin/node (PATH): v20.19.2, too old
     $DIR/two/node (PATH): v20.19.2, too old
@@ -96,12 +92,11 @@ func TestNamedNodeIsMeant(t *testing.T) {
 	dir := t.TempDir()
 	good := program(t, filepath.Join(dir, "bin", "node"), "v26.10.0")
 	for _, s := range []NodeSearch{
-		{Flag: filepath.Join(dir, "absent")},
-		{Env: filepath.Join(dir, "absent")},
-		{Flag: dir, Env: good},
+		{Named: filepath.Join(dir, "absent"), NamedBy: "--node"},
+		{Named: dir, NamedBy: "DORMOUSE_NODE"},
 	} {
 		s.Dir, s.Path, s.Executable = dir, filepath.Dir(good), dir
-		if got := findError(t, s); strings.Contains(got, good) {
+		if got := findError(t, s); strings.Contains(got, good) || !strings.Contains(got, "("+s.NamedBy+"): ") {
 			t.Errorf("%+v: looked further than the one that was named:\n%s", s, got)
 		}
 	}
@@ -123,7 +118,7 @@ func TestFindNodeHearsItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	path := program(t, filepath.Join(t.TempDir(), "node"), "v26.10.0")
-	if _, err := FindNode(ctx, NodeSearch{Flag: path}); !errors.Is(err, context.Canceled) {
+	if _, err := FindNode(ctx, NodeSearch{Named: path}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }

@@ -69,7 +69,7 @@ func TestBuild(t *testing.T) {
 // findNode finds a Node for the tests, or skips the test.
 func findNode(t *testing.T, dir string) string {
 	t.Helper()
-	n, err := project.FindNode(t.Context(), project.NodeSearch{Env: os.Getenv("DORMOUSE_NODE"), Dir: dir, Path: os.Getenv("PATH")})
+	n, err := project.FindNode(t.Context(), project.NodeSearch{Named: os.Getenv("DORMOUSE_NODE"), NamedBy: "DORMOUSE_NODE", Dir: dir, Path: os.Getenv("PATH")})
 	if err != nil {
 		t.Skip(err)
 	}

@@ -242,3 +242,6 @@ func (c Cursor) Only(keys ...string) {
 		}
 	}
 }
+
+// File is the file's name, as the reader would type it.
+func (c Cursor) File() string { return c.file.Path }

@@ -1,0 +1,138 @@
+package settings
+
+import (
+	"strings"
+	"time"
+)
+
+// Type is what a setting's value is, and so how it is written.
+type Type string
+
+const (
+	Duration  Type = "duration"  // 10s, 500ms, 2m, 1h30m; 0
+	Bytes     Type = "size"      // 16MiB, 64KiB, 1GiB, or a number of bytes
+	Int       Type = "number"    // a whole number
+	Bool      Type = "boolean"   // true, false
+	Path      Type = "path"      // relative to the file it stands in, or to where Dormouse starts
+	Address   Type = "address"   // host:port
+	Choice    Type = "choice"    // one of Choices
+	Addresses Type = "addresses" // a list of IP addresses and networks
+)
+
+// Setting is one setting. Its name in the file has dots for objects within
+// objects.
+type Setting struct {
+	Name     string
+	Type     Type
+	Default  string // as it would be written; a path is relative to the project
+	Choices  []string
+	Min, Max int64 // of a number, a size, or a duration in nanoseconds; Max 0: no bound
+	Off      bool  // an address that may be "off"
+	Doc      string
+
+	field func(*Settings) any // a pointer to the field
+	class func(*Class) any    // to that of one class; nil when a class has none of its own
+}
+
+// PerClass reports whether a class of objects may have a value of its own, as
+// classes.NAME.SETTING.
+func (s *Setting) PerClass() bool { return s.class != nil }
+
+// Flag is the setting's flag, without the dashes before it.
+func (s *Setting) Flag() string {
+	return strings.NewReplacer(".", "-", "_", "-").Replace(s.Name)
+}
+
+// Env is its environment variable.
+func (s *Setting) Env() string {
+	return "DORMOUSE_" + strings.ToUpper(strings.ReplaceAll(s.Name, ".", "_"))
+}
+
+// Table lists every setting, in the order of the reference.
+func Table() []*Setting { return table[:len(table):len(table)] }
+
+const (
+	kib = 1 << 10
+	mib = 1 << 20
+	gib = 1 << 30
+)
+
+var table = []*Setting{
+	{Name: "listen", Type: Address, Default: "127.0.0.1:8787", field: func(s *Settings) any { return &s.Listen },
+		Doc: "Where clients reach the Worker."},
+	{Name: "admin", Type: Address, Default: "127.0.0.1:8788", Off: true, field: func(s *Settings) any { return &s.Admin },
+		Doc: "Where operators reach the dashboard and the admin API, or \"off\". An address that is not loopback needs admin_token_file."},
+	{Name: "admin_token_file", Type: Path, field: func(s *Settings) any { return &s.AdminTokenFile },
+		Doc: "A file whose first line is the token that requests to the admin address must carry."},
+	{Name: "data", Type: Path, Default: ".dormouse", field: func(s *Settings) any { return &s.Data },
+		Doc: "The folder that holds every object's database. One Dormouse at a time."},
+	{Name: "hibernate_after", Type: Duration, Default: "10s", Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.HibernateAfter },
+		Doc: "How long an object with nothing to do stays in memory."},
+	{Name: "guests", Type: Int, Default: "0", Max: 1024, field: func(s *Settings) any { return &s.Guests },
+		Doc: "How many Node processes run the objects; 0 chooses by the number of processors."},
+	{Name: "node", Type: Path, field: func(s *Settings) any { return &s.Node },
+		Doc: "The Node to run guests with. Without it, the project's node_modules and PATH are searched."},
+	{Name: "tls_cert", Type: Path, field: func(s *Settings) any { return &s.TLSCert },
+		Doc: "A certificate chain in PEM, to serve clients over TLS."},
+	{Name: "tls_key", Type: Path, field: func(s *Settings) any { return &s.TLSKey },
+		Doc: "The key of tls_cert, in PEM."},
+	{Name: "durability", Type: Choice, Choices: []string{string(Full), string(Relaxed)}, Default: string(Full), field: func(s *Settings) any { return &s.Durability },
+		Doc: "\"full\" lets no answer out before the commit behind it is on the disk; \"relaxed\" does not wait, and a power cut may lose the last commits."},
+	{Name: "guest_memory", Type: Bytes, Default: "256MiB", Min: 64 * mib, Max: 1024 * gib, field: func(s *Settings) any { return &s.GuestMemory },
+		Doc: "The memory a guest may use before it is replaced."},
+	{Name: "guest_permissions", Type: Bool, Default: "true", field: func(s *Settings) any { return &s.GuestPermissions },
+		Doc: "Start guests with Node's permission model: they read the bundle, write their data, and start no processes."},
+	{Name: "trusted_proxies", Type: Addresses, field: func(s *Settings) any { return &s.TrustedProxies },
+		Doc: "The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."},
+
+	{Name: "log.level", Type: Choice, Choices: []string{"debug", "info", "warn", "error"}, Default: "info", field: func(s *Settings) any { return &s.Log.Level },
+		Doc: "What is logged: this level and those above it."},
+	{Name: "log.format", Type: Choice, Choices: []string{"text", "json"}, Default: "text", field: func(s *Settings) any { return &s.Log.Format },
+		Doc: "How it is logged: for people or for programs."},
+
+	{Name: "limits.attachment_bytes", Type: Bytes, Default: "0", Max: 512 * mib, field: func(s *Settings) any { return &s.Limits.AttachmentBytes },
+		Doc: "The size of a socket's attachment; 0 follows the compatibility date (2,048 bytes before 2026-01-01, then 16,384)."},
+	{Name: "limits.sockets_per_object", Type: Int, Default: "32768", Min: 1, Max: 1 << 24, field: func(s *Settings) any { return &s.Limits.SocketsPerObject },
+		Doc: "How many hibernatable sockets an object may have."},
+	{Name: "limits.outbound_bytes", Type: Bytes, Default: "16MiB", Min: 64 * kib, Max: 4 * gib, field: func(s *Settings) any { return &s.Limits.OutboundBytes },
+		Doc: "How much may wait for a client that does not read before its socket is closed with 1013."},
+	{Name: "limits.message_bytes", Type: Bytes, Default: "32MiB", Min: 1 * kib, Max: 1 * gib, field: func(s *Settings) any { return &s.Limits.MessageBytes },
+		Doc: "The size of a message that a client may send; a larger one closes the socket with 1009."},
+	{Name: "limits.close_handshake", Type: Duration, Default: "30s", Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.CloseHandshake },
+		Doc: "How long a client may take to answer a Close; 0 waits for ever."},
+	{Name: "limits.task_keepalive", Type: Duration, Default: "15m", Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.TaskKeepalive },
+		Doc: "How long a pending waitUntil keeps its object in memory."},
+	{Name: "limits.guest_stall", Type: Duration, Default: "5s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.Limits.GuestStall },
+		Doc: "How long one piece of an object's code may run without a pause before it is ended; 0 never ends it."},
+	{Name: "limits.request_bytes", Type: Bytes, Default: "100MiB", field: func(s *Settings) any { return &s.Limits.RequestBytes },
+		Doc: "The size of a request's body; 0 sets no limit."},
+	{Name: "limits.request_header_bytes", Type: Bytes, Default: "64KiB", Min: 1 * kib, Max: 16 * mib, field: func(s *Settings) any { return &s.Limits.RequestHeaderBytes },
+		Doc: "The size of a request's line and headers together."},
+	{Name: "limits.header_timeout", Type: Duration, Default: "10s", Min: int64(10 * time.Millisecond), Max: int64(time.Hour), field: func(s *Settings) any { return &s.Limits.HeaderTimeout },
+		Doc: "How long a client may take for a request's headers, or a TLS handshake."},
+	{Name: "limits.idle_timeout", Type: Duration, Default: "2m", Min: int64(10 * time.Millisecond), Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.IdleTimeout },
+		Doc: "How long an HTTP connection may stay open between requests."},
+	{Name: "limits.mailbox_events", Type: Int, Default: "4096", Min: 1, Max: 1 << 24, field: func(s *Settings) any { return &s.Limits.MailboxEvents },
+		Doc: "How many events may wait for an object before its sockets are no longer read and requests get 503."},
+	{Name: "limits.mailbox_bytes", Type: Bytes, Default: "64MiB", Min: 64 * kib, Max: 64 * gib, field: func(s *Settings) any { return &s.Limits.MailboxBytes },
+		Doc: "How many bytes those events may have together."},
+	{Name: "limits.ignore_timers_beyond", Type: Duration, Default: "0", field: func(s *Settings) any { return &s.Limits.IgnoreTimersBeyond },
+		Doc: "Timers that are further away than this do not keep an object in memory; 0 ignores none."},
+
+	{Name: "sockets.on_reset", Type: Choice, Choices: []string{string(ResetDrop), string(ResetKeep)}, Default: string(ResetDrop),
+		field: func(s *Settings) any { return &s.Sockets.OnReset }, class: func(c *Class) any { return &c.Sockets.OnReset },
+		Doc: "Whether an object's sockets are dropped when it is reset (abort, a failed constructor or commit), as on Cloudflare, or kept."},
+	{Name: "sockets.on_update", Type: Choice, Choices: []string{string(UpdateKeep), string(UpdateClose)}, Default: string(UpdateKeep),
+		field: func(s *Settings) any { return &s.Sockets.OnUpdate }, class: func(c *Class) any { return &c.Sockets.OnUpdate },
+		Doc: "Whether hibernatable sockets stay connected when new code takes over, or are closed, as on Cloudflare."},
+}
+
+// find returns the setting of that name, or nil.
+func find(name string) *Setting {
+	for _, s := range table {
+		if s.Name == name {
+			return s
+		}
+	}
+	return nil
+}
