@@ -138,7 +138,7 @@ func (r *run) step(command string) ([]string, error) {
 		}
 		return nil, r.pause(d)
 	}
-	panic("a verb of the table without a case: " + verb)
+	return nil, fmt.Errorf("the command %s is in the table and nowhere else", verb)
 }
 
 // verbs are the commands, with the least number of words behind each.
@@ -233,7 +233,7 @@ func (r *run) log(object string, args []string) ([]string, error) {
 // connect joins an object, or the path that starts with a slash. Words with a
 // colon are headers, others go into the query.
 func (r *run) connect(name, object string, args []string) ([]string, error) {
-	if r.clients[name] != nil || verbs[name] != 0 {
+	if _, verb := verbs[name]; verb || r.clients[name] != nil {
 		return nil, fmt.Errorf("%s is taken", name)
 	}
 	class, _ := class(object)
@@ -319,12 +319,18 @@ func (r *run) pause(d time.Duration) error {
 	}
 }
 
+// clientVerbs are the commands to a client that want words behind them.
+var clientVerbs = map[string]int{"frame": 1, "raw": 1, "burst": 2}
+
 // speak is a command to a client.
 func (r *run) speak(name string, c *client, args []string) ([]string, error) {
 	if len(args) == 0 {
 		return nil, fmt.Errorf("what shall %s do?", name)
 	}
 	verb, args := args[0], args[1:]
+	if len(args) < clientVerbs[verb] {
+		return nil, fmt.Errorf("%s %s wants %d words", name, verb, clientVerbs[verb])
+	}
 	rest := strings.Join(args, " ")
 	told := func(err error) ([]string, error) {
 		if err != nil {

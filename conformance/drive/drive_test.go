@@ -143,7 +143,7 @@ func TestRun(t *testing.T) {
 		t.Error(d)
 	}
 
-	for _, wrong := range []string{"nobody text x", "do room", "a", "start x room probe y", "join nothing", "connect do room"} {
+	for _, wrong := range []string{"nobody text x", "do room", "a", "start x room probe y", "join nothing", "connect do room", "connect idle room", "pause soon"} {
 		s, err := script.Parse("t", "# t\n> "+wrong+"\n")
 		if err != nil {
 			t.Fatal(err)

@@ -11,10 +11,10 @@ import (
 const oldestNode = 26
 
 // FindNode returns a Node of at least version 26: the one that Dormouse is told
-// to use, the one in tools, or the machine's own.
+// to use, the one that make fetches, or the machine's own.
 func FindNode() (string, error) {
 	arch := map[string]string{"amd64": "x64", "arm64": "arm64"}[runtime.GOARCH]
-	bin, err := findBinary("Node", "DORMOUSE_NODE", "tools/node_modules/node-"+runtime.GOOS+"-"+arch+"/bin/node")
+	bin, err := findBinary("Node", "DORMOUSE_NODE", "node_modules/node-"+runtime.GOOS+"-"+arch+"/bin/node")
 	if err == nil {
 		return bin, nil
 	}

@@ -52,12 +52,14 @@ func (s *Server) Log() string { return s.log.String() }
 
 // Stop ends the server and waits for it: first by asking, then with its whole
 // process group.
-func (s *Server) Stop() {
+func (s *Server) Stop() { s.stop(stopLimit) }
+
+func (s *Server) stop(patience time.Duration) {
 	s.stopOnce.Do(func() {
 		s.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-s.done:
-		case <-time.After(stopLimit):
+		case <-time.After(patience):
 		}
 		// The group's number stays ours until the leader was waited for; after
 		// that only a group that still has members can be reached by it.

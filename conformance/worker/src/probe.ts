@@ -45,7 +45,6 @@ export interface Env {
 }
 
 /** Casts what the types forbid and a script wants to try all the same. */
-// biome-ignore lint: the point of these scripts is to pass what is wrong
 export const wrong = (value: unknown): any => value;
 
 export const sleep = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
