@@ -56,7 +56,7 @@ bench: build node tools ## measure beside workerd and others; minutes
 
 .PHONY: conformance
 conformance: build node tools ## run every scenario under workerd and Dormouse, and compare
-	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./conformance -record
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./conformance
 
 .PHONY: fuzz
 FUZZTIME ?= 60s
