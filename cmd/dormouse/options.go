@@ -1,40 +1,122 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/dormouse-dev/dormouse/internal/project"
+	"github.com/dormouse-dev/dormouse/internal/project/settings"
 )
 
-// options are Dormouse's own settings. (Replaced by package settings.)
+// options are what a command line may say of a project: its files, and every
+// setting there is.
 type options struct {
-	listen, admin, data, node, config string
-	adminToken                        string
-	hibernateAfter                    time.Duration
-	guests                            int
-	verbose                           bool
-	logFormat                         string
-	tlsCert, tlsKey                   string
-	permissions                       bool
-	env                               string
-	secretFiles                       []string
-	allowMissing                      bool
+	dir          string
+	env          string
+	config       string
+	secretFiles  []string
+	allowMissing bool
+	verbose      bool
+
+	flags *pflag.FlagSet
 }
 
-func (o *options) register(f *pflag.FlagSet) {
-	f.StringVar(&o.listen, "listen", "127.0.0.1:8787", "address for clients")
-	f.StringVar(&o.admin, "admin", "127.0.0.1:8788", "address of the admin API; empty for none")
-	f.StringVar(&o.adminToken, "admin-token-file", "", "file with the token of the admin API")
-	f.StringVar(&o.data, "data", "", "folder of everything that stays (default DIR/.dormouse)")
-	f.StringVar(&o.node, "node", "", "Node binary for guests")
-	f.DurationVar(&o.hibernateAfter, "hibernate-after", 10*time.Second, "idle time after which an object leaves memory")
-	f.IntVar(&o.guests, "guests", 0, "number of guest processes (0: automatic)")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "print each wake and sleep")
-	f.StringVar(&o.logFormat, "log-format", "text", "text or json")
-	f.StringVar(&o.tlsCert, "tls-cert", "", "certificate for TLS in this process")
-	f.StringVar(&o.tlsKey, "tls-key", "", "its key")
-	f.BoolVar(&o.permissions, "guest-permissions", true, "Node's permission model in guests")
+// register adds the flags. Those of settings are made from their table.
+func (o *options) register(c *cobra.Command) {
+	f := c.Flags()
+	f.SortFlags = false
 	f.StringVar(&o.env, "env", "", "environment of the wrangler file")
-	f.StringSliceVar(&o.secretFiles, "secret-file", nil, "file with secrets, instead of .dev.vars")
-	f.BoolVar(&o.allowMissing, "allow-missing-bindings", false, "start although bindings cannot be offered; they throw when used")
+	f.StringVar(&o.config, "config", "", "file with Dormouse's settings (default DIR/dormouse.jsonc)")
+	f.StringArrayVar(&o.secretFiles, "secret-file", nil, "file with secrets, in place of .dev.vars; may be repeated")
+	f.BoolVar(&o.allowMissing, "allow-missing-bindings", false, "start although some bindings are not offered; they throw when they are used")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "print each wake and sleep (log.level=debug)")
+	for _, s := range settings.Table() {
+		f.String(s.Flag(), "", doc(s))
+		if s.Type == settings.Bool {
+			f.Lookup(s.Flag()).NoOptDefVal = "true"
+		}
+	}
+	o.flags = f
+}
+
+// doc is the line of help of a setting.
+func doc(s *settings.Setting) string {
+	if s.Default == "" {
+		return s.Doc
+	}
+	return fmt.Sprintf("%s (default %s)", s.Doc, s.Default)
+}
+
+// load reads the project and resolves the settings.
+func (o *options) load() (*project.Config, *settings.Result, error) {
+	c, err := project.Load(project.Options{
+		Dir: o.dir, Env: o.env, SecretFiles: o.secretFiles, LookupEnv: os.LookupEnv,
+		AllowMissing: o.allowMissing, Now: time.Now(),
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	in := settings.Inputs{Dir: c.Dir, File: o.config, Flags: make(map[string]string), Environ: os.Environ()}
+	for _, k := range c.Classes {
+		in.Classes = append(in.Classes, k.Name)
+	}
+	for _, s := range settings.Table() {
+		if f := o.flags.Lookup(s.Flag()); f.Changed {
+			in.Flags[s.Name] = f.Value.String()
+		}
+	}
+	if o.verbose {
+		in.Flags["log.level"] = "debug"
+	}
+	r, err := settings.Resolve(in)
+	return c, r, err
+}
+
+// configCommand prints the settings.
+func configCommand() *cobra.Command {
+	var o options
+	c := &cobra.Command{
+		Use:   "config [DIR]",
+		Short: "Print each setting, its value and where it came from",
+		Args:  cobra.MaximumNArgs(1),
+	}
+	o.register(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o.dir = dirOf(args)
+		_, r, err := o.load()
+		if err != nil {
+			return err
+		}
+		w := tabwriter.NewWriter(c.OutOrStdout(), 0, 8, 2, ' ', 0)
+		for _, v := range r.Values {
+			text := v.Text
+			if text == "" {
+				text = "-"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", v.Name, text, v.Source)
+		}
+		return w.Flush()
+	}
+	return c
+}
+
+// dirOf is the project's folder that a command line names.
+func dirOf(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return "."
+}
+
+// findNode looks for the Node of guests.
+func findNode(c *cobra.Command, named, by, dir string) (project.Node, error) {
+	if named == "" {
+		named, by = os.Getenv("DORMOUSE_NODE"), "DORMOUSE_NODE"
+	}
+	return project.FindNode(c.Context(), project.NodeSearch{Named: named, NamedBy: by, Dir: dir, Path: os.Getenv("PATH")})
 }

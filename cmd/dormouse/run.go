@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -26,6 +25,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
 	"github.com/dormouse-dev/dormouse/internal/project/compat"
+	"github.com/dormouse-dev/dormouse/internal/project/settings"
 	"github.com/dormouse-dev/dormouse/server"
 )
 
@@ -33,7 +33,7 @@ import (
 const stopLimit = 10 * time.Second
 
 func runCommand(dev bool) *cobra.Command {
-	var o options
+	r := &runner{dev: dev}
 	c := &cobra.Command{
 		Use:   "serve [DIR]",
 		Short: "Serve the Worker in DIR",
@@ -42,14 +42,10 @@ func runCommand(dev bool) *cobra.Command {
 	if dev {
 		c.Use, c.Short = "dev [DIR]", "Serve the Worker in DIR, show its errors, and rebuild it when a file changes"
 	}
-	o.register(c.Flags())
+	r.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		dir := "."
-		if len(args) > 0 {
-			dir = args[0]
-		}
-		r := &runner{options: o, dir: dir, dev: dev, out: c.OutOrStdout(), errs: c.ErrOrStderr()}
-		return r.run(c.Context())
+		r.dir, r.out, r.errs = dirOf(args), c.OutOrStdout(), c.ErrOrStderr()
+		return r.run(c)
 	}
 	return c
 }
@@ -57,28 +53,28 @@ func runCommand(dev bool) *cobra.Command {
 // runner is one run of a Worker, from its files to its last connection.
 type runner struct {
 	options
-	dir       string
 	dev       bool
 	out, errs io.Writer
 
-	log     *slog.Logger
-	nodeBin project.Node
-	config  *project.Config
-	version atomic.Pointer[deploy.Version] // what guests are started with
-	inputs  []string                       // files that the last build read
-	built   time.Time                      // when it began
+	log      *slog.Logger
+	nodeBin  project.Node
+	config   *project.Config
+	settings *settings.Settings
+	version  atomic.Pointer[deploy.Version] // what guests are started with
+	inputs   []string                       // files that the last build read
+	built    time.Time                      // when it began
 }
 
-func (r *runner) run(ctx context.Context) error {
-	level := slog.LevelInfo
-	if r.verbose {
-		level = slog.LevelDebug
-	}
-	r.log = newLog(r.errs, r.logFormat, level, isTerminal(r.errs))
-	if err := r.prepare(ctx); err != nil {
+func (r *runner) run(c *cobra.Command) error {
+	ctx := c.Context()
+	if err := r.prepare(c); err != nil {
 		return err
 	}
 	adminOptions, err := r.adminOptions()
+	if err != nil {
+		return err
+	}
+	certificate, err := r.certificate()
 	if err != nil {
 		return err
 	}
@@ -96,11 +92,6 @@ func (r *runner) run(ctx context.Context) error {
 		return fmt.Errorf("the Worker does not start: %w", err)
 	}
 	failed := make(chan error, 2)
-	certificate, err := r.certificate()
-	if err != nil {
-		s.Shutdown(ctx)
-		return err
-	}
 	go func() { failed <- s.Serve(clients, certificate) }()
 	if operators != nil {
 		h := &http.Server{Handler: s.AdminHandler(adminOptions), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
@@ -121,31 +112,37 @@ func (r *runner) run(ctx context.Context) error {
 	return errors.Join(err, s.Shutdown(stop))
 }
 
-// prepare reads the project and makes a version of it that guests can run.
-func (r *runner) prepare(ctx context.Context) error {
-	var err error
-	r.nodeBin, err = project.FindNode(ctx, project.NodeSearch{
-		Flag: r.node, Env: os.Getenv("DORMOUSE_NODE"), Dir: r.dir, Path: os.Getenv("PATH"),
-	})
+// prepare reads the project and its settings, and makes a version of it that
+// guests can run.
+func (r *runner) prepare(c *cobra.Command) error {
+	config, found, err := r.load()
 	if err != nil {
 		return err
 	}
-	c, v, err := r.build(ctx)
+	r.settings = found.Settings
+	var level slog.Level
+	level.UnmarshalText([]byte(r.settings.Log.Level))
+	r.log = newLog(r.errs, r.settings.Log.Format, level, isTerminal(r.errs))
+	for _, w := range found.Warnings {
+		r.log.Warn(w.Error())
+	}
+	if r.nodeBin, err = findNode(c, r.settings.Node, "the setting node", config.Dir); err != nil {
+		return err
+	}
+	config, v, err := r.build(c.Context())
 	if err != nil {
 		return err
 	}
-	r.config = c
+	r.config = config
 	r.version.Store(v)
 	return nil
 }
 
-// build makes a version of what the files say now.
+// build makes a version of what the files say now. The settings stay as they
+// were at the start.
 func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, error) {
 	r.built = time.Now()
-	c, err := project.Load(project.Options{
-		Dir: r.dir, Env: r.env, SecretFiles: r.secretFiles, LookupEnv: os.LookupEnv,
-		AllowMissing: r.allowMissing, Now: time.Now(),
-	})
+	c, _, err := r.load()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -177,40 +174,55 @@ func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, e
 	if err := c.CheckExports(b.Exports); err != nil {
 		return nil, nil, err
 	}
-	if r.data == "" {
-		r.data = filepath.Join(c.Dir, ".dormouse")
-	}
-	data, err := filepath.Abs(r.data)
-	if err != nil {
-		return nil, nil, err
-	}
+	l := &r.settings.Limits
 	v, err := deploy.Prepare(c, b, deploy.Options{
-		Data: data, Node: r.nodeBin.Path, Unrestricted: !r.permissions, Memory: 256 << 20,
-		SocketsPerObject: 32768, TaskKeepalive: 15 * time.Minute, OpenDatabases: 256,
+		Data: r.settings.Data, Node: r.nodeBin.Path,
+		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory,
+		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
+		TaskKeepalive: l.TaskKeepalive, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: openDatabases,
 	})
 	return c, v, err
 }
 
+// openDatabases is how many databases one guest keeps open: three descriptors
+// each.
+const openDatabases = 256
+
 func (r *runner) serverConfig() server.Config {
-	v := r.version.Load()
+	v, o := r.version.Load(), r.settings
 	classes := make([]server.Class, len(v.Classes))
 	for i, k := range v.Classes {
-		classes[i] = server.Class{Name: k.Name}
+		classes[i] = server.Class{Name: k.Name, KeepOnReset: o.SocketsOf(k.Name).OnReset == settings.ResetKeep}
 	}
-	data, _ := filepath.Abs(r.data)
-	shards := r.guests
+	shards := o.Guests
 	if shards == 0 {
 		shards = max(1, runtime.NumCPU()/2)
 	}
+	var evict time.Duration
+	if !r.config.Compat.Has(compat.IOTasksPreventEviction) {
+		evict = evictAfter
+	}
 	return server.Config{
-		Name: r.config.Name, Data: data, Classes: classes, Bindings: v.Bindings,
+		Name: r.config.Name, Data: o.Data, Classes: classes, Bindings: v.Bindings,
 		Guests: guests{func() nodeguest.Command { return r.version.Load().Command() }, r.log},
-		Shards: shards, HibernateAfter: r.hibernateAfter,
-		AutoReply: r.config.Compat.Has(compat.AutoReplyToClose),
-		Compress:  r.config.Compat.Has(compat.WebSocketCompression),
-		Details:   r.dev, Log: r.log,
+		Shards: shards, HibernateAfter: o.HibernateAfter, EvictAfter: evict,
+		AutoReply:      r.config.Compat.Has(compat.AutoReplyToClose),
+		Compress:       r.config.Compat.Has(compat.WebSocketCompression),
+		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
+		Limits: server.Limits{
+			Message: int(o.Limits.MessageBytes), Outbound: int(o.Limits.OutboundBytes),
+			SocketsPerObject: o.Limits.SocketsPerObject, CloseHandshake: o.Limits.CloseHandshake,
+			RequestBody: o.Limits.RequestBytes, RequestHeader: int(o.Limits.RequestHeaderBytes),
+			HeaderTimeout: o.Limits.HeaderTimeout, IdleTimeout: o.Limits.IdleTimeout,
+			MailboxEvents: o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
+		},
 	}
 }
+
+// evictAfter is when an object leaves memory that is quiet but has tasks, before
+// the compatibility date from which tasks keep it there. Cloudflare says 70 to
+// 140 seconds.
+const evictAfter = 100 * time.Second
 
 // guests starts Node processes.
 type guests struct {
@@ -224,13 +236,13 @@ func (g guests) Slot(l *loop.Loop, h server.GuestHost, next *atomic.Uint32) serv
 
 // listenAll opens the addresses before anything is started.
 func (r *runner) listenAll() (clients, operators net.Listener, err error) {
-	if clients, err = listen(r.listen, "--listen"); err != nil {
+	if clients, err = listen(r.settings.Listen, "--listen"); err != nil {
 		return nil, nil, err
 	}
-	if r.admin == "" {
+	if r.settings.Admin == "" {
 		return clients, nil, nil
 	}
-	if operators, err = listen(r.admin, "--admin"); err != nil {
+	if operators, err = listen(r.settings.Admin, "--admin"); err != nil {
 		clients.Close()
 		return nil, nil, err
 	}
@@ -249,31 +261,30 @@ func listen(address, flag string) (net.Listener, error) {
 }
 
 func (r *runner) adminOptions() (o admin.Options, err error) {
-	if r.adminToken != "" {
-		b, err := os.ReadFile(r.adminToken)
+	path := r.settings.AdminTokenFile
+	if path != "" {
+		b, err := os.ReadFile(path)
 		if err != nil {
-			return o, fmt.Errorf("--admin-token-file: %w", err)
+			return o, fmt.Errorf("admin_token_file: %w", err)
 		}
-		if o.Token = strings.TrimSpace(string(b)); o.Token == "" {
-			return o, fmt.Errorf("--admin-token-file: %s is empty", r.adminToken)
+		line, _, _ := strings.Cut(string(b), "\n")
+		if o.Token = strings.TrimSpace(line); o.Token == "" {
+			return o, fmt.Errorf("admin_token_file: the first line of %s is empty", path)
 		}
 	}
-	if r.admin == "" {
+	if r.settings.Admin == "" {
 		return o, nil
 	}
-	return o, admin.CheckListen(r.admin, o)
+	return o, admin.CheckListen(r.settings.Admin, o)
 }
 
 func (r *runner) certificate() (*tls.Config, error) {
-	if r.tlsCert == "" && r.tlsKey == "" {
+	if r.settings.TLSCert == "" {
 		return nil, nil
 	}
-	if r.tlsCert == "" || r.tlsKey == "" {
-		return nil, errors.New("TLS needs both --tls-cert and --tls-key")
-	}
-	c, err := tls.LoadX509KeyPair(r.tlsCert, r.tlsKey)
+	c, err := tls.LoadX509KeyPair(r.settings.TLSCert, r.settings.TLSKey)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		return nil, fmt.Errorf("tls_cert, tls_key: %w", err)
 	}
 	return &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12}, nil
 }
@@ -282,7 +293,7 @@ func (r *runner) certificate() (*tls.Config, error) {
 // script can.
 func (r *runner) greet(clients, operators net.Listener) {
 	scheme := "http"
-	if r.tlsCert != "" {
+	if r.settings.TLSCert != "" {
 		scheme = "https"
 	}
 	fmt.Fprintf(r.out, "%s is ready at %s://%s\n", r.config.Name, scheme, clients.Addr())
@@ -296,7 +307,7 @@ func (r *runner) greet(clients, operators net.Listener) {
 	if operators != nil {
 		fmt.Fprintf(r.out, "  admin     http://%s/api/objects\n", operators.Addr())
 	}
-	fmt.Fprintf(r.out, "  data      %s\n", r.data)
+	fmt.Fprintf(r.out, "  data      %s\n", r.settings.Data)
 	fmt.Fprintf(r.out, "  node      %s (%s)\n", r.nodeBin.Version, r.nodeBin.Path)
 }
 

@@ -5,8 +5,6 @@ import (
 	"os/exec"
 
 	"github.com/spf13/cobra"
-
-	"github.com/dormouse-dev/dormouse/internal/project"
 )
 
 // nodeCommand runs the Node that guests would run on: for scripts and tests
@@ -20,9 +18,7 @@ func nodeCommand() *cobra.Command {
 			if len(args) > 0 && args[0] == "--" {
 				args = args[1:]
 			}
-			n, err := project.FindNode(c.Context(), project.NodeSearch{
-				Env: os.Getenv("DORMOUSE_NODE"), Dir: ".", Path: os.Getenv("PATH"),
-			})
+			n, err := findNode(c, "", "", ".")
 			if err != nil {
 				return err
 			}
@@ -31,8 +27,4 @@ func nodeCommand() *cobra.Command {
 			return run.Run()
 		},
 	}
-}
-
-func configCommand() *cobra.Command {
-	return &cobra.Command{Use: "config [DIR]", Short: "Print each setting, its value and where it came from", Hidden: true}
 }
