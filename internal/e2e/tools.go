@@ -70,7 +70,7 @@ func findNode(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	node, err := project.FindNode(ctx, project.NodeSearch{Env: os.Getenv("DORMOUSE_NODE"), Dir: dir, Path: os.Getenv("PATH")})
+	node, err := project.FindNode(ctx, project.NodeSearch{Named: os.Getenv("DORMOUSE_NODE"), NamedBy: "DORMOUSE_NODE", Dir: dir, Path: os.Getenv("PATH")})
 	return node.Path, err
 }
 
