@@ -8,6 +8,9 @@ const Newest = "2026-11-24"
 // names that turn it on and off, the date from which it is on by itself, the
 // flags that bring it along from a date, and what it means here. A test checks
 // that it agrees with itself.
+//
+// The flags of node: modules are alwaysOn: every module can be imported, and
+// those that need a process of their own say so when they are used, as there.
 var table = []row{
 	{on: "formdata_parser_supports_files", off: "formdata_parser_converts_files_to_strings", since: "2021-11-03", here: alwaysOn},
 	{on: "fetch_refuses_unknown_protocols", off: "fetch_treats_unknown_protocols_as_http", since: "2021-11-10", here: alwaysOn},
@@ -128,24 +131,24 @@ var table = []row{
 	{on: "remove_nodejs_compat_eol_v23", off: "add_nodejs_compat_eol_v23", by: []Flag{"remove_nodejs_compat_eol_v24"}, bySince: "2025-09-01", here: unused},
 	{on: "remove_nodejs_compat_eol_v24", off: "add_nodejs_compat_eol_v24", by: []Flag{"remove_nodejs_compat_eol"}, bySince: "2028-04-30", here: unused},
 	{on: "enable_nodejs_console_module", off: "disable_nodejs_console_module", by: []Flag{"nodejs_compat"}, bySince: "2025-09-21", here: alwaysOn},
-	{on: "enable_nodejs_vm_module", off: "disable_nodejs_vm_module", by: []Flag{"nodejs_compat"}, bySince: "2025-10-01", here: alwaysOff},
+	{on: "enable_nodejs_vm_module", off: "disable_nodejs_vm_module", by: []Flag{"nodejs_compat"}, bySince: "2025-10-01", here: alwaysOn},
 	{on: "enable_nodejs_perf_hooks_module", off: "disable_nodejs_perf_hooks_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
 	{on: "enable_global_performance_classes", off: "disable_global_performance_classes", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
 	{on: "enable_nodejs_domain_module", off: "disable_nodejs_domain_module", by: []Flag{"nodejs_compat"}, bySince: "2025-12-04", here: alwaysOn},
 	{on: "enable_nodejs_v8_module", off: "disable_nodejs_v8_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
 	{on: "enable_nodejs_tty_module", off: "disable_nodejs_tty_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
 	{on: "enable_nodejs_punycode_module", off: "disable_nodejs_punycode_module", by: []Flag{"nodejs_compat"}, bySince: "2025-12-04", here: alwaysOn},
-	{on: "enable_nodejs_cluster_module", off: "disable_nodejs_cluster_module", by: []Flag{"nodejs_compat"}, bySince: "2025-12-04", here: alwaysOff},
-	{on: "enable_nodejs_child_process_module", off: "disable_nodejs_child_process_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOff},
-	{on: "enable_nodejs_worker_threads_module", off: "disable_nodejs_worker_threads_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOff},
+	{on: "enable_nodejs_cluster_module", off: "disable_nodejs_cluster_module", by: []Flag{"nodejs_compat"}, bySince: "2025-12-04", here: alwaysOn},
+	{on: "enable_nodejs_child_process_module", off: "disable_nodejs_child_process_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
+	{on: "enable_nodejs_worker_threads_module", off: "disable_nodejs_worker_threads_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
 	{on: "enable_nodejs_stream_wrap_module", off: "disable_nodejs_stream_wrap_module", by: []Flag{"nodejs_compat"}, bySince: "2026-01-29", here: alwaysOn},
 	{on: "enable_nodejs_wasi_module", off: "disable_nodejs_wasi_module", by: []Flag{"nodejs_compat"}, bySince: "2025-12-04", here: alwaysOn},
 	{on: "enable_nodejs_dgram_module", off: "disable_nodejs_dgram_module", by: []Flag{"nodejs_compat"}, bySince: "2026-01-29", here: alwaysOn},
-	{on: "enable_nodejs_inspector_module", off: "disable_nodejs_inspector_module", by: []Flag{"nodejs_compat"}, bySince: "2026-01-29", here: alwaysOff},
+	{on: "enable_nodejs_inspector_module", off: "disable_nodejs_inspector_module", by: []Flag{"nodejs_compat"}, bySince: "2026-01-29", here: alwaysOn},
 	{on: "enable_nodejs_trace_events_module", off: "disable_nodejs_trace_events_module", by: []Flag{"nodejs_compat"}, bySince: "2025-12-04", here: alwaysOn},
 	{on: "enable_nodejs_readline_module", off: "disable_nodejs_readline_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
 	{on: "enable_nodejs_repl_module", off: "disable_nodejs_repl_module", by: []Flag{"nodejs_compat"}, bySince: "2026-03-17", here: alwaysOn},
-	{on: "enable_nodejs_sqlite_module", off: "disable_nodejs_sqlite_module", by: []Flag{"nodejs_compat"}, bySince: "2026-01-29", here: alwaysOff},
+	{on: "enable_nodejs_sqlite_module", off: "disable_nodejs_sqlite_module", by: []Flag{"nodejs_compat"}, bySince: "2026-01-29", here: alwaysOn},
 	{on: "enable_ctx_exports", off: "disable_ctx_exports", since: "2025-11-17", here: honoured},
 	{on: "enable_python_external_sdk", off: "disable_python_external_sdk", since: "2026-04-21", here: unused},
 	{on: "enable_fast_jsg_struct", off: "disable_fast_jsg_struct", since: "2025-12-03", here: unused},
