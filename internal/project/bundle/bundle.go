@@ -84,7 +84,9 @@ func Build(c *project.Config, o Options) (*Bundle, error) {
 	}
 	bundle.Hash = hash(bundle.Files)
 	// After the hash, which must not depend on where the project lies.
-	bundle.Files[Entry+".map"] = withSourceRoot(bundle.Files[Entry+".map"], c.Dir)
+	if m := bundle.Files[Entry+".map"]; len(m) > 0 {
+		bundle.Files[Entry+".map"] = withSourceRoot(m, c.Dir)
+	}
 	var err error
 	if bundle.Exports, err = exports(result.Metafile); err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", source.Display(c.Main), err)
