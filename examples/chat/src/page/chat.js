@@ -386,7 +386,8 @@ let retryAt = 0;
 function showConnection() {
   const state = /** @type {"connecting" | "connected" | "waiting"} */ (document.body.dataset.connection);
   const wait = Math.max(1, Math.ceil((retryAt - performance.now()) / 1000));
-  setText("connection-text", { connecting: "Connecting", connected: "Connected", waiting: `Connection lost, next try in ${wait} s` }[state]);
+  setText("connection-text", { connecting: "Connecting", connected: "Connected", waiting: "Connection lost" }[state]);
+  setText("retry", `Try now (or in ${wait} s)`);
   $("retry").hidden = state !== "waiting";
 }
 
@@ -476,7 +477,10 @@ function listen() {
     const now = THEMES.indexOf(document.documentElement.dataset.theme ?? "auto");
     setTheme(THEMES[(now + 1) % THEMES.length] ?? "auto");
   });
-  window.addEventListener("online", () => connection?.open());
+  window.addEventListener("online", () => {
+    if (document.body.dataset.connection === "waiting") connection?.open();
+    else connection?.ping();
+  });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     unread = 0;
