@@ -115,12 +115,21 @@ func (d *Dormouse) GuestPIDs() []int {
 	return pids
 }
 
-// Hibernate makes a room leave memory now.
+// Hibernate makes a room leave memory, as soon as nothing runs in it.
 func (d *Dormouse) Hibernate(room string) {
 	d.t.Helper()
-	var answer json.RawMessage
-	if status, err := d.ask(d.t.Context(), "POST", d.object(room)+"/hibernate", &answer); err != nil || status != http.StatusOK {
-		d.t.Fatalf("hibernate %s: status %d, %s, %v", room, status, answer, err)
+	ctx, cancel := context.WithTimeout(d.t.Context(), limit)
+	defer cancel()
+	err := Until(ctx, "room "+room+" hibernates when told", func() (bool, error) {
+		var answer json.RawMessage
+		status, err := d.ask(ctx, "POST", d.object(room)+"/hibernate", &answer)
+		if err == nil && status != http.StatusOK { // 409: what we heard was said by a handler that has not returned yet
+			err = fmt.Errorf("status %d, %s", status, answer)
+		}
+		return err == nil, err
+	})
+	if err != nil {
+		d.t.Fatal(err)
 	}
 }
 

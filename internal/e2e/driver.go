@@ -36,7 +36,7 @@ func drive(t *testing.T, s Target, driver, room string, env ...string) {
 	t.Helper()
 	need[string](t)(findTools())
 	node := need[string](t)(findNode(t.Context()))
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 90*time.Second+3*s.HibernateAfter, context.DeadlineExceeded)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second+3*s.HibernateAfter)
 	defer cancel()
 
 	cmd := exec.CommandContext(ctx, node, filepath.Join(root(t), "internal/e2e/drivers", driver))
@@ -59,6 +59,7 @@ func drive(t *testing.T, s Target, driver, room string, env ...string) {
 		t.Fatal(err)
 	}
 	answer(t, ctx, s, room, questions, answers)
+	answers.Close() // a driver that still waits for an answer ends
 	if err := cmd.Wait(); err != nil {
 		t.Fatalf("%s: %v\n%s", driver, err, complaints.String())
 	}
@@ -78,7 +79,7 @@ func answer(t *testing.T, ctx context.Context, s Target, room string, questions 
 		}
 		if err := s.WaitAsleep(ctx, room); err != nil {
 			t.Error(err)
-			return // the driver's pipe closes, and it ends
+			return
 		}
 		if _, err := io.WriteString(answers, "\n"); err != nil {
 			t.Error(err)

@@ -19,6 +19,7 @@ func GuestKilled(t *testing.T, d *Dormouse) {
 	key := ada.Hear("portrait").Person.Portrait
 	bob.Say("Before.")
 	ada.HearSaid("Before.")
+	bob.HearSaid("Before.")
 	before := ada.Last.AwakeSince
 
 	pids := d.GuestPIDs()
