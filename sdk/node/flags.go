@@ -28,16 +28,12 @@ func Flags(o Options) []string {
 		"--unhandled-rejections=warn",
 		// Bundles carry source maps: stacks name the author's files.
 		"--enable-source-maps",
-		// fetch and WebSocket come from here; nothing may be read from a
-		// package.json's neighbourhood.
+		// Whatever is installed on this machine is no part of a Worker.
 		"--no-global-search-paths",
 		// Warnings of Node's about its own state would go to a stderr that
 		// nobody of the author's side reads.
 		"--disable-warning=ExperimentalWarning",
-		// Author modules are loaded with the conditions that Workers' bundlers use.
-		"--conditions=workerd",
-		"--conditions=worker",
-		"--conditions=browser",
+		"--disable-warning=SecurityWarning",
 	}
 	if o.HeapMB > 0 {
 		flags = append(flags, "--max-old-space-size="+strconv.Itoa(o.HeapMB))

@@ -24,6 +24,10 @@ export interface Sink {
   errored(message: string): void;
   /** How many bytes wait to leave; for what feeds this end. */
   buffered?(bytes: number): void;
+  /** For one that was connecting. */
+  opened?(): void;
+  /** Its owner has left memory. */
+  gone?(): void;
 }
 
 type Early = { data: Payload } | { code: number; reason: string };
@@ -46,7 +50,7 @@ export class End {
 
   tags: readonly string[] = [];
   /** A serialised value, or null. Owned; for a hibernatable end the host has it too. */
-  attachment: Buffer | null = null;
+  attachment: Uint8Array | null = null;
   /** When an auto-response was last given; ms, 0 never. */
   stamp = 0;
   protocol = "";
@@ -63,6 +67,8 @@ export class End {
   replied = false;
   /** Came from `new WebSocket(url)`. */
   outbound = false;
+  /** Gives up connecting. */
+  cancel: (() => void) | null = null;
   /** The host has forgotten it (its handler for the end has run): nothing is told any more. */
   closedForHost = false;
   /** For a standard end: what keeps its owner in memory. */

@@ -14,3 +14,9 @@ declare namespace NodeJS {
     _tickCallback(): void;
   }
 }
+
+declare namespace WebAssembly {
+  class Module {
+    constructor(bytes: Uint8Array);
+  }
+}

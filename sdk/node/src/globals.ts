@@ -1,35 +1,79 @@
 /*
- * The globals that author code sees, where Node's differ or lack.
+ * The globals that author code sees, where Node's differ, lack or lead outside.
  */
 
-import { makeConsole } from "./console.ts";
+import type { Config } from "./config.ts";
+import { fetch } from "./fetch.ts";
 import { Headers } from "./http/headers.ts";
 import { Request } from "./http/request.ts";
 import { Response } from "./http/response.ts";
+import { Cache, CacheStorage } from "./modules/caches.ts";
+import { extendCrypto } from "./modules/crypto.ts";
+import { FixedLengthStream, IdentityTransformStream } from "./modules/streams.ts";
 import { WebSocketPair } from "./pair.ts";
 import { WebSocketRequestResponsePair } from "./state.ts";
 import * as timers from "./timers.ts";
 import { WebSocket } from "./websocket.ts";
 
-export function installGlobals(): void {
-  const g = globalThis as Record<string, unknown>;
+/** Node's, and no part of a Worker. */
+const absent = ["localStorage", "sessionStorage", "Storage", "EventSource", "Navigator", "require", "module", "exports", "__filename", "__dirname"];
+
+export interface Surface {
+  console: object;
+  process: object;
+}
+
+/** Puts them in place. Returns where the Worker's global events are heard. */
+export function installGlobals(config: Config, { console, process }: Surface): EventTarget {
+  extendCrypto();
+  timeoutSignals();
+  const events = new EventTarget();
   const values: Record<string, unknown> = {
-    WebSocket,
-    WebSocketPair,
-    WebSocketRequestResponsePair,
+    self: globalThis,
+    console,
+    process,
+    fetch,
     Headers,
     Request,
     Response,
+    WebSocket,
+    WebSocketPair,
+    WebSocketRequestResponsePair,
+    FixedLengthStream,
+    IdentityTransformStream,
+    Cache,
+    CacheStorage,
+    caches: new CacheStorage(),
+    scheduler: { wait: timers.wait },
+    navigator: { userAgent: "Cloudflare-Workers", hardwareConcurrency: 1, language: "en", languages: ["en"], platform: "Linux", sendBeacon: () => false },
+    Cloudflare: { compatibilityFlags: Object.freeze({ ...config.compat.flags }) },
     setTimeout: timers.setTimeout,
     setInterval: timers.setInterval,
     setImmediate: timers.setImmediate,
     clearTimeout: timers.clearTimeout,
     clearInterval: timers.clearInterval,
     clearImmediate: timers.clearImmediate,
-    console: makeConsole(),
-    self: globalThis,
+    addEventListener: events.addEventListener.bind(events),
+    removeEventListener: events.removeEventListener.bind(events),
+    dispatchEvent: events.dispatchEvent.bind(events),
+    reportError: (error: unknown) => (console as Console).error(error),
   };
   for (const [name, value] of Object.entries(values)) {
-    Object.defineProperty(g, name, { value, writable: true, configurable: true, enumerable: false });
+    Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
   }
+  for (const name of absent) delete (globalThis as Record<string, unknown>)[name];
+  return events;
+}
+
+/** AbortSignal.timeout is a timer like others: it keeps its object in memory, and ends with it. */
+function timeoutSignals(): void {
+  Object.defineProperty(AbortSignal, "timeout", {
+    value: (ms: number): AbortSignal => {
+      const controller = new AbortController();
+      timers.setTimeout(() => controller.abort(new DOMException("The operation was aborted due to timeout", "TimeoutError")), ms);
+      return controller.signal;
+    },
+    writable: true,
+    configurable: true,
+  });
 }

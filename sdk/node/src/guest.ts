@@ -7,8 +7,9 @@ import { introduce } from "./ambient.ts";
 import { Channel, type Receiver } from "./channel.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { Cutter } from "./cut.ts";
+import { Databases } from "./databases.ts";
 import { End } from "./end.ts";
-import { makeEnv } from "./env.ts";
+import { type Env, makeEnv } from "./env.ts";
 import { durableObjectReset, readError, remote, resetText, toWire } from "./errors.ts";
 import { Exchanges, type HostExchange } from "./exchange.ts";
 import { type Birth, type Class, GuestObject, type Home } from "./object.ts";
@@ -17,15 +18,18 @@ import { Outlet } from "./outlet.ts";
 import { startReaper } from "./reaper.ts";
 import { report } from "./report.ts";
 import { Sockets } from "./sockets.ts";
+import type { ObjectStorage } from "./storage/index.ts";
 import { Turns } from "./turn.ts";
 import { frame, magic, ProtocolError, type Reader, textKind, version } from "./wire.ts";
-import { run, Worker, WorkerOwner } from "./worker.ts";
+import { type Module, run, Worker, WorkerOwner } from "./worker.ts";
 
 /** What the process around a guest does. */
 export interface Surroundings {
   readonly fd: number;
   /** Prepares what author code will see, and loads its module. */
-  load(config: Config, env: Record<string, unknown>): Promise<Record<string, unknown>>;
+  load(config: Config, env: Env, exports: Module): Promise<Module>;
+  /** The module of the keeper thread. */
+  readonly keeper: URL;
   versions(): { node: string; sqlite: string; pid: number };
   /** Ends the process; a reason means that something is wrong. Never returns. */
   exit(reason: string): never;
@@ -41,6 +45,7 @@ export class Guest implements Receiver, Home {
   #sockets!: Sockets;
   #worker: Worker | null = null;
   #owner!: WorkerOwner;
+  #databases!: Databases;
 
   #greeted = false;
   #wasCut = false;
@@ -199,10 +204,12 @@ export class Guest implements Receiver, Home {
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
     introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, worker: this.#owner });
+    this.#databases = new Databases(config, this.#around.keeper, (e) => this.#around.exit(e.message));
     startReaper(this.#objects, config.limits.taskKeepalive);
     const env = makeEnv(config);
+    const exports: Module = {};
     this.#around
-      .load(config, env)
+      .load(config, env, exports)
       .then((module) => this.#loaded(new Worker(module, config, env)))
       .catch((e: unknown) => this.#unfit(e));
   }
@@ -300,14 +307,14 @@ export class Guest implements Receiver, Home {
   #alarm(r: Reader): void {
     const exchange = r.u32();
     const o = this.#objects.get(r.u32());
-    const scheduled = r.f64();
+    r.f64(); // The database knows the time better than the index.
     const retries = r.u8();
     r.done();
     if (o === undefined) {
       this.#fail(exchange);
       return;
     }
-    o.alarm(exchange, scheduled, retries);
+    o.alarm(exchange, retries);
   }
 
   /** For an object that has left: the question and its end crossed. */
@@ -353,6 +360,10 @@ export class Guest implements Receiver, Home {
 
   construct(classIndex: number): Class {
     return this.#worker!.classAt(classIndex);
+  }
+
+  openStorage(o: GuestObject): ObjectStorage {
+    return this.#databases.open(o);
   }
 
   gone(o: GuestObject): void {

@@ -3,29 +3,41 @@
  */
 
 import { writeSync } from "node:fs";
-import { pathToFileURL } from "node:url";
-import type { Config } from "./config.ts";
-import { installGlobals } from "./globals.ts";
+import { currentOwner } from "./ambient.ts";
 import { Guest } from "./guest.ts";
+import { loadAuthor } from "./isolate/isolate.ts";
 import { nativeProcess } from "./native.ts";
 
-const exit: (code: number) => never = nativeProcess.reallyExit;
+// The text of modules made for authors fetches its values here.
+export { take } from "./isolate/registry.ts";
 
-const guest = new Guest({
-  fd: 3,
-  async load(config: Config): Promise<Record<string, unknown>> {
-    installGlobals();
-    return (await import(pathToFileURL(config.entry).href)) as Record<string, unknown>;
-  },
-  versions: () => ({
-    node: nativeProcess.versions.node,
-    sqlite: nativeProcess.versions["sqlite"] ?? "",
-    pid: nativeProcess.pid,
-  }),
-  exit(reason: string): never {
-    if (reason === "") exit(0);
-    writeSync(2, `dormouse guest: ${reason}\n`);
-    return exit(70);
-  },
+const { reallyExit, versions, pid } = nativeProcess;
+
+function exit(reason: string): never {
+  if (reason === "") return reallyExit.call(nativeProcess, 0);
+  writeSync(2, `dormouse guest: ${reason}\n`);
+  return reallyExit.call(nativeProcess, 70);
+}
+
+let events = new EventTarget();
+
+// What reaches these has been thrown by author code: ours is caught where it
+// runs, and ends the process.
+nativeProcess.on("uncaughtException", (error) => currentOwner().uncaught(error));
+nativeProcess.on("unhandledRejection", (reason, promise) => {
+  const event = Object.assign(new Event("unhandledrejection", { cancelable: true }), { reason, promise });
+  events.dispatchEvent(event);
+  if (!event.defaultPrevented) currentOwner().uncaught(reason);
 });
-void guest;
+
+new Guest({
+  fd: 3,
+  // Beside this file: as source, or as one of the two files that the host has bundled.
+  keeper: new URL(import.meta.url.endsWith(".ts") ? "./storage/keeper-thread.ts" : "./keeper.js", import.meta.url),
+  load: (config, env, exports) =>
+    loadAuthor(config, env, exports, (e) => {
+      events = e;
+    }),
+  versions: () => ({ node: versions.node, sqlite: versions["sqlite"] ?? "", pid }),
+  exit,
+});

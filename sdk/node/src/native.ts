@@ -8,5 +8,6 @@ export const nativeClearTimeout = globalThis.clearTimeout;
 export const nativeSetInterval = globalThis.setInterval;
 export const nativeFetch = globalThis.fetch;
 export const NativeResponse = globalThis.Response;
+export type NativeResponseType = globalThis.Response;
 export const NativeRequest = globalThis.Request;
 export const nativeProcess = globalThis.process;

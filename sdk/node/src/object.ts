@@ -13,6 +13,7 @@ import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
 import { nowhere, Outlet } from "./outlet.ts";
 import { Owner } from "./owner.ts";
 import { enterScope, Scope } from "./scope.ts";
+import type { ObjectStorage } from "./storage/index.ts";
 import { makeState, type DurableObjectState } from "./state.ts";
 import { clearTimers } from "./timers.ts";
 import type { Turns } from "./turn.ts";
@@ -41,18 +42,14 @@ export interface Pair {
 export interface Home {
   readonly env: unknown;
   construct(classIndex: number): Class;
+  openStorage(o: GuestObject): ObjectStorage;
   gone(o: GuestObject): void;
   /** Ends everything that is on the stack, uncatchably. */
   cut(): never;
 }
 
-/** What the object's storage does for it. */
-export interface Store {
-  /** Commits the turn's implicit transaction, if there is one. */
-  commitTurn(): void;
-  /** Rolls back what is not committed and lets go of the database. */
-  abandon(): void;
-}
+/** An alarm is tried this many times again. */
+const maxAlarmRetries = 6;
 
 export const dropSockets = 1;
 export const noAlarmRetry = 2;
@@ -68,7 +65,7 @@ export class GuestObject extends Owner {
 
   instance: Instance | null = null;
   state: DurableObjectState | null = null;
-  store: Store | null = null;
+  storage: ObjectStorage | null = null;
 
   /** Its hibernatable sockets, oldest first, with those that are closing. */
   readonly hibernatable = new Set<End>();
@@ -118,6 +115,7 @@ export class GuestObject extends Owner {
     enterScope(new Scope(this, constructor));
     try {
       const Class = this.#home.construct(this.birth.classIndex);
+      this.storage = this.#home.openStorage(this);
       this.state = makeState(this);
       this.instance = new Class(this.state, this.#home.env);
     } catch (e) {
@@ -234,21 +232,48 @@ export class GuestObject extends Owner {
     });
   }
 
-  /** Runs the alarm handler; the answer is `done` or `failure`. */
-  alarm(exchange: number, scheduledTime: number, retryCount: number): void {
-    this.run(async () => {
-      const instance = this.instance as unknown as { alarm(info: object): unknown };
-      try {
-        if (typeof instance.alarm !== "function") throw new Error("Handler does not export an alarm() function.");
-        await instance.alarm({ isRetry: retryCount > 0, retryCount, scheduledTime });
-        this.touch();
-        this.out.number(frame.done, exchange);
-      } catch (e) {
-        if (this.gone) return;
-        this.touch();
-        this.out.numberAndError(frame.failure, exchange, toWire(e, remote));
+  /**
+   * The time for which the index woke the object has come. The database says
+   * whether an alarm is due; the answer is `done` or `failure`.
+   */
+  alarm(exchange: number, retryCount: number): void {
+    this.run(() => {
+      const now = this.storage!.startAlarm(Date.now());
+      if (now.due === null) {
+        this.alarmMoved(now.next, true);
+        this.#alarmDone(exchange);
+        return undefined;
       }
+      return this.#runAlarm(exchange, now.due, retryCount);
     });
+  }
+
+  async #runAlarm(exchange: number, scheduledTime: number, retryCount: number): Promise<void> {
+    const instance = this.instance as unknown as { alarm?(info: object): unknown };
+    try {
+      if (typeof instance.alarm !== "function") throw new Error("Handler does not export an alarm() function.");
+      await instance.alarm({ isRetry: retryCount > 0, retryCount, scheduledTime });
+      // A write of this turn: the answer is held behind it.
+      this.storage?.finishAlarm(true);
+      this.#alarmDone(exchange);
+    } catch (e) {
+      if (this.gone) return;
+      // The last run has failed: the alarm is dropped.
+      this.storage!.finishAlarm(retryCount >= maxAlarmRetries);
+      this.touch();
+      this.out.numberAndError(frame.failure, exchange, toWire(e, remote));
+    }
+  }
+
+  #alarmDone(exchange: number): void {
+    this.touch();
+    this.out.number(frame.done, exchange);
+  }
+
+  /** The storage's alarm has moved; semantics of the two times: StorageHost. */
+  alarmMoved(time: number | null, committed: boolean): void {
+    this.touch();
+    this.turns.out.setAlarm(this.number, time, committed);
   }
 
   #begin(): void {
@@ -343,12 +368,6 @@ export class GuestObject extends Owner {
     this.#releaseHeld();
   }
 
-  /** The transaction came to nothing, and so do the outputs that were made after its first write. */
-  rolledBack(): void {
-    this.#held?.clear();
-    this.#releaseHeld();
-  }
-
   #releaseHeld(): void {
     const held = this.#held;
     if (held === null) return;
@@ -361,10 +380,12 @@ export class GuestObject extends Owner {
   commitTurn(): void {
     if (this.gone) return;
     try {
-      this.store?.commitTurn();
+      this.storage?.commitTurn();
     } catch (e) {
       this.broken(e);
     }
+    // Nothing was written in the end: nothing to wait for.
+    this.#releaseHeld();
   }
 
   /** The storage cannot go on: the instance is reset. */
@@ -440,8 +461,18 @@ export class GuestObject extends Owner {
 
   /** As `die`, from the author's own stack, which is thrown away. */
   abort(error: WireError, flags: number): never {
+    if ((flags & noAlarmRetry) !== 0) this.#forgetAlarm();
     this.die(error, flags);
     return this.#home.cut();
+  }
+
+  /** The alarm whose handler runs is not to come again: the one thing that an abort commits. */
+  #forgetAlarm(): void {
+    if (this.gone || this.storage === null) return;
+    this.storage.rollbackTurn();
+    this.#held?.clear();
+    this.storage.finishAlarm(true);
+    this.storage.commitTurn();
   }
 
   /** Told to: the host knows already. */
@@ -456,7 +487,7 @@ export class GuestObject extends Owner {
     this.#held?.clear();
     this.#held = null;
     this.out = nowhere;
-    this.store?.abandon();
+    this.storage?.close();
     clearTimers(this);
     this.tasks.clear();
     this.root.clear();
@@ -464,6 +495,7 @@ export class GuestObject extends Owner {
     for (const set of [this.hibernatable, this.#half, this.standard]) {
       for (const end of set) {
         end.dead = true;
+        end.sink?.gone?.();
         end.sink = null;
         end.socket = null;
         ambient.sockets.forget(end);
@@ -473,7 +505,7 @@ export class GuestObject extends Owner {
     this.#byTag = null;
     this.instance = null;
     this.state = null;
-    this.store = null;
+    this.storage = null;
     this.#home.gone(this);
   }
 }

@@ -79,7 +79,7 @@ export class DurableObjectState {
     const parts: Record<string, unknown> = {
       facets: undefined,
       container: undefined,
-      storage: undefined,
+      storage: o.storage!.api,
       id: makeId(o.birth.id, name !== undefined && Buffer.byteLength(name) <= maxNameBytes ? name : undefined),
       props: {},
       exports: {},

@@ -1,10 +1,235 @@
 /*
- * Outbound WebSockets: the connection is the far end of a pair, whose near end
- * authors hold.
+ * Outbound WebSockets: the connection is the far end of a pair (a bridge), whose
+ * near end authors hold. So it can be accepted, or passed on to a client, as
+ * any other end.
  */
 
-import type { End } from "./end.ts";
+import { createHash, randomBytes } from "node:crypto";
+import type http from "node:http";
+import type https from "node:https";
+import type { Duplex } from "node:stream";
+import { ambient, scopeNow } from "./ambient.ts";
+import type { End, Payload, Sink } from "./end.ts";
+import { nativeProcess } from "./native.ts";
+import type { Owner } from "./owner.ts";
+import { outside, type Scope } from "./scope.ts";
+import { ClientSocket, type Listener } from "./wsclient.ts";
 
-export function connect(_url: string, _protocols: string[]): End {
-  throw new Error("outbound WebSockets: not yet");
+/** While more than this waits to leave towards the near end, the connection is not read. */
+const maxWaiting = 1 << 20;
+
+/** What a server said to a request for an upgrade. */
+export type Answer =
+  | { upgraded: true; headers: [string, string][]; protocol: string }
+  | { upgraded: false; status: number; statusText: string; headers: [string, string][]; body: http.IncomingMessage };
+
+/** Asks for an upgrade. If it is granted, `far` becomes the bridge to the connection, for `owner`. */
+export async function upgrade(owner: Owner, far: End, url: URL, headers: [string, string][], signal: AbortSignal | null): Promise<Answer> {
+  const key = randomBytes(16).toString("base64");
+  const secure = url.protocol === "https:" || url.protocol === "wss:";
+  const module = nativeProcess.getBuiltinModule(secure ? "https" : "http") as typeof http | typeof https;
+  const fields = headers.filter(([name]) => !hop.has(name.toLowerCase()));
+  fields.push(["Connection", "Upgrade"], ["Upgrade", "websocket"], ["Sec-WebSocket-Version", "13"], ["Sec-WebSocket-Key", key]);
+  return new Promise((resolve, reject) => {
+    outside(() => {
+      const request = module.request(
+        {
+          protocol: secure ? "https:" : "http:",
+          hostname: url.hostname.replace(/^\[|\]$/g, ""),
+          port: url.port === "" ? undefined : Number(url.port),
+          path: url.pathname + url.search,
+          method: "GET",
+          headers: grouped(fields),
+          signal: signal ?? undefined,
+        } as http.RequestOptions,
+      );
+      request.on("upgrade", (response: http.IncomingMessage, socket: Duplex, head: Buffer) => {
+        if (response.headers["sec-websocket-accept"] !== acceptOf(key)) {
+          socket.destroy();
+          reject(new TypeError("WebSocket handshake failed: wrong Sec-WebSocket-Accept"));
+          return;
+        }
+        if (owner.gone) {
+          socket.destroy();
+          return;
+        }
+        new Bridge(far, owner, url, socket, head);
+        resolve({ upgraded: true, headers: rawHeaders(response), protocol: response.headers["sec-websocket-protocol"] ?? "" });
+      });
+      request.on("response", (response) => {
+        resolve({
+          upgraded: false,
+          status: response.statusCode ?? 500,
+          statusText: response.statusMessage ?? "",
+          headers: rawHeaders(response),
+          body: response,
+        });
+      });
+      request.on("error", (e) => reject(new TypeError(`fetch failed: ${e.message}`)));
+      request.end();
+    });
+  });
+}
+
+const hop = new Set(["connection", "upgrade", "keep-alive", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "transfer-encoding", "content-length", "te"]);
+
+function grouped(fields: [string, string][]): Record<string, string[]> {
+  const headers: Record<string, string[]> = {};
+  for (const [name, value] of fields) (headers[name] ??= []).push(value);
+  return headers;
+}
+
+export function rawHeaders(response: http.IncomingMessage): [string, string][] {
+  const list: [string, string][] = [];
+  for (let i = 0; i + 1 < response.rawHeaders.length; i += 2) list.push([response.rawHeaders[i]!, response.rawHeaders[i + 1]!]);
+  return list;
+}
+
+function acceptOf(key: string): string {
+  return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+}
+
+/** The far end: what its peer says goes out, what comes in is said to its peer. */
+class Bridge implements Sink {
+  readonly #owner: Owner;
+  readonly #client: ClientSocket;
+  // What waits until the owner's writes are durable; null when nothing has to wait.
+  #queue: (() => void)[] | null = null;
+
+  constructor(end: End, owner: Owner, url: URL, socket: Duplex, head: Buffer) {
+    this.#owner = owner;
+    end.task = owner.begin("outbound socket", url.href);
+    ambient.sockets.standard(end, owner, this, "bridge");
+    this.#client = new ClientSocket(socket, head, inward(end));
+  }
+
+  message(data: Payload): void {
+    this.#out(() => this.#client.send(data));
+  }
+
+  closed(code: number, reason: string, clean: boolean): void {
+    this.#out(() => this.#client.close(code === 1005 || !clean ? 0 : code, reason));
+  }
+
+  errored(): void {
+    this.#client.destroy();
+  }
+
+  buffered(bytes: number): void {
+    if (bytes > maxWaiting) this.#client.pause();
+    else if (bytes < maxWaiting / 2) this.#client.resume();
+  }
+
+  /** The owner has left memory. */
+  gone(): void {
+    this.#client.close(1012, "");
+    this.#client.end();
+  }
+
+  /** An output as any other: behind what its owner has written. */
+  #out(write: () => void): void {
+    if (this.#queue !== null) {
+      this.#queue.push(write);
+      return;
+    }
+    const durable = this.#owner.whenDurable();
+    if (durable === null) {
+      write();
+      return;
+    }
+    const queue = (this.#queue = [write]);
+    void durable.then(() => {
+      this.#queue = null;
+      for (const w of queue) w();
+    });
+  }
+}
+
+/** What the connection says to the near end. */
+function inward(end: End): Listener {
+  return {
+    message: (data) => end.send(typeof data === "string" ? data : new Uint8Array(data)),
+    closed(code, reason, clean) {
+      end.closedOut = end.closedIn = true;
+      if (clean) end.close(code === 1005 ? 0 : code, reason);
+      else lose(end);
+      over(end);
+    },
+    errored(message) {
+      end.failed = true;
+      if (end.local) end.peer?.sink?.errored(message);
+      else lose(end);
+      over(end);
+    },
+  };
+}
+
+function over(end: End): void {
+  if (end.task !== null) end.owner!.finish(end.task);
+  end.task = null;
+  ambient.sockets.forget(end);
+}
+
+/** The connection broke: the peer sees 1006. */
+function lose(end: End): void {
+  if (end.local) end.peer?.sink?.closed(1006, "WebSocket disconnected without sending Close frame.", false);
+  else ambient.sockets.release(end);
+}
+
+/** new WebSocket(url): the near end, connecting. */
+export function connect(text: string, protocols: string[]): End {
+  const url = parse(text);
+  if (new Set(protocols).size !== protocols.length || protocols.some((p) => !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(p))) {
+    throw new DOMException("The subprotocols are duplicated or invalid.", "SyntaxError");
+  }
+  const [near, far] = ambient.sockets.pair();
+  near.outbound = near.connecting = true;
+  near.url = url.href;
+  const cancel = new AbortController();
+  near.cancel = () => cancel.abort();
+  void start(scopeNow(), url, protocols, near, far, cancel.signal);
+  return near;
+}
+
+async function start(scope: Scope, url: URL, protocols: string[], near: End, far: End, signal: AbortSignal): Promise<void> {
+  const { owner } = scope;
+  const task = owner.begin("outbound socket", `connecting to ${url.href}`);
+  const headers: [string, string][] = protocols.length > 0 ? [["Sec-WebSocket-Protocol", protocols.join(", ")]] : [];
+  let problem = "";
+  try {
+    await owner.whenDurable();
+    const answer = await upgrade(owner, far, url, headers, signal);
+    if (answer.upgraded) {
+      near.protocol = answer.protocol;
+    } else {
+      answer.body.destroy();
+      problem = `Failed to establish the WebSocket connection: expected server to reply with HTTP status code 101 (switching protocols), but received ${answer.status} instead.`;
+    }
+  } catch (e) {
+    problem = e instanceof Error ? e.message : String(e);
+  }
+  owner.finish(task);
+  if (owner.gone) return;
+  if (problem === "") {
+    near.sink?.opened?.();
+    return;
+  }
+  near.sink?.errored(problem);
+  near.sink?.closed(1006, problem, false);
+}
+
+function parse(text: string): URL {
+  let url: URL;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new DOMException("WebSocket Constructor: The url is invalid.", "SyntaxError");
+  }
+  if (url.protocol === "http:") url.protocol = "ws:";
+  if (url.protocol === "https:") url.protocol = "wss:";
+  if (url.protocol !== "ws:" && url.protocol !== "wss:") {
+    throw new DOMException("WebSocket Constructor: The url scheme must be ws or wss (or http or https).", "SyntaxError");
+  }
+  if (url.hash !== "") throw new DOMException("WebSocket Constructor: The url fragment must be empty.", "SyntaxError");
+  return url;
 }

@@ -50,7 +50,7 @@ export class WebSocket extends EventTarget {
     const end = connect(`${url}`, protocolList(protocols));
     this.#end = end;
     end.socket = this;
-    adopt(end, scopeNow(), "outbound socket");
+    adopt(end, scopeNow());
   }
 
   get readyState(): number {
@@ -122,7 +122,7 @@ export class WebSocket extends EventTarget {
     if (end.mode === "passed") throw new TypeError("Can't accept() WebSocket that was already used in a response.");
     if (end.mode === "standard") return;
     end.allowHalfOpen = options?.allowHalfOpen === true;
-    adopt(end, scopeNow(), end.peer?.mode === "bridge" ? "outbound socket" : "socket");
+    adopt(end, scopeNow());
   }
 
   send(message: string | ArrayBuffer | ArrayBufferView): void {
@@ -155,7 +155,7 @@ export class WebSocket extends EventTarget {
       throw new DOMException("If you specify a WebSocket close reason, you must also specify a code.", "InvalidAccessError");
     }
     if (end.connecting) {
-      end.peer?.sink?.closed(status === 0 ? 1005 : status, text, true);
+      end.cancel?.();
       return;
     }
     if (end.closedOut || end.failed) return;
@@ -174,7 +174,7 @@ export class WebSocket extends EventTarget {
     if (bytes.byteLength > limit) {
       throw new Error(`A WebSocket 'attachment' cannot be larger than ${limit} bytes.'attachment' was ${bytes.byteLength} bytes.`);
     }
-    end.attachment = bytes as Buffer;
+    end.attachment = bytes;
     if (end.mode === "hibernatable" && !end.closedForHost) {
       const owner = end.owner!;
       owner.touch();
@@ -248,10 +248,10 @@ function protocolList(protocols: string | string[] | undefined): string[] {
 }
 
 /** Makes `end` standard for the code that runs now: it keeps its owner in memory until it has closed. */
-function adopt(end: End, scope: Scope, kind: "socket" | "outbound socket"): void {
+function adopt(end: End, scope: Scope): void {
   const { owner } = scope;
-  const task = owner.begin(kind, end.url ?? `socket ${end.id}`);
-  end.task = task;
+  // A bridge has a task of its own.
+  if (end.peer?.mode !== "bridge" && !end.outbound) end.task = owner.begin("socket", `socket ${end.id}`);
   ambient.sockets.standard(end, owner, new Standard(end, scope), "standard");
 }
 

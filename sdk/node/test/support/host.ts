@@ -36,6 +36,8 @@ export class Host {
   readonly #waiting: { test: (s: Said) => unknown; resolve: (s: Said) => void; reject: (e: Error) => void; seen: number }[] = [];
   #rest: Buffer = Buffer.alloc(0);
   stderr = "";
+  /** When set, gets what was said instead of `said`. */
+  onSaid: ((s: Said) => void) | null = null;
   readonly exited: Promise<number | null>;
   #ended = false;
   readonly config: Record<string, unknown>;
@@ -96,7 +98,9 @@ export class Host {
     let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
     while (bytes.length >= 4 && bytes.length >= 4 + bytes.readUInt32LE(0)) {
       const end = 4 + bytes.readUInt32LE(0);
-      this.said.push(decode(bytes[4]!, bytes.subarray(5, end)));
+      const said = decode(bytes[4]!, bytes.subarray(5, end));
+      if (this.onSaid === null) this.said.push(said);
+      else this.onSaid(said);
       bytes = bytes.subarray(end);
     }
     this.#rest = Buffer.from(bytes);

@@ -1,0 +1,110 @@
+/*
+ * The loader is the only way by which author code gets a module: files of its
+ * bundle, Workers' own modules, and those of Node's that Workers have. It sees
+ * every import, also those made in functions and by code made of strings.
+ */
+
+import fs from "node:fs";
+import { registerHooks } from "node:module";
+import path from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { home, type Exports, register, registered, take } from "./registry.ts";
+
+const scheme = "dormouse:";
+const self = "dormouse-registry:";
+
+/** Modules of Node's that are passed on as they are: they compute and do not reach outside. */
+export interface Modules {
+  plain: ReadonlySet<string>;
+  /** Those that Node has and Workers do not, with what to say. */
+  refused(name: string): Exports | undefined;
+}
+
+/** Puts the wall up. From here on imports resolve inside `folder` or by name. */
+export function installLoader(folder: string, modules: Modules): void {
+  const inside = pathToFileURL(folder.endsWith(path.sep) ? folder : folder + path.sep).href;
+  registerHooks({
+    resolve(specifier, context) {
+      const url = resolve(specifier, context.parentURL, inside, modules);
+      return { url, format: url.startsWith("node:") ? "builtin" : "module", shortCircuit: true };
+    },
+    load(url, context, next) {
+      if (url === home || url.startsWith("node:")) return next(url, context);
+      const source = url.startsWith(scheme) ? synthetic(url.slice(scheme.length)) : read(url, inside);
+      return { format: "module", source, shortCircuit: true };
+    },
+  });
+}
+
+function resolve(specifier: string, parent: string | undefined, inside: string, modules: Modules): string {
+  if (specifier === self && parent?.startsWith(scheme) === true) return home;
+  if (specifier.startsWith("./") || specifier.startsWith("../") || specifier.startsWith("/") || specifier.startsWith("file:")) {
+    if (parent === undefined) return specifier;
+    const url = new URL(specifier, parent.startsWith("file:") ? parent : inside);
+    url.search = "";
+    url.hash = "";
+    if (!url.href.startsWith(inside)) throw noSuchModule(specifier, "it is outside the Worker's bundle");
+    return url.href;
+  }
+  const bare = specifier.startsWith("node:") ? specifier.slice(5) : specifier;
+  if (modules.plain.has(bare)) return `node:${bare}`;
+  const name = registered(specifier) ? specifier : registered(`node:${bare}`) ? `node:${bare}` : undefined;
+  if (name !== undefined) return scheme + name;
+  const refused = modules.refused(bare);
+  if (refused !== undefined) {
+    register(`node:${bare}`, () => refused);
+    return `${scheme}node:${bare}`;
+  }
+  throw noSuchModule(specifier, "a Worker imports files of its bundle, cloudflare:… and the node:… modules that Workers have");
+}
+
+function noSuchModule(specifier: string, why: string): Error {
+  const error = new Error(`No such module "${specifier}": ${why}.`);
+  Object.defineProperty(error, "code", { value: "ERR_MODULE_NOT_FOUND", enumerable: true });
+  return error;
+}
+
+/** The text of a module whose exports stand in the registry. */
+function synthetic(name: string): string {
+  const exports = take(name);
+  const lines = [`import { take } from "${self}";`, `const m = take(${JSON.stringify(name)});`];
+  Object.keys(exports).forEach((key, i) => {
+    if (key === "default") lines.push("export default m.default;");
+    else lines.push(`const v${i} = m[${JSON.stringify(key)}]; export { v${i} as ${identifier.test(key) ? key : JSON.stringify(key)} };`);
+  });
+  return lines.join("\n");
+}
+
+const identifier = /^[A-Za-z_$][\w$]*$/;
+
+/** A file of the bundle, as the text of a module: code, or a value by its kind. */
+function read(url: string, inside: string): string | Buffer {
+  if (!url.startsWith(inside)) throw noSuchModule(url, "it is outside the Worker's bundle");
+  const file = fileURLToPath(url);
+  switch (path.extname(file)) {
+    case ".js":
+    case ".mjs":
+      return fs.readFileSync(file);
+    case ".json":
+      return value(url, () => JSON.parse(fs.readFileSync(file, "utf8")) as unknown);
+    case ".wasm":
+      return value(url, () => new WebAssembly.Module(fs.readFileSync(file)));
+    case ".txt":
+    case ".html":
+    case ".sql":
+    case ".md":
+    case ".css":
+    case ".svg":
+      return value(url, () => fs.readFileSync(file, "utf8"));
+    default:
+      return value(url, () => {
+        const bytes = fs.readFileSync(file);
+        return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+      });
+  }
+}
+
+function value(url: string, make: () => unknown): string {
+  register(url, () => ({ default: make() }));
+  return `export { default } from ${JSON.stringify(scheme + url)};`;
+}

@@ -1,0 +1,179 @@
+/*
+ * Which of Node's modules author code may have, and in which form. What Workers
+ * have is here; what only a process of one's own can have can be imported, so
+ * that libraries that merely mention it load, and says so when it is used.
+ */
+
+import * as timers from "../timers.ts";
+import { nativeProcess } from "../native.ts";
+import { disarmHandles } from "./handles.ts";
+import type { Modules } from "./loader.ts";
+import { type Exports, register, take } from "./registry.ts";
+import { VirtualFiles } from "./vfs.ts";
+
+/** They compute, and lead to nothing else. */
+const plain = new Set([
+  "assert", "assert/strict", "buffer", "events", "path", "path/posix", "path/win32", "punycode", "querystring",
+  "stream", "stream/promises", "stream/web", "stream/consumers", "string_decoder", "url", "util", "util/types", "zlib", "crypto",
+  "dns", "dns/promises",
+]);
+
+/** Node's own with some names taken out or replaced. */
+const cut: Record<string, (m: Exports) => Exports> = {
+  // createHook and executionAsyncResource show the runtime's own objects.
+  async_hooks: (m) => pick(m, ["AsyncLocalStorage", "AsyncResource"]),
+  net: (m) => without(m, ["createServer", "Server", "_createServerHandle", "_normalizeArgs"], "node:net"),
+  tls: (m) => without(m, ["createServer", "Server"], "node:tls"),
+  http: (m) => without(m, ["createServer", "Server", "ServerResponse", "_connectionListener"], "node:http"),
+  https: (m) => without(m, ["createServer", "Server"], "node:https"),
+  perf_hooks: (m) =>
+    pick(m, [
+      "performance", "Performance", "PerformanceEntry", "PerformanceMark", "PerformanceMeasure", "PerformanceObserver",
+      "PerformanceObserverEntryList", "PerformanceResourceTiming", "constants",
+    ]),
+  // setFlagsFromString and queryObjects reach the whole process.
+  v8: (m) => pick(m, ["serialize", "deserialize", "Serializer", "Deserializer", "DefaultSerializer", "DefaultDeserializer", "getHeapStatistics"]),
+};
+
+const refusedNames = new Set([
+  "child_process", "cluster", "dgram", "http2", "inspector", "inspector/promises", "readline", "readline/promises", "repl", "sqlite", "test",
+  "trace_events", "vm", "wasi", "worker_threads", "ffi", "sea", "domain",
+]);
+
+/** Makes the modules available by name, before author code is loaded. */
+export function registerNodeModules(process: Exports, console: object, bundle: string): Modules {
+  disarmHandles();
+  for (const [name, make] of Object.entries(cut)) register(`node:${name}`, () => withDefault(make(builtin(name))));
+  register("node:process", () => withDefault(process));
+  register("node:console", () => withDefault(console as Exports));
+  register("node:timers", () => withDefault(timersModule()));
+  register("node:timers/promises", () => withDefault(timerPromises()));
+  register("node:os", () => withDefault(osModule()));
+  register("node:module", () => withDefault(moduleModule()));
+  register("node:tty", () => withDefault({ isatty: () => false }));
+  register("node:diagnostics_channel", () => withDefault(channels(builtin("diagnostics_channel"))));
+  const files = new VirtualFiles(bundle);
+  register("node:fs", () => withDefault(files.module()));
+  register("node:fs/promises", () => withDefault(files.promises()));
+  return {
+    plain,
+    refused: (name) => (refusedNames.has(name) ? refusedModule(name) : undefined),
+  };
+}
+
+function builtin(name: string): Exports {
+  return nativeProcess.getBuiltinModule(name as "path") as unknown as Exports;
+}
+
+function withDefault(exports: Exports): Exports {
+  return { ...exports, default: exports };
+}
+
+function pick(m: Exports, names: string[]): Exports {
+  return Object.fromEntries(names.filter((n) => n in m).map((n) => [n, m[n]]));
+}
+
+function without(m: Exports, names: string[], module: string): Exports {
+  const left: Exports = {};
+  for (const name of Object.keys(m)) left[name] = names.includes(name) ? refusal(module, name) : m[name];
+  return left;
+}
+
+function refusal(module: string, name: string): () => never {
+  return function () {
+    throw new Error(`${name} of ${module} cannot be used in a Worker.`);
+  };
+}
+
+/** Importable, and of no use. */
+function refusedModule(name: string): Exports {
+  const exports: Exports = {};
+  for (const key of Object.keys(builtin(name.startsWith("test") || name === "sqlite" || name === "sea" || name === "ffi" ? `node:${name}` : name) ?? {})) {
+    if (key !== "default") exports[key] = refusal(`node:${name}`, key);
+  }
+  return withDefault(exports);
+}
+
+function timersModule(): Exports {
+  const { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate } = timers;
+  return { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate, promises: timerPromises() };
+}
+
+function timerPromises(): Exports {
+  return {
+    setTimeout: async (delay?: number, value?: unknown, options?: { signal?: AbortSignal }) => {
+      await timers.wait(delay ?? 0, options);
+      return value;
+    },
+    setImmediate: async (value?: unknown, options?: { signal?: AbortSignal }) => {
+      await timers.wait(0, options);
+      return value;
+    },
+    setInterval: async function* (delay?: number, value?: unknown, options?: { signal?: AbortSignal }) {
+      for (;;) {
+        await timers.wait(delay ?? 0, options);
+        yield value;
+      }
+    },
+    scheduler: { wait: timers.wait, yield: () => timers.wait(0) },
+  };
+}
+
+/** The machine is none of the author's business. */
+function osModule(): Exports {
+  const real = builtin("os");
+  return {
+    EOL: "\n",
+    arch: () => "x64",
+    availableParallelism: () => 1,
+    constants: real["constants"],
+    cpus: () => [],
+    devNull: "/dev/null",
+    endianness: () => "LE",
+    freemem: () => 0,
+    homedir: () => "/tmp",
+    hostname: () => "localhost",
+    loadavg: () => [0, 0, 0],
+    machine: () => "x86_64",
+    networkInterfaces: () => ({}),
+    platform: () => "linux",
+    release: () => "",
+    tmpdir: () => "/tmp",
+    totalmem: () => 0,
+    type: () => "Linux",
+    uptime: () => 0,
+    userInfo: () => ({ username: "worker", uid: 0, gid: 0, shell: null, homedir: "/tmp" }),
+    version: () => "",
+  };
+}
+
+/** `require` of what could be imported anyway: bundles of CommonJS code ask for it. */
+function moduleModule(): Exports {
+  const names = [...plain, ...Object.keys(cut), "process", "console", "timers", "timers/promises", "os", "module", "tty", "diagnostics_channel", "fs", "fs/promises"];
+  return {
+    builtinModules: names,
+    isBuiltin: (name: string) => names.includes(`${name}`.replace(/^node:/, "")),
+    createRequire: () => (specifier: string) => {
+      const name = `${specifier}`.replace(/^node:/, "");
+      if (plain.has(name)) return builtin(name);
+      if (names.includes(name)) return take(`node:${name}`)["default"];
+      throw new Error(`No such module "${specifier}".`);
+    },
+  };
+}
+
+/** Node publishes its own sockets and requests on channels; those are not for authors. */
+function channels(m: Exports): Exports {
+  const own = /^(undici:|net\.|http\.|http2\.|tls\.|child_process|module\.|process|worker_threads|tracing:|fs\.|console\.|inspector\.|dgram|udp)/;
+  const safe = (name: unknown): unknown => (typeof name === "string" && own.test(name) ? `author:${name}` : name);
+  const wrap = (key: string) => (name: unknown, ...rest: unknown[]) => (m[key] as (...a: unknown[]) => unknown)(safe(name), ...rest);
+  return {
+    channel: wrap("channel"),
+    hasSubscribers: wrap("hasSubscribers"),
+    subscribe: wrap("subscribe"),
+    unsubscribe: wrap("unsubscribe"),
+    tracingChannel: wrap("tracingChannel"),
+    Channel: m["Channel"],
+  };
+}
+

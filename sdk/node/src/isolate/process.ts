@@ -1,0 +1,62 @@
+/*
+ * The `process` that author code sees: what Workers have of it, and nothing
+ * that reaches the real one.
+ */
+
+import { nextTick as tick } from "node:process";
+import { nativeProcess } from "../native.ts";
+
+export function makeProcess(env: Record<string, string>): Record<string, unknown> {
+  const refuse = (name: string) => () => {
+    throw new Error(`process.${name}() is not available in a Worker.`);
+  };
+  const ignore = function (this: unknown): unknown {
+    return this;
+  };
+  const { versions, version, arch } = nativeProcess;
+  return {
+    title: "workerd",
+    platform: "linux",
+    arch,
+    version,
+    versions: { ...versions },
+    release: { name: "node" },
+    env,
+    argv: ["workerd"],
+    argv0: "workerd",
+    execArgv: [],
+    execPath: "",
+    pid: 1,
+    ppid: 0,
+    exitCode: undefined,
+    features: { ...nativeProcess.features },
+    config: {},
+    nextTick: (callback: (...args: unknown[]) => void, ...args: unknown[]) => tick(callback, ...args),
+    cwd: () => "/bundle",
+    chdir: refuse("chdir"),
+    uptime: () => nativeProcess.uptime(),
+    hrtime: Object.assign((since?: [number, number]) => nativeProcess.hrtime(since), { bigint: () => nativeProcess.hrtime.bigint() }),
+    memoryUsage: Object.assign(() => ({ ...nativeProcess.memoryUsage() }), { rss: () => nativeProcess.memoryUsage().rss }),
+    cpuUsage: () => nativeProcess.cpuUsage(),
+    emitWarning: (warning: unknown) => console.warn(warning),
+    umask: () => 0o22,
+    getuid: () => 0,
+    getgid: () => 0,
+    geteuid: () => 0,
+    getegid: () => 0,
+    exit: refuse("exit"),
+    abort: refuse("abort"),
+    kill: refuse("kill"),
+    on: ignore,
+    once: ignore,
+    off: ignore,
+    addListener: ignore,
+    removeListener: ignore,
+    removeAllListeners: ignore,
+    prependListener: ignore,
+    emit: () => false,
+    listeners: () => [],
+    listenerCount: () => 0,
+    [Symbol.toStringTag]: "process",
+  };
+}
