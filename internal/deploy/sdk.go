@@ -15,7 +15,10 @@ import (
 
 // entries are bundled into one file each: the guest, and the worker thread that
 // keeps its databases.
-var entries = []string{"src/main.ts", "src/storage/keeper-thread.ts"}
+var entries = map[string]string{
+	"main":   "src/main.ts",
+	"keeper": "src/storage/keeper-thread.ts",
+}
 
 // prepareSDK writes the guest's own code into the data folder, each entry point
 // bundled into one file, and returns where. It is done once for each version of
@@ -61,12 +64,12 @@ func bundleSDK(sources map[string][]byte) (map[string][]byte, error) {
 	if err := writeOnce(filepath.Join(tmp, "sdk"), sources); err != nil {
 		return nil, err
 	}
-	var points []string
-	for _, e := range entries {
-		points = append(points, filepath.Join(tmp, "sdk", filepath.FromSlash(e)))
+	var points []api.EntryPoint
+	for name, source := range entries {
+		points = append(points, api.EntryPoint{OutputPath: name, InputPath: filepath.Join(tmp, "sdk", filepath.FromSlash(source))})
 	}
 	r := api.Build(api.BuildOptions{
-		EntryPoints: points, EntryNames: "[name]", Bundle: true, Write: false, Outdir: tmp,
+		EntryPointsAdvanced: points, Bundle: true, Write: false, Outdir: tmp,
 		Platform: api.PlatformNode, Format: api.FormatESModule, Target: api.ESNext,
 		LogLevel: api.LogLevelSilent,
 	})

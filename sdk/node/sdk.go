@@ -1,6 +1,7 @@
 // Package node holds the JavaScript side of Dormouse as text: the guest that
 // runs Durable Object classes in a Node process. The host bundles src/main.ts
-// and src/storage/keeper.ts, each into one file, before it starts a guest.
+// and src/storage/keeper-thread.ts, each into one file (main.js and keeper.js),
+// before it starts a guest.
 package node
 
 import "embed"

@@ -128,7 +128,9 @@ func (s *Slot) keep(ctx context.Context, first chan<- error) {
 		p, err := s.launch(ctx)
 		if first != nil {
 			first <- err
-			first = nil
+			if first = nil; err != nil {
+				return // whoever started it decides
+			}
 		}
 		if err == nil {
 			err = s.watch(ctx, p)
