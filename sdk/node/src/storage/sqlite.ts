@@ -1,0 +1,384 @@
+/*
+ * One open database file, or the empty one that stands in while an object has written nothing. The
+ * only file that knows `node:sqlite` (its constants aside).
+ *
+ * The guest neither syncs nor checkpoints (`synchronous = OFF`, `wal_autocheckpoint = 0`): the host
+ * makes a commit durable by its WAL, and the keeper checkpoints. See docs/storage.md.
+ */
+
+import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { allow, type Effects, isOurs, judge, noEffects } from "./authorizer.ts";
+import { codeName, errorText, isFatal, isNative, type NativeError, placeOf } from "./sqlite-errors.ts";
+import { nameOf, type Parameters, parametersOf, tokens } from "./tokens.ts";
+
+/** What Node 26.10 has and its types do not say yet. */
+interface NativeStatement extends StatementSync {
+  stat(counter: "fullscanStep" | "sort"): number;
+  resetStats(): void;
+  close(): void;
+}
+
+/** What a value is within SQLite; integers come out as bigint, blobs as Uint8Array. */
+export type SqlValue = null | number | bigint | string | Uint8Array;
+
+export interface DatabaseOptions {
+  /** Largest string, blob or row. */
+  readonly rowBytes: number;
+  /** Largest page cache. */
+  readonly cacheBytes: number;
+}
+
+/** How long SQLite waits for the keeper, which may hold a lock for a moment. */
+const busyTimeout = 5000;
+
+/** Cloudflare: "SQL API", limits. */
+const sqliteLimits = {
+  sqlLength: 100_000, column: 100, exprDepth: 100, compoundSelect: 5, vdbeOp: 25_000, functionArg: 127, attach: 0,
+  likePatternLength: 50, variableNumber: 100, triggerDepth: 10,
+};
+
+export class Database {
+  /** Null for the empty database. */
+  readonly path: string | null;
+  readonly #db: DatabaseSync;
+
+  // While the storage's own SQL is compiled or runs: it may touch everything.
+  #trusted = false;
+  // While a statement of the author's is compiled.
+  #learning: Effects | null = null;
+  readonly #own = new Map<string, Statement>();
+
+  /** Counts changes of the schema, so that what is known of it can be asked for again. */
+  schema = 0;
+  /** Settles a query whose rows nobody has asked for yet; see cursor.ts. Pairs with `settle`. */
+  pending: { settle(): void } | null = null;
+  /** Queries in progress; they keep their place in the WAL until they are closed. */
+  readonly open = new Set<{ close(reason?: string): void }>();
+  /** Somebody changed the connection itself: it serves no other instance. */
+  tainted = false;
+
+  constructor(path: string | null, options: DatabaseOptions) {
+    this.path = path;
+    this.#db = new DatabaseSync(path ?? ":memory:", {
+      timeout: busyTimeout,
+      enableForeignKeyConstraints: true,
+      enableDoubleQuotedStringLiterals: true,
+      defensive: true,
+      limits: { ...sqliteLimits, length: options.rowBytes },
+    });
+    try {
+      this.#db.exec(`PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -${options.cacheBytes >> 10}`);
+      // The first read: what is not a database says so here, and the WAL is in place for the keeper.
+      this.#db.exec("SELECT 1 FROM sqlite_schema LIMIT 1");
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+    this.#db.setAuthorizer((action, first, second, database, inner) =>
+      this.#trusted ? allow : judge(this.#learning ?? noEffects(), action, first, second, database, inner));
+  }
+
+  /** Whether BEGIN was run and neither COMMIT nor ROLLBACK. */
+  get inTransaction(): boolean {
+    return this.#db.isTransaction;
+  }
+
+  /** Brings what is pending to its first row, before anything else happens to the database. */
+  settle(): void {
+    const { pending } = this;
+    if (pending === null) return;
+    this.pending = null;
+    pending.settle();
+  }
+
+  /** Compiles the first statement of the author's `sql`; null if there is none. Throws as authors know it. */
+  compile(sql: string): Statement | null {
+    const effects = noEffects();
+    this.#learning = effects;
+    try {
+      const statement = this.#prepare(sql, effects);
+      // Of VACUUM nothing is asked. Within a transaction it is refused by SQLite itself.
+      if (!effects.asked) effects.writes = true;
+      if (effects.renames && namesOurs(statement!.sql)) throw new Error("not authorized: SQLITE_AUTH");
+      return statement;
+    } catch (error) {
+      throw this.#asAuthorKnowsIt(error, sql, effects);
+    } finally {
+      this.#learning = null;
+    }
+  }
+
+  /** Compiles a statement of the storage's own. */
+  trusted(sql: string): Statement {
+    return this.asTrusted(() => this.#prepare(sql, noEffects(), true)!);
+  }
+
+  /** Runs `f`, in which SQL of the storage's own may be stepped. It runs nothing of the author's. */
+  asTrusted<T>(f: () => T): T {
+    const before = this.#trusted;
+    this.#trusted = true;
+    try {
+      return f();
+    } finally {
+      this.#trusted = before;
+    }
+  }
+
+  /** Runs statements of the storage's own without values. */
+  run(sql: string): void {
+    this.settle();
+    try {
+      this.asTrusted(() => this.#db.exec(sql));
+    } catch (error) {
+      throw this.stepError(error);
+    }
+  }
+
+  /** All rows of a query of the storage's own. There are few such texts; they stay compiled. */
+  ask(sql: string, values: SqlValue[]): SqlValue[][] {
+    this.settle();
+    try {
+      return this.asTrusted(() => this.own(sql).all(values));
+    } catch (error) {
+      throw this.stepError(error);
+    }
+  }
+
+  /** Runs a statement of the storage's own; how many rows it changed. */
+  change(sql: string, values: SqlValue[]): number {
+    this.settle();
+    try {
+      return this.asTrusted(() => this.own(sql).run(values));
+    } catch (error) {
+      throw this.stepError(error);
+    }
+  }
+
+  /** A statement of the storage's own, compiled once. */
+  own(sql: string): Statement {
+    let statement = this.#own.get(sql);
+    if (statement === undefined) this.#own.set(sql, statement = this.trusted(sql));
+    return statement;
+  }
+
+  /** An error of a step, as authors know it. */
+  stepError(error: unknown): unknown {
+    return isNative(error) ? this.#say(error, errorText(error)) : error;
+  }
+
+  /** Ends every query, with `reason` if they are asked for more, and closes the file. */
+  close(reason?: string): void {
+    this.closeQueries(reason);
+    this.#db.close();
+  }
+
+  closeQueries(reason?: string): void {
+    this.settle();
+    for (const rows of this.open) rows.close(reason);
+    this.open.clear();
+  }
+
+  #prepare(sql: string, effects: Effects, trusted = false): Statement | null {
+    let native: NativeStatement;
+    try {
+      native = this.#db.prepare(sql) as NativeStatement;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ERR_INVALID_ARG_VALUE") return null; // No statement in it.
+      throw error;
+    }
+    return new Statement(this, native, effects, trusted);
+  }
+
+  #asAuthorKnowsIt(error: unknown, sql: string, effects: Effects): unknown {
+    if (!isNative(error)) return error;
+    const { refusal } = effects;
+    if (refusal !== undefined && /^not authorized|is prohibited$/.test(error.message)) {
+      if (!refusal.startsWith("no such")) return new Error(refusal);
+      Object.assign(error, { message: refusal, errcode: 1 });
+    }
+    // Of all that may be too big, only the text itself is compiled.
+    if (codeName(error) === "SQLITE_TOOBIG") error.message = "statement too long";
+    return this.#say(error, errorText(error, placeOf(error.message, sql, (text) => this.#complaint(text))));
+  }
+
+  /** What SQLite says of a text, for finding places. */
+  #complaint(sql: string): string | undefined {
+    try {
+      this.asTrusted(() => this.#db.prepare(sql));
+      return undefined;
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  #say(error: Error, text: string): Error {
+    const said = new Error(text);
+    origins.set(said, { native: error as NativeError, fatal: isFatal(error) });
+    return said;
+  }
+}
+
+/** Whether a statement speaks of a name that belongs to the storage. */
+function namesOurs(sql: string): boolean {
+  for (const token of tokens(sql)) if (token.kind === "word" && isOurs(nameOf(token))) return true;
+  return false;
+}
+
+/** Where errors that authors see come from. */
+const origins = new WeakMap<object, { readonly native: NativeError | undefined; readonly fatal: boolean }>();
+
+/** Whether the database that threw this is of no use any more. */
+export function endsDatabase(error: unknown): boolean {
+  return origins.get(error as object)?.fatal ?? false;
+}
+
+/** What SQLite itself reported. */
+export function nativeOf(error: unknown): NativeError | undefined {
+  return origins.get(error as object)?.native;
+}
+
+/** Runs `f`, which opens or makes a database; its failure ends the use of it. */
+export function unusable<T>(f: () => T): T {
+  try {
+    return f();
+  } catch (error) {
+    // What Node says of files goes on with the path, which is nobody's business but the operator's.
+    const text = isNative(error) ? errorText(error) : (error as Error).message.split(", ")[0]!;
+    const said = new Error(text);
+    origins.set(said, { native: isNative(error) ? error : undefined, fatal: true });
+    throw said;
+  }
+}
+
+/** One compiled statement. Its `Effects` are those of its first compilation. */
+export class Statement {
+  readonly database: Database;
+  readonly #native: NativeStatement;
+  readonly effects: Effects;
+  /** It is the storage's own. */
+  readonly trusted: boolean;
+
+  /** Its text, which may be less than what was compiled: the first of several statements. */
+  readonly sql: string;
+  readonly parameters: Parameters;
+  /** Whether it returns rows at all. */
+  readonly returnsRows: boolean;
+  #names: string[] | null = null;
+  #namesOf = -1; // The schema they belong to.
+
+  /** A query in progress uses it; another one needs a statement of its own. */
+  busy = false;
+  /** The last time somebody asked for its only row, it was the only one. */
+  single = false;
+  /** Whether no step of it can fail, and the schema for which that is known. Pairs with `cannotFail`. */
+  plain = false;
+  plainOf = -1;
+  /** Counts runs, so that a cursor knows whether the counters are still its own. */
+  runs = 0;
+
+  constructor(database: Database, native: NativeStatement, effects: Effects, trusted: boolean) {
+    this.database = database;
+    this.#native = native;
+    this.effects = effects;
+    this.trusted = trusted;
+    this.sql = native.sourceSQL;
+    this.parameters = parametersOf(this.sql);
+    this.#names = native.columns().map((column) => column.name);
+    this.#namesOf = database.schema;
+    this.returnsRows = this.#names.length > 0;
+    if (this.parameters.named) native.setAllowBareNamedParameters(false);
+    if (this.returnsRows) {
+      native.setReturnArrays(true);
+      // Integers beyond 2^53 would throw in the middle of a result.
+      native.setReadBigInts(true);
+    }
+  }
+
+  /** The names of its columns; those of the schema as it is, once it has been stepped. */
+  get names(): readonly string[] {
+    if (this.#namesOf !== this.database.schema) {
+      this.#names = this.#native.columns().map((column) => column.name);
+      this.#namesOf = this.database.schema;
+    }
+    return this.#names!;
+  }
+
+  /** Runs it to the end; how many rows it changed. */
+  run(values: readonly SqlValue[]): number {
+    this.runs++;
+    return Number(this.#native.run(...this.#bound(values)).changes);
+  }
+
+  /** All rows. */
+  all(values: readonly SqlValue[]): SqlValue[][] {
+    this.runs++;
+    this.#native.resetStats();
+    return this.#native.all(...this.#bound(values)) as unknown as SqlValue[][];
+  }
+
+  /** Rows one by one. `busy` is the caller's to set and to clear. */
+  iterate(values: readonly SqlValue[]): Iterator<SqlValue[]> {
+    this.runs++;
+    this.#native.resetStats();
+    return this.#native.iterate(...this.#bound(values)) as unknown as Iterator<SqlValue[]>;
+  }
+
+  /** Steps that went through a whole table, and sorts, in its last run. */
+  counters(): { steps: number; sorts: number } {
+    return { steps: this.#native.stat("fullscanStep"), sorts: this.#native.stat("sort") };
+  }
+
+  /** Frees it before the collector would. Not while it is busy. */
+  finalize(): void {
+    this.#native.close();
+  }
+
+  /** Node binds by place what has no name, and by name what has one. */
+  #bound(values: readonly SqlValue[]): SQLInputValue[] {
+    if (!this.parameters.named) return values as SQLInputValue[];
+    const { names } = this.parameters;
+    const byName = Object.fromEntries(names.flatMap((name, i) => name === undefined ? [] : [[name, values[i]!]]));
+    return [byName as unknown as SQLInputValue, ...values.filter((_, i) => names[i] === undefined) as SQLInputValue[]];
+  }
+}
+
+/** The keeper's connection to a database that is open elsewhere in this process: it syncs and checkpoints. */
+export class KeptDatabase {
+  readonly #db: DatabaseSync;
+
+  constructor(path: string) {
+    this.#db = new DatabaseSync(path, { timeout: busyTimeout, enableForeignKeyConstraints: false });
+    try {
+      // The read opens the WAL, which from then on outlives the other connections.
+      this.#db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; SELECT 1 FROM sqlite_schema LIMIT 1");
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  checkpoint(mode: "passive" | "truncate"): { busy: boolean; frames: number; checkpointed: number } {
+    const row = this.#db.prepare(`PRAGMA wal_checkpoint(${mode})`).get() as Record<"busy" | "log" | "checkpointed", number>;
+    return { busy: row.busy !== 0, frames: row.log, checkpointed: row.checkpointed };
+  }
+
+  /** If nobody else has it open, the WAL goes into the file first. */
+  close(): void {
+    this.#db.close();
+  }
+}
+
+let empty: Uint8Array | null = null;
+
+/** The bytes of a database without tables, in WAL mode already: entering it costs four syncs. */
+export function emptyDatabase(): Uint8Array {
+  if (empty === null) {
+    const db = new DatabaseSync(":memory:");
+    db.exec("PRAGMA page_size = 4096; CREATE TABLE t (a); DROP TABLE t; VACUUM");
+    empty = db.serialize();
+    db.close();
+    // https://www.sqlite.org/fileformat2.html#file_format_version_numbers
+    empty[18] = empty[19] = 2;
+  }
+  return empty;
+}
