@@ -5,11 +5,14 @@
 //	go run ./conformance -side dormouse     only one of them
 //	go run ./conformance -only 'tags|close' some scripts
 //	go run ./conformance -record            take workerd's answers into the scripts
+//	go run ./conformance -differs 'Not yet: …' -only calls
+//	                                        take Dormouse's answers as differences
 //	go run ./conformance -table             put the table of coverage into the README
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -23,15 +26,22 @@ import (
 	"github.com/dormouse-dev/dormouse/conformance/suite"
 )
 
+type options struct {
+	record, table       bool
+	differs, only, side string
+}
+
 func main() {
-	record := flag.Bool("record", false, "take workerd's answers into the scripts")
-	only := flag.String("only", "", "run the scripts whose name matches this regular expression")
-	side := flag.String("side", "both", "workerd, dormouse or both")
-	table := flag.Bool("table", false, "put the table of coverage into conformance/README.md and run nothing")
+	var o options
+	flag.BoolVar(&o.record, "record", false, "take workerd's answers into the scripts")
+	flag.StringVar(&o.differs, "differs", "", "take Dormouse's answers into the scripts as differences, for this reason")
+	flag.StringVar(&o.only, "only", "", "run the scripts whose name matches this regular expression")
+	flag.StringVar(&o.side, "side", "both", "workerd, dormouse or both")
+	flag.BoolVar(&o.table, "table", false, "put the table of coverage into conformance/README.md and run nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *record, *table, *only, *side); err != nil {
+	if err := run(ctx, o); err != nil {
 		stop()
 		fmt.Fprintln(os.Stderr, "conformance:", err)
 		os.Exit(1)
@@ -46,12 +56,12 @@ var sides = map[string][]script.Kind{
 
 var sideNames = map[script.Kind]string{script.Workerd: "workerd", script.Dormouse: "Dormouse"}
 
-func run(ctx context.Context, record, table bool, only, side string) error {
+func run(ctx context.Context, o options) error {
 	root, err := runtimes.Root()
 	if err != nil {
 		return err
 	}
-	match, err := regexp.Compile(only)
+	match, err := regexp.Compile(o.only)
 	if err != nil {
 		return fmt.Errorf("-only: %w", err)
 	}
@@ -60,17 +70,24 @@ func run(ctx context.Context, record, table bool, only, side string) error {
 	if err != nil {
 		return err
 	}
-	if table {
+	switch {
+	case o.table && o.only != "":
+		return errors.New("-table is made from all scripts: leave out -only")
+	case o.table:
 		return writeTable(filepath.Join(root, "conformance/README.md"), scripts)
-	}
-	if record {
+	case o.record:
 		return recordAll(ctx, root, dir, scripts)
+	case o.differs != "":
+		return differAll(ctx, root, dir, scripts, o.differs)
+	case sides[o.side] == nil:
+		return fmt.Errorf("-side %q: want workerd, dormouse or both", o.side)
 	}
-	if sides[side] == nil {
-		return fmt.Errorf("-side %q: want workerd, dormouse or both", side)
-	}
+	return compareAll(ctx, root, scripts, sides[o.side])
+}
+
+func compareAll(ctx context.Context, root string, scripts []*script.Script, sides []script.Kind) error {
 	failed := 0
-	for _, k := range sides[side] {
+	for _, k := range sides {
 		answers, err := suite.Run(ctx, root, k, scripts)
 		if err != nil {
 			return err
@@ -102,6 +119,21 @@ func recordAll(ctx context.Context, root, dir string, scripts []*script.Script) 
 		}
 	}
 	fmt.Printf("%d scripts recorded\n", len(scripts))
+	return nil
+}
+
+func differAll(ctx context.Context, root, dir string, scripts []*script.Script, reason string) error {
+	answers, err := suite.Run(ctx, root, script.Dormouse, scripts)
+	if err != nil {
+		return err
+	}
+	for _, s := range scripts {
+		s.Differ(answers[s.Name], reason)
+		if err := suite.Save(dir, s); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d scripts compared; read the diff\n", len(scripts))
 	return nil
 }
 

@@ -33,7 +33,7 @@ type run struct {
 	rt      Runtime
 	name    string // of the script: the objects of scripts that run at once differ
 	http    *http.Client
-	clients map[string]*client
+	clients map[string]*client       // nil for one that was refused
 	read    map[string]int           // by object, how many lines of its log were shown
 	jobs    map[string]chan []string // what runs beside the script
 	origin  *origin
@@ -64,7 +64,9 @@ func Run(ctx context.Context, rt Runtime, s *script.Script) ([][]string, error) 
 
 func (r *run) close() {
 	for _, c := range r.clients {
-		c.conn.Close()
+		if c != nil {
+			c.conn.Close()
+		}
 	}
 	if r.origin != nil {
 		r.origin.close()
@@ -86,6 +88,9 @@ func (r *run) step(command string) ([]string, error) {
 	}
 	verb, args := words[0], words[1:]
 	if c, ok := r.clients[verb]; ok {
+		if c == nil {
+			return []string{verb + " is not connected"}, nil
+		}
 		return r.speak(verb, c, args)
 	}
 	if need, ok := verbs[verb]; !ok {
@@ -251,9 +256,7 @@ func (r *run) connect(name, object string, args []string) ([]string, error) {
 		}
 	}
 	c, lines, err := dial(r.rt.Addr, path+"?"+query.Encode(), header)
-	if c != nil {
-		r.clients[name] = c
-	}
+	r.clients[name] = c
 	return lines, err
 }
 

@@ -127,6 +127,8 @@ func TestRun(t *testing.T) {
 > connect b nowhere
   404
   404 page not found
+> b text hello
+  b is not connected
 > start job do room probe later
 > join job
   probe later

@@ -194,6 +194,62 @@ func (s *Script) Record(answers [][]string) (lost []int) {
 	return lost
 }
 
+// Differ takes Dormouse's answers into the script: what differs from workerd's
+// is noted with the reason, but what was noted already keeps the reason it has.
+func (s *Script) Differ(answers [][]string, reason string) {
+	for i := range s.Steps {
+		step := &s.Steps[i]
+		if slices.Equal(step.View(Dormouse), answers[i]) {
+			continue
+		}
+		known := make(map[string]string)
+		for _, g := range groups(step.Want) {
+			known[g.key()] = g.reason
+		}
+		var lines []Line
+		for _, e := range diff(step.View(Workerd), answers[i]) {
+			lines = append(lines, Line{Kind(e[0]), e[2:]})
+		}
+		step.Want = nil
+		for _, g := range groups(lines) {
+			if g.lines[0].Kind != Both {
+				why, ok := known[g.key()]
+				if !ok {
+					why = reason
+				}
+				step.Want = append(step.Want, Line{Reason, why})
+			}
+			step.Want = append(step.Want, g.lines...)
+		}
+	}
+}
+
+// group is a run of lines that are equal, or that differ for one reason.
+type group struct {
+	reason string
+	lines  []Line
+}
+
+func (g group) key() string { return fmt.Sprint(g.lines) }
+
+func groups(lines []Line) []group {
+	var all []group
+	reason := ""
+	for i, l := range lines {
+		if l.Kind == Reason {
+			reason = l.Text
+			continue
+		}
+		same := i > 0 && lines[i-1].Kind != Reason && (l.Kind == Both) == (lines[i-1].Kind == Both)
+		if !same {
+			all = append(all, group{reason: reason})
+		}
+		last := &all[len(all)-1]
+		last.lines = append(last.lines, l)
+	}
+	return all
+}
+
 // Count is how many observations a script holds.
 type Count struct {
 	Equal   int            // lines that both must answer

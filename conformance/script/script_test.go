@@ -98,6 +98,31 @@ func TestRecord(t *testing.T) {
 	}
 }
 
+func TestDiffer(t *testing.T) {
+	s := parse(t, sample)
+	answers := [][]string{{"101"}, {"the connection did not take it"}, {"silent for once"}, {"close of a", "more"}}
+	s.Differ(answers, "Not yet.")
+	if found := s.Compare(Dormouse, answers); len(found) != 0 {
+		t.Errorf("still different: %v", found)
+	}
+	if found := s.Compare(Workerd, [][]string{{"101"}, nil, {"silent"}, {"close of a"}}); len(found) != 0 {
+		t.Errorf("workerd's side has changed: %v", found)
+	}
+	if c := s.Count(); c.Reasons["Not yet."] != 3 || c.Equal != 2 {
+		t.Errorf("count: %+v\n%s", c, s)
+	}
+	if again := parse(t, s.String()); again.String() != s.String() {
+		t.Errorf("cannot be read back:\n%s", s)
+	}
+
+	// A difference that stays keeps its reason when another comes beside it.
+	s = parse(t, "# t\n> a\n! Old.\n- x\n+ y\n  z\n  v\n")
+	s.Differ([][]string{{"y", "z", "w"}}, "New.")
+	if got, want := s.String(), "# t\n> a\n! Old.\n- x\n+ y\n  z\n! New.\n- v\n+ w\n"; got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(sample)
 	f.Fuzz(func(t *testing.T, text string) {

@@ -19,11 +19,13 @@ import (
 	"github.com/dormouse-dev/dormouse/conformance/script"
 )
 
-// Idle times. workerd's ten seconds are fixed.
+// Idle times. workerd's ten seconds are fixed. Dormouse's is well above the
+// time in which a script waits for silence, so that an object leaves memory only
+// where the script has it so.
 const (
 	workerdIdle    = 11500 * time.Millisecond
-	hibernateAfter = 300 * time.Millisecond
-	dormouseIdle   = 1500 * time.Millisecond
+	hibernateAfter = 3 * time.Second
+	dormouseIdle   = 4500 * time.Millisecond
 )
 
 // atOnce is how many scripts run beside one another: mostly they wait.
