@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -61,7 +62,9 @@ func StartDormouse(t testing.TB, o Options) *Dormouse {
 		"serve", o.Dir, "--listen", listen, "--admin", admin, "--data", o.Data,
 		"--hibernate-after", o.HibernateAfter.String(), "--node", node,
 	}, o.More...)
-	if d.server, err = runtimes.Start(exec.Command(bin, args...)); err != nil {
+	cmd := exec.Command(bin, args...)
+	cmd.Env = plainEnv()
+	if d.server, err = runtimes.Start(cmd); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.server.Stop)
@@ -71,7 +74,7 @@ func StartDormouse(t testing.TB, o Options) *Dormouse {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("dormouse printed:\n%s", d.server.Log())
+			t.Logf("dormouse printed:\n%s\nguests: %s\nobjects: %s", d.server.Log(), d.look("/api/guests"), d.look("/api/objects"))
 		}
 	})
 	return d
@@ -153,6 +156,15 @@ func (d *Dormouse) object(room string) string {
 	return fmt.Sprintf("/api/objects/%s/%s", d.rooms, d.rooms.IDFromName(room))
 }
 
+// look returns what an operator sees, for somebody who reads a failure.
+func (d *Dormouse) look(path string) string {
+	var answer json.RawMessage
+	if _, err := d.ask(context.Background(), "GET", path, &answer); err != nil {
+		return err.Error()
+	}
+	return string(answer)
+}
+
 func (d *Dormouse) ask(ctx context.Context, method, path string, answer any) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -197,6 +209,12 @@ func gone(pid int) (bool, error) {
 	}
 	_, state, ok := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
 	return ok && (state[0] == 'Z' || state[0] == 'X'), nil
+}
+
+// plainEnv is the environment without settings of Dormouse's: a test says all
+// of them itself.
+func plainEnv() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "DORMOUSE_") })
 }
 
 func freeAddr(t testing.TB) string {

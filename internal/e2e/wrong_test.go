@@ -109,7 +109,9 @@ func mustRefuse(t *testing.T, dir string, args ...string) string {
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	args = append([]string{"serve", dir, "--listen", freeAddr(t), "--admin", freeAddr(t), "--node", node}, args...)
-	out, err := exec.CommandContext(ctx, bin, args...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, bin, args...)
+	cmd.Env = plainEnv()
+	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); ctx.Err() != nil || !errors.As(err, &exit) || exit.ExitCode() <= 0 {
 		t.Fatalf("dormouse %s: %v, want it to exit with a code; it printed:\n%s", strings.Join(args, " "), err, out)
 	}
