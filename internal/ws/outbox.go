@@ -182,8 +182,7 @@ func (o *Outbox) truncate() {
 		o.sent = 0
 		return
 	}
-	// Without room to grow: what follows it there may be on its way out.
-	o.segments = append(o.segments, segment{s.b[:end:end], s.kind})
+	o.segments = append(o.segments, segment{s.b[:end], s.kind})
 }
 
 // wholeFrame is the length of the frame at the beginning of b, which is one of
