@@ -80,6 +80,7 @@ type Guests interface {
 type GuestHost interface {
 	guest.Host
 	Taken(guest.Guest)
+	Remains(g guest.Guest, begun, unbegun []guest.Event)
 	Unfit(*dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
 }

@@ -199,6 +199,6 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 			"taskKeepalive": o.TaskKeepalive.Milliseconds(), "ignoreTimersBeyond": o.IgnoreTimersBeyond.Milliseconds(),
 			"openDatabases": o.OpenDatabases,
 		},
-		"inspect": o.Inspect != "",
+		"inspect": o.Inspect != "", "marks": true,
 	})
 }

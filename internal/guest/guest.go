@@ -143,6 +143,25 @@ type Closing struct {
 	Ended  bool // nothing can be sent any more
 }
 
+// Event is a message, a Close or an error of a socket on its way to a guest.
+type Event struct {
+	Socket  dormouse.SocketID
+	Kind    EventKind
+	Text    bool    // of a message
+	Payload []byte  // of a message, or the text of an error; owned
+	Closing Closing // of a Close
+}
+
+type EventKind uint8
+
+const (
+	MessageEvent EventKind = iota
+	ClosedEvent
+	ErroredEvent
+)
+
+func (k EventKind) String() string { return [...]string{"message", "close", "error"}[k] }
+
 // Mode says how urgently an object shall leave memory.
 type Mode uint8
 

@@ -56,6 +56,7 @@ type Config struct {
 type Registry struct {
 	cfg     Config
 	sockets map[dormouse.SocketID]*Socket
+	graves  graves
 	shared  lastShared
 	counts  Counts
 }
@@ -94,7 +95,7 @@ var ErrTooMany = errors.New("too many sockets")
 
 // Accept makes id a hibernatable socket of set.
 func (r *Registry) Accept(set *Set, id dormouse.SocketID, tags []string) error {
-	if len(set.sockets) >= r.cfg.MaxSockets {
+	if set.n >= r.cfg.MaxSockets {
 		return ErrTooMany
 	}
 	return r.take(set, id, tags)
@@ -114,9 +115,10 @@ func (r *Registry) take(set *Set, id dormouse.SocketID, tags []string) error {
 	set.add(s)
 	if s.conn == nil {
 		r.link(s)
-	} else {
+	} else if !set.paused {
 		s.conn.Resume()
 	}
+	s.taken()
 	return nil
 }
 
@@ -129,25 +131,40 @@ func (r *Registry) link(s *Socket) {
 		return
 	}
 	home := r.cfg.Home(s.id.Incarnation())
-	if home == nil || home == r {
+	if home == nil {
+		home = r
+	}
+	if home == r {
+		if r.graves.has(peer) {
+			r.cfg.Loop.Post(func() { s.Gone(ws.ErrNoCloseFrame) })
+		}
 		return // its peer will come here, or a client
 	}
 	home.cfg.Loop.Post(func() {
-		p := home.socket(peer)
-		if p.conn != nil {
-			return // a client has it already: the guest passed one end on twice
+		gone := home.graves.has(peer)
+		if p := home.sockets[peer]; p != nil {
+			// A client has it already if the guest passed one end on twice.
+			gone = p.conn != nil || p.ended
 		}
-		p.attach(&relay{from: p, to: s})
+		if gone {
+			r.cfg.Loop.Post(func() { s.Gone(ws.ErrNoCloseFrame) })
+			return
+		}
+		p := home.socket(peer)
 		r.cfg.Loop.Post(func() { s.attach(&relay{from: s, to: p}) })
+		p.attach(&relay{from: p, to: s})
 	})
 }
 
 // Attach gives the end id, which a guest has passed on, to the client behind c.
 // o.Head and o.Deflate are used. After an error c is still the caller's.
 func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, protocol string) error {
+	if r.graves.has(id.Peer()) {
+		return fmt.Errorf("the other end of socket %d is gone", id)
+	}
 	s := r.socket(id.Peer())
 	if s.conn != nil || s.ended {
-		return fmt.Errorf("the other end of socket %d is gone", s.id)
+		return fmt.Errorf("the other end of socket %d is gone or taken", id)
 	}
 	opt := r.cfg.Options
 	opt.Head, opt.Deflate = o.Head, o.Deflate
@@ -178,11 +195,20 @@ func (r *Registry) Release(id dormouse.SocketID) {
 		home = h
 	}
 	home.cfg.Loop.Post(func() {
-		if p := home.sockets[id.Peer()]; p != nil && p.conn == nil {
+		p := home.sockets[id.Peer()]
+		if p == nil || p.conn == nil {
+			home.bury(id)
+		}
+		if p != nil && p.conn == nil {
 			p.Gone(ws.ErrNoCloseFrame)
 		}
 	})
 }
+
+// bury remembers that an end is gone whose peer nobody has taken yet: whoever
+// takes it later has to learn that there is nobody. It is for the registry of
+// the guest that made the pair; others ask that one.
+func (r *Registry) bury(id dormouse.SocketID) { r.graves.add(id) }
 
 // socket returns the socket with this id and makes it if there is none.
 func (r *Registry) socket(id dormouse.SocketID) *Socket {
@@ -194,10 +220,36 @@ func (r *Registry) socket(id dormouse.SocketID) *Socket {
 	return s
 }
 
+// Deliver says an event of a socket once more, to whom the socket belongs now.
+// The payload is borrowed.
+func (r *Registry) Deliver(e guest.Event) {
+	s := r.sockets[e.Socket]
+	if s == nil || s.set == nil {
+		return
+	}
+	switch e.Kind {
+	case guest.MessageEvent:
+		s.set.rec.Message(e.Socket, e.Text, e.Payload)
+	case guest.ClosedEvent:
+		s.set.rec.Closed(e.Socket, e.Closing)
+	case guest.ErroredEvent:
+		s.set.rec.Errored(e.Socket, string(e.Payload))
+	}
+}
+
+// speaking is the socket with this id if a guest may speak on it.
+func (r *Registry) speaking(id dormouse.SocketID) *Socket {
+	s := r.sockets[id]
+	if s == nil || s.set == nil || s.set.muted {
+		return nil
+	}
+	return s
+}
+
 // Send sends a message from the end id to its peer. payload is borrowed.
 func (r *Registry) Send(id dormouse.SocketID, text bool, payload []byte) {
-	s := r.sockets[id]
-	if s == nil || s.set == nil {
+	s := r.speaking(id)
+	if s == nil {
 		return
 	}
 	r.counts.Sent++
@@ -217,8 +269,8 @@ func (r *Registry) Broadcast(ids guest.Sockets, text bool, payload []byte) {
 	m := ws.NewShared(opcode(text), payload)
 	r.counts.Sent += uint64(ids.Len())
 	for i := range ids.Len() {
-		s := r.sockets[ids.At(i)]
-		if s == nil || s.set == nil {
+		s := r.speaking(ids.At(i))
+		if s == nil {
 			continue
 		}
 		if s.set.rec.Open() {
@@ -246,8 +298,8 @@ func (l *lastShared) owned(m *ws.Shared, payload []byte) []byte {
 
 // Close sends Close from the end id.
 func (r *Registry) Close(id dormouse.SocketID, code uint16, reason string) {
-	s := r.sockets[id]
-	if s == nil || s.set == nil {
+	s := r.speaking(id)
+	if s == nil {
 		return
 	}
 	if s.set.rec.Open() {
@@ -259,8 +311,8 @@ func (r *Registry) Close(id dormouse.SocketID, code uint16, reason string) {
 
 // SetAttachment keeps a copy of value with the socket; nil removes it.
 func (r *Registry) SetAttachment(id dormouse.SocketID, value []byte) {
-	s := r.sockets[id]
-	if s == nil || s.set == nil {
+	s := r.speaking(id)
+	if s == nil || !s.listed { // the guest has its last words: nothing is kept any more
 		return
 	}
 	if value == nil {

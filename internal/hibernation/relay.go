@@ -24,14 +24,17 @@ func join(a, b *Socket) {
 	b.attach(&relay{from: b, to: a})
 }
 
-func (r *relay) post(f func()) { r.to.reg.cfg.Loop.Post(f) }
+// post says something to the other end, which may have no owner yet.
+func (r *relay) post(size int, say func()) {
+	r.to.reg.cfg.Loop.Post(func() { r.to.hear(size, say) })
+}
 
 func (r *relay) Send(op ws.Opcode, payload []byte) {
 	if r.closed || r.ended {
 		return
 	}
 	p := append([]byte(nil), payload...)
-	r.post(func() { r.to.Message(op, p) })
+	r.post(len(p), func() { r.to.Message(op, p) })
 }
 
 // SendShared is never called: Socket sends the payload itself to a relay.
@@ -45,7 +48,7 @@ func (r *relay) Close(code uint16, reason string) {
 	if code == 0 {
 		code = ws.CloseNoStatus
 	}
-	r.post(func() {
+	r.post(len(reason), func() {
 		r.to.CloseFrame(code, reason)
 		r.to.finish()
 	})
@@ -56,7 +59,7 @@ func (r *relay) Drop() {
 		return
 	}
 	r.ended = true
-	r.post(func() { r.to.Gone(ws.ErrNoCloseFrame) })
+	r.post(0, func() { r.to.Gone(ws.ErrNoCloseFrame) })
 	r.from.reg.cfg.Loop.Post(func() { r.from.Gone(ws.ErrDropped) })
 }
 
@@ -68,7 +71,7 @@ func (s *Socket) finish() {
 	}
 	r.ended = true
 	s.Gone(nil)
-	r.post(func() { r.to.Gone(nil) })
+	r.post(0, func() { r.to.Gone(nil) })
 }
 
 // The code behind a relay takes what it is given: its guest's own bounds hold.

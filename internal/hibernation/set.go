@@ -13,12 +13,15 @@ import (
 type Set struct {
 	rec       Recipient
 	reg       *Registry
-	sockets   []*Socket // in the order in which they were accepted
+	sockets   []*Socket // in the order in which they were accepted; nil where one has left
+	n         int       // of sockets that are not nil
 	pair      *guest.Pair
 	timeout   time.Duration // of an event; 0 none
 	stamps    []*Socket     // answered since TakeStamps
-	halfOpen  []*Socket     // the peer closed, the guest knows and has not answered
+	halfOpen  []*Socket     // the peer closed, the guest knows and had not answered
 	autoReply bool
+	muted     bool // what the guest says before Left is not to be known
+	paused    bool
 }
 
 // NewSet makes an empty set whose sockets talk to rec. Hibernatable says which
@@ -28,42 +31,66 @@ func (r *Registry) NewSet(rec Recipient, hibernatable bool) *Set {
 }
 
 // Len is the number of sockets whose last words the guest has not got yet.
-func (t *Set) Len() int { return len(t.sockets) }
+func (t *Set) Len() int { return t.n }
 
 func (t *Set) add(s *Socket) {
-	s.set = t
+	s.set, s.listed, s.at = t, true, int32(len(t.sockets))
 	t.sockets = append(t.sockets, s)
+	t.n++
 }
 
-func (t *Set) has(s *Socket) bool { return slices.Contains(t.sockets, s) }
-
+// remove leaves a hole, so that many may leave at once; holes are closed when
+// they are half of the list.
 func (t *Set) remove(s *Socket) {
-	i := slices.Index(t.sockets, s)
-	if i < 0 {
+	if !s.listed {
 		return
 	}
-	t.sockets = slices.Delete(t.sockets, i, i+1)
-	if len(t.sockets) == 0 {
+	t.sockets[s.at] = nil
+	s.listed = false
+	t.n--
+	switch {
+	case t.n == 0:
 		t.sockets = nil
 		t.rec.Emptied()
+	case t.n <= len(t.sockets)/2:
+		t.compact()
+	}
+}
+
+func (t *Set) compact() {
+	kept := make([]*Socket, 0, t.n)
+	for s := range t.all {
+		s.at = int32(len(kept))
+		kept = append(kept, s)
+	}
+	t.sockets = kept
+}
+
+// all lists the sockets, oldest first. They may leave meanwhile.
+func (t *Set) all(yield func(*Socket) bool) {
+	for _, s := range t.sockets {
+		if s != nil && s.listed && !yield(s) {
+			return
+		}
 	}
 }
 
 // Table lists the sockets for a new activation, oldest first. Attachments are
 // borrowed until the next call into the registry.
 func (t *Set) Table() []guest.Socket {
-	if len(t.sockets) == 0 {
+	if t.n == 0 {
 		return nil
 	}
-	rows := make([]guest.Socket, len(t.sockets))
-	for i, s := range t.sockets {
-		rows[i] = guest.Socket{
+	rows := make([]guest.Socket, 0, t.n)
+	for s := range t.all {
+		row := guest.Socket{
 			ID: s.id, WeClosed: s.weClosed, PeerClosed: s.peerClosed || s.ended, Stamp: s.stampTime(),
 			Tags: s.tags, Protocol: s.protocol, Attachment: s.attachment,
 		}
 		if s.deflate {
-			rows[i].Extensions = "permessage-deflate"
+			row.Extensions = "permessage-deflate"
 		}
+		rows = append(rows, row)
 	}
 	t.stamps = nil // they are in the table
 	return rows
@@ -78,7 +105,10 @@ func (t *Set) Ended(id dormouse.SocketID) {
 		return
 	}
 	s.attachment, s.tags = nil, nil
-	if !s.ended && !s.weClosed {
+	if s.halfOpen() {
+		if len(t.halfOpen) == cap(t.halfOpen) {
+			t.halfOpen = slices.DeleteFunc(t.halfOpen, func(s *Socket) bool { return !s.halfOpen() })
+		}
 		t.halfOpen = append(t.halfOpen, s)
 	}
 	t.remove(s)
@@ -89,11 +119,12 @@ func (t *Set) Ended(id dormouse.SocketID) {
 // never be closed by it.
 func (t *Set) Left() {
 	for _, s := range t.halfOpen {
-		if s.set == t && !s.weClosed {
+		if s.set == t && s.halfOpen() {
 			s.drop()
 		}
 	}
 	t.halfOpen = nil
+	t.muted = false
 }
 
 // SetPair sets what is answered without the object; nil nothing.
@@ -110,7 +141,7 @@ func (t *Set) EventTimeout() time.Duration { return t.timeout }
 
 // stamped remembers that s was answered and tells once.
 func (t *Set) stamped(s *Socket) {
-	if len(t.stamps) > len(t.sockets)+16 {
+	if len(t.stamps) > t.n+16 {
 		t.stamps = nil // nobody takes them: the table will have them
 	}
 	if !slices.Contains(t.stamps[max(0, len(t.stamps)-8):], s) {
@@ -134,46 +165,53 @@ func (t *Set) TakeStamps() []guest.Stamp {
 
 // Reset is the end of the instance. With drop the sockets end without a Close
 // frame and pair and timeout are forgotten; otherwise everything stays but what
-// waited to be sent.
+// waited to be sent. What the instance says from now on until Left is ignored.
 func (t *Set) Reset(drop bool) {
+	t.muted = true
 	if !drop {
-		for _, s := range t.sockets {
+		for s := range t.all {
 			s.held = 0
 		}
 		return
 	}
-	t.pair, t.timeout, t.stamps = nil, 0, nil
-	for _, s := range slices.Clone(t.sockets) {
+	t.pair, t.timeout, t.stamps, t.paused = nil, 0, nil, false
+	for s := range t.all {
 		s.drop()
 	}
 }
 
 // CloseAll ends the sockets of code that is gone, with a Close frame.
 func (t *Set) CloseAll(code uint16, reason string) {
-	for _, s := range slices.Clone(t.sockets) {
-		c, closed := s.conn, s.weClosed
-		if c == nil {
+	for s := range t.all {
+		if s.conn == nil {
 			s.drop()
 			continue
 		}
-		if !closed {
-			c.Close(code, reason)
+		if !s.weClosed {
+			s.weClosed = true
+			s.conn.Close(code, reason)
 		}
-		s.weClosed = true
 		s.expectAnswer()
-		s.set = nil // nobody hears its answer
+		s.set, s.orphan = nil, true // nobody hears its answer
 		t.remove(s)
 	}
 }
 
-// Pause stops what the clients of these sockets say; Resume lets it go on.
-func (t *Set) Pause() { t.each(ws.Conn.Pause) }
+// Pause stops what the clients of these sockets say, and those that will come;
+// Resume lets it go on.
+func (t *Set) Pause() {
+	t.paused = true
+	t.each(ws.Conn.Pause)
+}
 
 // Resume pairs with Pause.
-func (t *Set) Resume() { t.each(ws.Conn.Resume) }
+func (t *Set) Resume() {
+	t.paused = false
+	t.each(ws.Conn.Resume)
+}
 
 func (t *Set) each(f func(ws.Conn)) {
-	for _, s := range t.sockets {
+	for s := range t.all {
 		if s.conn != nil {
 			f(s.conn)
 		}
@@ -193,8 +231,11 @@ type Info struct {
 
 // Info lists the sockets, oldest first, at most limit of them.
 func (t *Set) Info(limit int) []Info {
-	list := make([]Info, 0, min(limit, len(t.sockets)))
-	for _, s := range t.sockets[:min(limit, len(t.sockets))] {
+	list := make([]Info, 0, min(limit, t.n))
+	for s := range t.all {
+		if len(list) == limit {
+			break
+		}
 		i := Info{
 			ID: s.id, Tags: slices.Clone(s.tags), AttachmentBytes: len(s.attachment),
 			AutoResponse: s.stampTime(), Closing: s.weClosed || s.peerClosed,

@@ -21,14 +21,17 @@ type Socket struct {
 	reg        *Registry
 	set        *Set     // whose it is; nil before it is accepted
 	conn       ws.Conn  // to the peer; nil until somebody takes that end
-	pending    *pending // what was said before there was a conn
+	pending    *pending // what had to wait for the other side
 	tags       []string
 	attachment []byte // nil: none
 	protocol   string
 	stamp      int64 // of the last auto-response, Unix milliseconds; 0 never
 	timer      *loop.Timer
 	held       int32 // outputs of this socket that wait at the gate
+	at         int32 // its place in the set, while listed
 
+	listed     bool // in the set: the guest does not have its last words
+	orphan     bool // its code is gone: nobody hears it
 	weClosed   bool
 	peerClosed bool
 	ended      bool // the peer is gone; only its last words may be outstanding
@@ -36,26 +39,86 @@ type Socket struct {
 	reported   bool // the guest was told that bytes wait
 }
 
-// pending is what a guest said on an end whose peer nobody has taken yet.
+// pending is what a guest said on an end whose peer nobody has taken yet, and
+// what a guest said there before this end was taken.
 // Invariant: bytes <= MaxOutbound.
 type pending struct {
 	ops   []func(ws.Conn)
+	heard []func()
 	bytes int
 }
 
 // attach gives the socket its connection and says what waited for it.
 func (s *Socket) attach(c ws.Conn) {
+	if s.ended {
+		c.Drop() // the peer learns that there is nobody
+		return
+	}
 	s.conn = c
+	if s.set != nil && s.set.paused {
+		c.Pause()
+	}
 	p := s.pending
-	s.pending = nil
 	if p == nil {
 		return
 	}
-	for _, op := range p.ops {
+	ops := p.ops
+	p.ops = nil
+	s.settled()
+	for _, op := range ops {
 		op(c)
 	}
 	if s.weClosed {
 		s.expectAnswer()
+	}
+}
+
+// settled forgets what waits if nothing does.
+func (s *Socket) settled() {
+	if p := s.pending; p != nil && len(p.ops) == 0 && len(p.heard) == 0 {
+		s.pending = nil
+	}
+}
+
+// wait makes room for something that has to wait. It reports false when too
+// much waits already.
+func (s *Socket) wait(size int) bool {
+	limit := s.reg.cfg.Options.MaxOutbound
+	if limit == 0 {
+		limit = ws.DefaultMaxOutbound
+	}
+	if s.pending == nil {
+		s.pending = new(pending)
+	}
+	s.pending.bytes += size
+	return s.pending.bytes <= limit
+}
+
+// hear says something that a relay brings to the end's owner, if it must when
+// there is one.
+func (s *Socket) hear(size int, say func()) {
+	if s.set != nil || s.ended || s.orphan {
+		say()
+		return
+	}
+	if !s.wait(size + 64) {
+		s.conn.Drop() // which is a relay: both ends hear of it
+		s.pending = nil
+		return
+	}
+	s.pending.heard = append(s.pending.heard, say)
+}
+
+// taken says what waited for the end to have an owner.
+func (s *Socket) taken() {
+	if s.pending == nil {
+		return
+	}
+	heard := s.pending.heard
+	s.pending.heard = nil
+	s.settled()
+	for _, say := range heard {
+		say()
 	}
 }
 
@@ -64,19 +127,11 @@ func (s *Socket) later(size int, op func(ws.Conn)) {
 	if s.ended {
 		return
 	}
-	if s.pending == nil {
-		s.pending = new(pending)
-	}
-	limit := s.reg.cfg.Options.MaxOutbound
-	if limit == 0 {
-		limit = ws.DefaultMaxOutbound
-	}
-	if s.pending.bytes+size > limit {
-		s.pending = nil
+	if !s.wait(size) {
+		s.reg.bury(s.id)
 		s.Gone(ws.ErrSlow)
 		return
 	}
-	s.pending.bytes += size
 	s.pending.ops = append(s.pending.ops, op)
 }
 
@@ -135,7 +190,7 @@ func (s *Socket) close(code uint16, reason string) {
 // expectAnswer drops the connection when the peer does not answer our Close.
 func (s *Socket) expectAnswer() {
 	wait := s.reg.cfg.CloseHandshake
-	if wait == 0 || s.peerClosed || s.ended {
+	if wait == 0 || s.peerClosed || s.ended || s.timer != nil {
 		return
 	}
 	l := s.reg.cfg.Loop
@@ -182,7 +237,7 @@ func (s *Socket) autoRespond(p *guest.Pair) {
 		return
 	}
 	if s.held == 0 {
-		s.conn.Send(ws.OpText, []byte(p.Response))
+		s.send(true, []byte(p.Response))
 		return
 	}
 	s.hold(len(p.Response), func() { s.send(true, []byte(p.Response)) })
@@ -190,10 +245,13 @@ func (s *Socket) autoRespond(p *guest.Pair) {
 
 // CloseFrame is the peer's Close.
 func (s *Socket) CloseFrame(code uint16, reason string) {
-	if s.set == nil || s.peerClosed {
+	if s.peerClosed {
 		return
 	}
 	s.peerClosed = true
+	if s.set == nil {
+		return
+	}
 	answered := s.weClosed
 	if !answered && s.set.autoReply {
 		s.echo(code)
@@ -254,16 +312,22 @@ func (s *Socket) Gone(err error) {
 // forget takes the socket out of the registry when both the peer and the guest
 // are done with it.
 func (s *Socket) forget() {
-	if s.ended && (s.set == nil || !s.set.has(s)) {
+	if s.ended && !s.listed {
 		delete(s.reg.sockets, s.id)
 		s.attachment, s.tags = nil, nil
 	}
 }
 
+// halfOpen says that the peer has closed and that this side can still answer.
+func (s *Socket) halfOpen() bool { return !s.ended && !s.weClosed }
+
 // drop ends the connection without a Close frame; the object is not told.
 func (s *Socket) drop() {
 	c := s.conn
 	set := s.set
+	if c == nil && !s.ended {
+		s.reg.bury(s.id)
+	}
 	s.set, s.pending, s.attachment, s.tags, s.held = nil, nil, nil, nil, 0
 	s.ended = true
 	s.conn = nil

@@ -15,9 +15,11 @@ type ask struct {
 	near  bool      // the answer comes on our own loop
 
 	// Owned by the loop.
-	asker Asker // nil until the request has passed the gate
-	over  bool
-	left  int // halves that have not ended
+	asker  Asker // nil until the request has passed the gate
+	over   bool
+	open   halves // the request's as it has passed the gate
+	body   bool   // the guest has not ended the request's body
+	window int    // bytes of it that the guest may still send
 }
 
 // Ask is a call of a guest to a stub, to assets or to a service.
@@ -30,14 +32,20 @@ func (s *Shard) Ask(g guest.Guest, x guest.Exchange, from guest.Object, to guest
 		s.protocolError(g, "exchange %d cannot be begun by a guest", x)
 		return
 	}
-	a := &ask{shard: s, guest: g, x: x, from: s.at(g, from), left: 1}
+	a := &ask{
+		shard: s, guest: g, x: x, from: s.at(g, from),
+		open: halvesOf(r.HasBody), body: r.HasBody, window: guest.Credit,
+	}
 	if from != 0 && a.from == nil {
 		return // it crossed the end of the activation
 	}
-	if r.HasBody {
-		a.left = 2
-	}
 	l.asks[x] = a
+	if a.from != nil {
+		if a.from.live.asks == nil {
+			a.from.live.asks = make(map[*ask]struct{})
+		}
+		a.from.live.asks[a] = struct{}{}
+	}
 	a.gated(len(r.URL)+512, func() { a.begin(to, r) })
 }
 
@@ -50,6 +58,7 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 	}
 	if to.Index >= len(s.Bindings) {
 		s.protocolError(a.guest, "namespace binding %d of %d", to.Index, len(s.Bindings))
+		a.end()
 		return
 	}
 	b := s.Bindings[to.Index]
@@ -65,7 +74,7 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 
 // gated says an output of the asking object now or behind its commits.
 func (a *ask) gated(size int, say func()) {
-	if a.from == nil || a.from.gate.Open() {
+	if a.from == nil || a.from.Open() {
 		say()
 		return
 	}
@@ -78,80 +87,77 @@ func (a *ask) gated(size int, say func()) {
 
 func (a *ask) end() {
 	a.over = true
+	if o := a.from; o != nil && o.live != nil {
+		delete(o.live.asks, a)
+	}
 	if l := a.shard.lives[a.guest]; l != nil {
 		delete(l.asks, a.x)
 		a.shard.retiredIfEmpty(l)
 	}
 }
 
-func (a *ask) half() {
-	if a.left--; a.left <= 0 {
+// half ends one of the two directions; again is as good as once.
+func (a *ask) half(h halves) {
+	if a.open &^= h; a.open == neither {
 		a.end()
 	}
 }
 
-// gone is what an exchange is that has ended: what is said of it crossed.
-type gone struct{}
-
-func (gone) Body([]byte)      {}
-func (gone) BodyEnd()         {}
-func (gone) BodyAbort(string) {}
-func (gone) Credit(uint32)    {}
-func (gone) Cancel(string)    {}
-
-// ask finds the exchange that the guest speaks of.
-func (p peer) ask(x guest.Exchange) Asker {
-	if l := p.s.lives[p.g]; l != nil {
-		if a := l.asks[x]; a != nil {
-			return asking{a}
-		}
-	}
-	return gone{}
-}
-
-// asking is what the guest says after it has asked.
-type asking struct{ a *ask }
-
-func (g asking) Body(p []byte) {
-	if g.a.from == nil || g.a.from.gate.Open() {
-		g.a.asker.Body(p)
+// cancel gives the request up, because the guest or the asking object does.
+func (a *ask) cancel(reason string) {
+	if a.over {
 		return
 	}
-	p = append([]byte(nil), p...)
-	g.a.gated(len(p), func() { g.a.asker.Body(p) })
-}
-
-func (g asking) BodyEnd() { g.a.gated(0, func() { g.a.asker.BodyEnd(); g.a.half() }) }
-
-func (g asking) BodyAbort(reason string) {
-	g.a.gated(0, func() { g.a.asker.BodyAbort(reason); g.a.half() })
-}
-
-func (g asking) Credit(n uint32) {
-	if g.a.asker != nil {
-		g.a.asker.Credit(n)
+	a.end()
+	if a.asker != nil {
+		a.asker.Cancel(reason)
 	}
 }
 
-func (g asking) Cancel(reason string) {
-	if g.a.asker != nil {
-		g.a.asker.Cancel(reason)
+// chunk is a piece of the request's body. It returns false when the guest was
+// not allowed to send it.
+func (a *ask) chunk(b []byte) bool {
+	if !a.body {
+		return true // it crossed, or the request was said to have none
 	}
-	g.a.end()
+	if a.window -= len(b); a.window < 0 {
+		return false
+	}
+	if a.from == nil || a.from.Open() {
+		a.asker.Body(b)
+		return true
+	}
+	b = append([]byte(nil), b...)
+	a.gated(len(b), func() { a.asker.Body(b) })
+	return true
+}
+
+// endOfBody ends the request's body, with end.
+func (a *ask) endOfBody(end func()) {
+	if a.body {
+		a.body = false
+		a.gated(0, func() {
+			end()
+			a.half(request)
+		})
+	}
 }
 
 // The Answer, on the loop or in the goroutine of whoever answers.
 
-// say brings something back to the guest that asked.
+// say brings something back to the loop of the guest that asked.
 func (a *ask) say(f func()) {
 	if a.near {
-		if !a.over {
-			f()
-		}
+		f()
 		return
 	}
-	a.shard.Loop.Post(func() {
-		if !a.over {
+	a.shard.Loop.Post(f)
+}
+
+// sayOf is say for what belongs to one direction, while it has not ended.
+func (a *ask) sayOf(h halves, f func()) {
+	a.say(func() {
+		if !a.over && a.open&h != 0 {
 			f()
 		}
 	})
@@ -159,9 +165,15 @@ func (a *ask) say(f func()) {
 
 func (a *ask) Response(r *guest.Response) {
 	a.say(func() {
+		if a.over {
+			if r.Socket != 0 {
+				a.shard.Registry.Release(r.Socket)
+			}
+			return
+		}
 		a.guest.Response(a.x, r)
 		if !r.HasBody {
-			a.half()
+			a.half(response)
 		}
 	})
 }
@@ -170,21 +182,32 @@ func (a *ask) Body(p []byte) {
 	if !a.near {
 		p = append([]byte(nil), p...)
 	}
-	a.say(func() { a.guest.Body(a.x, p) })
+	a.sayOf(response, func() { a.guest.Body(a.x, p) })
 }
 
-func (a *ask) BodyEnd() { a.say(func() { a.guest.BodyEnd(a.x); a.half() }) }
+func (a *ask) BodyEnd() {
+	a.sayOf(response, func() { a.guest.BodyEnd(a.x); a.half(response) })
+}
 
 func (a *ask) BodyAbort(reason string) {
-	a.say(func() { a.guest.BodyAbort(a.x, reason); a.half() })
+	a.sayOf(response, func() { a.guest.BodyAbort(a.x, reason); a.half(response) })
 }
 
-func (a *ask) Credit(n uint32) { a.say(func() { a.guest.Credit(a.x, n) }) }
+func (a *ask) Credit(n uint32) {
+	a.sayOf(request, func() {
+		a.window += int(n)
+		a.guest.Credit(a.x, n)
+	})
+}
 
 func (a *ask) Cancel(reason string) {
-	a.say(func() { a.guest.Cancel(a.x, reason); a.half() })
+	a.sayOf(request, func() {
+		a.body = false
+		a.guest.Cancel(a.x, reason)
+		a.half(request)
+	})
 }
 
 func (a *ask) Failure(e *dormouse.Error) {
-	a.say(func() { a.guest.Failure(a.x, e); a.end() })
+	a.sayOf(response, func() { a.guest.Failure(a.x, e); a.end() })
 }

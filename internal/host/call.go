@@ -7,6 +7,23 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
+// halves are the directions of an exchange that have not ended.
+type halves uint8
+
+const (
+	request halves = 1 << iota
+	response
+	neither halves = 0
+)
+
+// halvesOf is what an exchange begins with.
+func halvesOf(hasBody bool) halves {
+	if hasBody {
+		return request | response
+	}
+	return response
+}
+
 // Call is an exchange that the host began with a guest. It is the Asker of
 // whoever asked; what the guest answers passes the object's gate to the Answer.
 type Call struct {
@@ -15,43 +32,44 @@ type Call struct {
 	answer Answer
 
 	// Owned by the loop.
-	guest   guest.Guest // nil until it has been delivered
-	x       guest.Exchange
-	early   []func(*Call) // what the asker said before
-	over    bool          // nothing more is said to the answer
-	replied bool          // Response has been said
-	left    int           // halves that have not ended: the request's body, the answer
+	guest guest.Guest // nil until it has been delivered
+	x     guest.Exchange
+	early []func(*Call) // what the asker said before
+	over  bool          // nothing more is said to the answer
+	open  halves        // as they have passed the gate
+
+	// What the guest has said, which may still be behind the gate.
+	heard  bool              // a Response
+	body   bool              // it had a body, which has not ended
+	window int               // bytes of it that the guest may still send
+	socket dormouse.SocketID // it passes this end on, and has not left yet
+
+	replied bool // Response has been said to the answer
 }
 
 // begin delivers the call.
 func (c *Call) begin(g guest.Guest, num guest.Object, r *guest.Request) {
-	if !c.enter(g) {
+	if !c.enter(g, halvesOf(r.HasBody)) {
 		return
-	}
-	c.left = 1
-	if r.HasBody {
-		c.left = 2
 	}
 	g.Request(c.x, num, r)
 	c.sayEarly()
 }
 
 func (c *Call) beginAlarm(g guest.Guest, num guest.Object, scheduled time.Time, retry int) {
-	if c.enter(g) {
-		c.left = 1
+	if c.enter(g, response) {
 		g.Alarm(c.x, num, scheduled, retry)
 	}
 }
 
-// enter numbers the call. It returns false when nobody wants it any more; the
-// event has been counted then, and must reach the guest all the same.
-func (c *Call) enter(g guest.Guest) bool {
+// enter numbers the call. What nobody wants any more is begun all the same: the
+// event has been counted.
+func (c *Call) enter(g guest.Guest, open halves) bool {
 	l := c.shard.lives[g]
 	if l == nil {
 		return false
 	}
-	l.lastCall += 2
-	c.x, c.guest = l.lastCall, g
+	c.x, c.guest, c.open = l.nextCall(), g, open
 	l.calls[c.x] = c
 	if o := c.object; o != nil {
 		if o.live.calls == nil {
@@ -80,6 +98,10 @@ func (c *Call) end() {
 	if c.guest == nil {
 		return
 	}
+	if c.socket != 0 {
+		c.shard.Registry.Release(c.socket)
+		c.socket = 0
+	}
 	if o := c.object; o != nil && o.live != nil {
 		delete(o.live.calls, c)
 	}
@@ -89,29 +111,34 @@ func (c *Call) end() {
 	}
 }
 
-// half ends one of the two directions.
-func (c *Call) half() {
-	if c.left--; c.left <= 0 {
+// half ends one of the two directions. To end it twice is to end it once: the
+// two sides may each have the last word.
+func (c *Call) half(h halves) {
+	if c.open &^= h; c.open == neither {
 		c.end()
 	}
 }
 
-// fail ends the call with an error of ours.
+// fail ends the call with an error.
 func (c *Call) fail(e *dormouse.Error) {
 	if c.over {
 		return
 	}
+	open := c.open
 	c.end()
-	if c.replied {
+	switch {
+	case !c.replied:
+		c.answer.Failure(e)
+	case open&response != 0:
 		c.answer.BodyAbort(e.Message)
-		return
+	default: // it has been answered; only the rest of its body was still coming
+		c.answer.Cancel(e.Message)
 	}
-	c.answer.Failure(e)
 }
 
 // gated says an output of the object now or behind its commits.
 func (c *Call) gated(size int, say func()) {
-	if c.object == nil || c.object.gate.Open() {
+	if c.object == nil || c.object.Open() {
 		say()
 		return
 	}
@@ -138,19 +165,39 @@ func (c *Call) post(f func(*Call)) {
 
 func (c *Call) Body(p []byte) {
 	p = append([]byte(nil), p...)
-	c.post(func(c *Call) { c.guest.Body(c.x, p); c.shard.throttle(c.guest) })
+	c.post(func(c *Call) {
+		if c.open&request != 0 {
+			c.guest.Body(c.x, p)
+			c.shard.throttle(c.guest)
+		}
+	})
 }
 
 func (c *Call) BodyEnd() {
-	c.post(func(c *Call) { c.guest.BodyEnd(c.x); c.half() })
+	c.post(func(c *Call) {
+		if c.open&request != 0 {
+			c.guest.BodyEnd(c.x)
+			c.half(request)
+		}
+	})
 }
 
 func (c *Call) BodyAbort(reason string) {
-	c.post(func(c *Call) { c.guest.BodyAbort(c.x, reason); c.half() })
+	c.post(func(c *Call) {
+		if c.open&request != 0 {
+			c.guest.BodyAbort(c.x, reason)
+			c.half(request)
+		}
+	})
 }
 
 func (c *Call) Credit(n uint32) {
-	c.post(func(c *Call) { c.guest.Credit(c.x, n) })
+	c.post(func(c *Call) {
+		if c.open&response != 0 {
+			c.window += int(n)
+			c.guest.Credit(c.x, n)
+		}
+	})
 }
 
 func (c *Call) Cancel(reason string) {
@@ -166,110 +213,56 @@ func (c *Call) Cancel(reason string) {
 	})
 }
 
-// FromPeer takes the frames that are said of exchanges of either kind.
-func (s *Shard) FromPeer(g guest.Guest) guest.Peer { return peer{s, g} }
+// What the guest says of the call.
 
-// peer is the guest's side of exchanges: it answers those that the host began,
-// and goes on with those that it began itself.
-type peer struct {
-	s *Shard
-	g guest.Guest
-}
-
-func (p peer) call(x guest.Exchange) *Call {
-	if l := p.s.lives[p.g]; l != nil {
-		return l.calls[x]
-	}
-	return nil
-}
-
-func (p peer) Response(x guest.Exchange, r *guest.Response) {
-	c := p.call(x)
-	if c == nil {
-		if r.Socket != 0 {
-			p.s.Registry.Release(r.Socket)
-		}
-		return
-	}
-	if c.replied {
-		p.s.protocolError(p.g, "exchange %d was answered twice", x)
-		return
-	}
+func (c *Call) respond(r *guest.Response) {
+	c.heard, c.body, c.socket = true, r.HasBody, r.Socket
+	c.window += guest.Credit
 	c.gated(512, func() {
-		c.replied = true
+		c.replied, c.socket = true, 0
 		c.answer.Response(r)
+		if !r.HasBody {
+			c.half(response)
+		}
 	})
-	if !r.HasBody {
-		c.gated(0, c.half)
-	}
 }
 
-func (p peer) Body(x guest.Exchange, b []byte) {
-	if own(x) {
-		p.ask(x).Body(b)
-		return
+// chunk is a piece of the answer's body. It returns false when the guest was not
+// allowed to send it.
+func (c *Call) chunk(b []byte) bool {
+	if !c.body {
+		return c.heard // behind the end of the body it crossed
 	}
-	c := p.call(x)
-	switch {
-	case c == nil:
-	case c.object == nil || c.object.gate.Open():
+	if c.window -= len(b); c.window < 0 {
+		return false
+	}
+	if c.object == nil || c.object.Open() {
 		c.answer.Body(b)
-	default:
-		b = append([]byte(nil), b...)
-		c.gated(len(b), func() { c.answer.Body(b) })
+		return true
+	}
+	b = append([]byte(nil), b...)
+	c.gated(len(b), func() { c.answer.Body(b) })
+	return true
+}
+
+// endOfBody ends the answer's body, with end.
+func (c *Call) endOfBody(end func()) {
+	if c.body {
+		c.body = false
+		c.gated(0, func() {
+			end()
+			c.half(response)
+		})
 	}
 }
 
-func (p peer) BodyEnd(x guest.Exchange) {
-	if own(x) {
-		p.ask(x).BodyEnd()
-		return
-	}
-	if c := p.call(x); c != nil {
-		c.gated(0, func() { c.answer.BodyEnd(); c.half() })
-	}
-}
-
-func (p peer) BodyAbort(x guest.Exchange, reason string) {
-	if own(x) {
-		p.ask(x).BodyAbort(reason)
-		return
-	}
-	if c := p.call(x); c != nil {
-		c.gated(0, func() { c.answer.BodyAbort(reason); c.half() })
-	}
-}
-
-func (p peer) Credit(x guest.Exchange, n uint32) {
-	if own(x) {
-		p.ask(x).Credit(n)
-		return
-	}
-	if c := p.call(x); c != nil {
-		c.answer.Credit(n)
-	}
-}
-
-// Cancel is the guest's word that it does not want the rest of the request.
-func (p peer) Cancel(x guest.Exchange, reason string) {
-	if own(x) {
-		p.ask(x).Cancel(reason)
-		return
-	}
-	if c := p.call(x); c != nil {
+// refused is the guest's word that it does not want the rest of the request.
+func (c *Call) refused(reason string) {
+	if c.open&request != 0 {
 		c.answer.Cancel(reason)
-		c.half()
+		c.half(request)
 	}
 }
-
-func (p peer) Failure(x guest.Exchange, e *dormouse.Error) {
-	if c := p.call(x); c != nil {
-		c.gated(256, func() { c.fail(e) })
-	}
-}
-
-// own says that the guest began the exchange.
-func own(x guest.Exchange) bool { return x&1 == 1 }
 
 // alarmAnswer takes the end of an alarm.
 type alarmAnswer func(*dormouse.Error)

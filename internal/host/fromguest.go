@@ -73,16 +73,19 @@ func (s *Shard) Accept(g guest.Guest, num guest.Object, id dormouse.SocketID, ta
 
 // Open makes a standard socket.
 func (s *Shard) Open(g guest.Guest, id dormouse.SocketID, num guest.Object) {
-	owner := s.worker
+	l := s.lives[g]
+	if l == nil {
+		return
+	}
+	owner := l.worker
 	if num != 0 {
-		o := s.at(g, num)
+		o := l.activations[num]
 		if o == nil {
 			s.Registry.Release(id)
 			return
 		}
 		if o.live.outsider == nil {
-			o.live.outsider = newOutsider(s)
-			o.live.outsider.object = o
+			o.live.outsider = newOutsider(s, o)
 		}
 		owner = o.live.outsider
 	}
@@ -129,45 +132,51 @@ func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirm
 		return
 	}
 	var n uint64
-	if !unconfirmed {
+	if !unconfirmed && !o.broken() {
 		n = o.gate.Commit()
 	}
 	s.Durability.Commit(o.key, o.whenDurable(n, commit))
 }
 
-// whenDurable makes the function that a Durability calls. n is the commit as
+// whenDurable makes the function that a Durability calls, and remembers that it
+// will. n is the commit as
 // the gate counts, 0 if the gate does not wait for it; commit as the activation
 // does, 0 if the guest does not.
 func (o *resident) whenDurable(n uint64, commit uint32) func(error) {
 	live := o.live
+	o.saving++
 	return func(err error) {
 		o.shard.Loop.Post(func() {
-			if err != nil {
+			o.saving--
+			switch {
+			case err != nil:
 				o.notDurable(err)
-				return
-			}
-			if live == o.live && commit > 0 {
-				o.reached(commit)
-			}
-			if n > 0 {
+			case n > 0:
 				o.gate.Durable(n)
+			}
+			if err == nil && live == o.live && commit > 0 {
+				o.reached(commit)
 			}
 			o.forget()
 		})
 	}
 }
 
-// notDurable resets the object: what it has said since is not to be known.
+// notDurable resets the object, also when the instance that made the commit has
+// left: what it has said since is not to be known.
 func (o *resident) notDurable(err error) {
 	e := &dormouse.Error{
 		Message:   "Durable Object storage failed, and the object was reset: " + err.Error(),
 		Retryable: true, ObjectReset: true,
 	}
-	if o.live == nil {
-		o.gate.Drop()
+	if o.live != nil {
+		o.reset(e)
 		return
 	}
-	o.reset(e)
+	o.broke(e, true)
+	if o.set != nil {
+		o.set.Left()
+	}
 }
 
 // reached tells the guest of a durable commit if it has asked.
@@ -191,20 +200,23 @@ func (s *Shard) AwaitDurable(g guest.Guest, num guest.Object, commit uint32) {
 		s.protocolError(g, "object %s awaits commit %d of %d", o.key, commit, l.committed)
 		return
 	}
-	l.awaited = append(l.awaited, commit)
+	if n := len(l.awaited); n == 0 || l.awaited[n-1] != commit {
+		l.awaited = append(l.awaited, commit)
+	}
 	o.reached(l.durable)
 }
 
-// outsider owns standard sockets: of one activation, or of the Worker's code.
-// It is their Recipient. What they say is no event and wakes nobody.
+// outsider owns standard sockets: of one activation, or of the Worker's code in
+// one guest. It is their Recipient. What they say is no event and wakes nobody.
 type outsider struct {
+	shard  *Shard
 	set    Set
 	guest  guest.Guest
 	object *resident // nil: the Worker
 }
 
-func newOutsider(s *Shard) *outsider {
-	w := new(outsider)
+func newOutsider(s *Shard, o *resident) *outsider {
+	w := &outsider{shard: s, object: o}
 	w.set = s.Registry.NewSet(w, false)
 	return w
 }
@@ -215,6 +227,7 @@ func (w *outsider) left() { w.set.CloseAll(1012, "") }
 
 func (w *outsider) Message(s dormouse.SocketID, text bool, payload []byte) {
 	w.guest.Message(s, text, payload)
+	w.shard.throttle(w.guest)
 }
 
 func (w *outsider) Closed(s dormouse.SocketID, c guest.Closing) {

@@ -30,13 +30,15 @@ type Class struct {
 type Limits struct {
 	MailEvents int // events that wait for one object, in front of it or in its guest
 	MailBytes  int
-	Waiting    int // requests that wait for a guest to be there
-	Backlog    int // bytes that a guest has not taken; past it its sockets are not read
+	Waiting    int // requests and objects that wait for a guest to be there
+	// WaitingBytes is how much they may be; past it clients are not read.
+	WaitingBytes int
+	Backlog      int // bytes that a guest has not taken; past it its sockets are not read
 }
 
 func (l *Limits) defaults() {
 	for p, v := range map[*int]int{
-		&l.MailEvents: 10_000, &l.MailBytes: 8 << 20, &l.Waiting: 4096, &l.Backlog: 4 << 20,
+		&l.MailEvents: 10_000, &l.MailBytes: 8 << 20, &l.Waiting: 4096, &l.WaitingBytes: 64 << 20, &l.Backlog: 4 << 20,
 	} {
 		if *p == 0 {
 			*p = v
@@ -54,6 +56,8 @@ type Registry interface {
 	Close(s dormouse.SocketID, code uint16, reason string)
 	SetAttachment(s dormouse.SocketID, value []byte)
 	Release(s dormouse.SocketID)
+	// Deliver says an event of a socket once more, to whom the socket belongs.
+	Deliver(guest.Event)
 	// SetPaused stops and resumes the reading of every client of the shard.
 	SetPaused(bool)
 }

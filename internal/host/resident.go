@@ -1,6 +1,7 @@
 package host
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
@@ -29,6 +30,7 @@ type resident struct {
 	mail      []mail // events that wait, oldest first
 	mailBytes int
 
+	saving  int32 // questions to Durability that it has not answered
 	hasName bool
 	paused  bool // its sockets are not read: it has too much before it
 	wanted  bool // waits for a guest
@@ -37,14 +39,31 @@ type resident struct {
 // activation is what exists only while an object is in memory.
 type activation struct {
 	since     time.Time
-	outsider  *outsider // its standard sockets
-	calls     map[*Call]struct{}
+	outsider  *outsider          // its standard sockets
+	calls     map[*Call]struct{} // that it has not answered
+	asks      map[*ask]struct{}  // that it has made
 	rest      *loop.Timer
 	timing    bool   // rest is scheduled
 	committed uint32 // numbers of this activation's commits
 	durable   uint32
 	awaited   []uint32
 	settled   []func(gone bool) // who asked for it to leave
+	ending    []ending          // sockets whose last words the guest has, and has not begun
+}
+
+// ending is a socket whose last words were the event with this number.
+type ending struct {
+	socket dormouse.SocketID
+	event  uint32
+}
+
+// begun frees the sockets whose last words have begun.
+func (o *resident) begun(started uint32) {
+	l := o.live
+	for len(l.ending) > 0 && int32(started-l.ending[0].event) >= 0 {
+		o.set.Ended(l.ending[0].socket)
+		l.ending = l.ending[1:]
+	}
 }
 
 // answer tells those who asked for the object to leave.
@@ -60,7 +79,7 @@ func (l *activation) answer(gone bool) {
 type mail struct {
 	size    int
 	deliver func(guest.Guest)
-	fail    func(*dormouse.Error) // nil: nobody waits for the event
+	fail    func(*dormouse.Error) // nil: a socket said it
 }
 
 // label names the object for people.
@@ -122,6 +141,9 @@ func (o *resident) keep(m mail) {
 	if o.mailFull() {
 		o.pause()
 	}
+	if o.wanted {
+		o.shard.queued(m.size)
+	}
 }
 
 func (o *resident) mailFull() bool {
@@ -155,22 +177,17 @@ func (o *resident) activate() bool {
 	g := s.guest
 	if g == nil {
 		o.m.Gone()
-		if !o.wanted {
-			o.wanted = true
-			s.whenReady(o.guestCame)
-		}
+		s.want(o)
 		return false
 	}
 	l := s.lives[g]
-	l.lastObject++
-	o.guest, o.num = g, l.lastObject
+	o.guest, o.num = g, l.nextObject()
 	l.activations[o.num] = o
 	o.live = &activation{since: s.Loop.Now()}
 	o.live.rest = loop.NewTimer(o.restDue)
 	s.stats.Wakes++
 	if s.Durability != nil {
-		n := o.gate.Commit()
-		s.Durability.Opened(o.key, o.whenDurable(n, 0))
+		s.Durability.Opened(o.key, o.whenDurable(o.gate.Commit(), 0))
 	}
 	a := guest.Activation{Object: o.num, Class: o.class, ID: o.key.ID, Name: o.name, HasName: o.hasName}
 	if len(a.Name) > dormouse.MaxName {
@@ -182,18 +199,6 @@ func (o *resident) activate() bool {
 	g.Start(a)
 	s.Config.Log.Debug("wake", s.attrs(o)...)
 	return true
-}
-
-// guestCame goes on with an object that has waited for a guest; g is nil when
-// there will be none.
-func (o *resident) guestCame(g guest.Guest) {
-	o.wanted = false
-	if g == nil {
-		o.failMail(o.shard.unavailable())
-		o.forget()
-		return
-	}
-	o.drain()
 }
 
 // drain delivers what waits in the mailbox.
@@ -220,14 +225,29 @@ func (o *resident) drain() {
 	}
 }
 
+// failMail fails the requests in the mailbox.
 func (o *resident) failMail(e *dormouse.Error) {
 	waiting := o.mail
 	o.mail, o.mailBytes = nil, 0
 	for _, m := range waiting {
 		if m.fail != nil {
 			m.fail(e)
+			continue
 		}
+		o.mail = append(o.mail, m)
+		o.mailBytes += m.size
 	}
+}
+
+// dropMail forgets what sockets have said that are gone themselves.
+func (o *resident) dropMail() {
+	o.mail = slices.DeleteFunc(o.mail, func(m mail) bool {
+		if m.fail != nil {
+			return false
+		}
+		o.mailBytes -= m.size
+		return true
+	})
 }
 
 // left ends the activation, whatever ended it: sockets stay, standard ones are
@@ -237,7 +257,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	if o.live == nil {
 		return
 	}
-	o.failCalls(e)
+	o.endExchanges(e)
 	l := s.lives[o.guest]
 	if l != nil {
 		delete(l.activations, o.num)
@@ -250,6 +270,9 @@ func (o *resident) left(why string, e *dormouse.Error) {
 		s.Durability.Closed(o.key)
 	}
 	live := o.live
+	if l != nil { // otherwise the guest is dead, and Deliver says them again
+		o.begun(o.m.Delivered())
+	}
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
 	if o.set != nil {
@@ -269,7 +292,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 // forget drops the record when nothing speaks for keeping it. An auto-response
 // without a socket to answer on is not kept: the constructor sets it again.
 func (o *resident) forget() {
-	if o.live != nil || len(o.mail) > 0 || o.wanted || !o.gate.Open() {
+	if o.live != nil || len(o.mail) > 0 || o.wanted || o.saving > 0 {
 		return
 	}
 	if o.set != nil && o.set.Len() > 0 {
@@ -291,13 +314,17 @@ func (o *resident) sockets() Set {
 
 // reset ends the instance with an error, on our side's wish.
 func (o *resident) reset(e *dormouse.Error) {
-	if o.live == nil {
+	if o.live == nil || o.broken() {
 		return
 	}
 	o.guest.Reset(o.num, e)
 	o.m.Break()
 	o.broke(e, true)
 }
+
+// broken says that the instance has been given up and is not gone yet: what it
+// still says is not to be known.
+func (o *resident) broken() bool { return o.m.State() == object.Broken }
 
 // broke does what a reset means for those outside: calls fail, what waited at
 // the gate is dropped, sockets meet the fate that their class has chosen.
@@ -306,24 +333,30 @@ func (o *resident) broke(e *dormouse.Error, dropSockets bool) {
 	s.stats.Resets++
 	s.Config.Log.Error("object reset", append(s.attrs(o), "reason", e.Error())...)
 	o.gate.Drop()
-	o.failCalls(e)
-	if o.set != nil {
-		drop := dropSockets && !s.Classes[o.class].KeepOnReset
-		o.set.Reset(drop)
-		if drop {
-			o.paused = false
-		}
+	o.endExchanges(e)
+	if o.set == nil {
+		return
+	}
+	drop := dropSockets && !s.Classes[o.class].KeepOnReset
+	o.set.Reset(drop)
+	if drop {
+		o.paused = false
+		o.dropMail()
 	}
 }
 
-func (o *resident) failCalls(e *dormouse.Error) {
+// endExchanges fails what the instance was asked and gives up what it asked.
+func (o *resident) endExchanges(e *dormouse.Error) {
 	if o.live == nil {
 		return
 	}
-	calls := o.live.calls
-	o.live.calls = nil
+	calls, asks := o.live.calls, o.live.asks
+	o.live.calls, o.live.asks = nil, nil
 	for c := range calls {
 		c.fail(e)
+	}
+	for a := range asks {
+		a.cancel(e.Message)
 	}
 }
 
@@ -341,11 +374,17 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 }
 
 func (o *resident) Closed(id dormouse.SocketID, c guest.Closing) {
-	o.event(64, func(g guest.Guest) { g.Closed(id, c); o.set.Ended(id) }, nil)
+	o.event(64, func(g guest.Guest) { g.Closed(id, c); o.lastWords(id) }, nil)
 }
 
 func (o *resident) Errored(id dormouse.SocketID, message string) {
-	o.event(64, func(g guest.Guest) { g.Errored(id, message); o.set.Ended(id) }, nil)
+	o.event(64, func(g guest.Guest) { g.Errored(id, message); o.lastWords(id) }, nil)
+}
+
+// lastWords remembers that the guest has the last words of a socket: what is
+// kept for the socket is needed until they have begun.
+func (o *resident) lastWords(id dormouse.SocketID) {
+	o.live.ending = append(o.live.ending, ending{id, o.m.Delivered()})
 }
 
 func (o *resident) Buffered(id dormouse.SocketID, bytes int) {
@@ -357,25 +396,34 @@ func (o *resident) Buffered(id dormouse.SocketID, bytes int) {
 // Stamped passes stamps on at once while code runs that could look at them;
 // otherwise they wait for the next event.
 func (o *resident) Stamped() {
-	if o.live != nil && !o.m.Idle() {
+	if o.live != nil && !o.m.Idle() && !o.broken() {
 		if stamps := o.set.TakeStamps(); stamps != nil {
 			o.guest.Stamps(stamps)
 		}
 	}
 }
 
-func (o *resident) Open() bool { return o.gate.Open() }
+func (o *resident) Open() bool { return o.gate.Open() && !o.broken() }
 
 func (o *resident) Hold(size int, release func()) {
+	if o.broken() {
+		return
+	}
+	full := o.gate.Bytes() > gate.DefaultLimit
 	o.gate.Hold(size, release)
-	if o.gate.Bytes() > gate.DefaultLimit {
-		o.shard.Loop.Post(func() {
-			o.reset(&dormouse.Error{
-				Message:    "Durable Object was reset: too much output waits for the disk.",
-				Overloaded: true, ObjectReset: true,
-			})
+	if !full && o.gate.Bytes() > gate.DefaultLimit {
+		live := o.live
+		o.shard.Loop.Post(func() { // not while it speaks
+			if live == o.live {
+				o.reset(&errTooMuchOutput)
+			}
 		})
 	}
+}
+
+var errTooMuchOutput = dormouse.Error{
+	Message:    "Durable Object was reset: too much output waits for the disk.",
+	Overloaded: true, ObjectReset: true,
 }
 
 func (o *resident) Emptied() { o.forget() }

@@ -56,6 +56,7 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		s.protocolError(g, "object %s: %w", o.key, err)
 		return
 	}
+	o.begun(p.Started)
 	o.unpause()
 	if s.lives[g].retired != nil {
 		o.moveIfQuiet()

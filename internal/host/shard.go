@@ -16,21 +16,21 @@ import (
 type Shard struct {
 	Config
 	objects map[dormouse.Key]*resident
-	worker  *outsider // the Worker's own code, outside any object
 
-	guest   guest.Guest // takes new activations; nil while none is ready
-	lives   map[guest.Guest]*life
-	waiting []func(guest.Guest) // what waits for a guest, in order
-	whyNot  *dormouse.Error     // why there is no guest and waiting is no use
-	paused  bool
+	guest  guest.Guest // takes new activations; nil while none is ready
+	lives  map[guest.Guest]*life
+	queue  queue
+	paused pause
 
 	queries   map[uint32]query
 	lastQuery uint32
 	stats     Stats
 }
 
-// life is what a shard knows of one guest. Numbers are never used twice in it.
+// life is what a shard knows of one guest. Numbers are never used twice in it,
+// unless there have been 2^31 in between.
 type life struct {
+	worker      *outsider // the Worker's own code, outside any object
 	activations map[guest.Object]*resident
 	lastObject  guest.Object
 	calls       map[guest.Exchange]*Call // that we began
@@ -40,6 +40,9 @@ type life struct {
 	// Of a guest that a newer one has replaced.
 	retired func() // called when nothing of it is left; nil: it is in use
 	late    *loop.Timer
+
+	// Of a guest that has died, until Gone.
+	begun, unbegun []guest.Event
 }
 
 // Stats count since the shard began.
@@ -48,6 +51,7 @@ type Stats struct {
 	Sleeps        uint64
 	Resets        uint64
 	Events        uint64
+	Unfinished    uint64 // events that a dead guest may have begun
 	GuestDeaths   uint64
 	Constructor   time.Duration // sum
 	Constructions uint64
@@ -56,62 +60,46 @@ type Stats struct {
 // New makes a shard without a guest.
 func New(c Config) *Shard {
 	c.Limits.defaults()
-	s := &Shard{
+	return &Shard{
 		Config:  c,
 		objects: make(map[dormouse.Key]*resident),
 		lives:   make(map[guest.Guest]*life),
 		queries: make(map[uint32]query),
 	}
-	s.worker = newOutsider(s)
-	return s
+}
+
+// nextCall is the number of a call: even, and of no other that is in progress.
+func (l *life) nextCall() guest.Exchange {
+	for {
+		l.lastCall += 2
+		if l.lastCall != 0 && l.calls[l.lastCall] == nil {
+			return l.lastCall
+		}
+	}
+}
+
+// nextObject is the number of an activation.
+func (l *life) nextObject() guest.Object {
+	for {
+		l.lastObject++
+		if l.lastObject != 0 && l.activations[l.lastObject] == nil {
+			return l.lastObject
+		}
+	}
 }
 
 // Ready gives the shard a guest whose module is loaded: new activations go to
 // it, and what has waited begins.
 func (s *Shard) Ready(g guest.Guest, _ guest.Ready) {
 	s.lives[g] = &life{
+		worker:      newOutsider(s, nil),
 		activations: make(map[guest.Object]*resident),
 		calls:       make(map[guest.Exchange]*Call),
 		asks:        make(map[guest.Exchange]*ask),
 	}
-	s.guest, s.whyNot = g, nil
-	waiting := s.waiting
-	s.waiting = nil
-	for _, f := range waiting {
-		f(g)
-	}
-}
-
-// Unfit tells that no guest can be had, because of e: what waits fails, and so
-// does what comes, until Ready.
-func (s *Shard) Unfit(e *dormouse.Error) {
-	s.whyNot = e
-	waiting := s.waiting
-	s.waiting = nil
-	for _, f := range waiting {
-		f(nil)
-	}
-}
-
-// whenReady calls f with the guest, now or later, or with nil when there will
-// be none.
-func (s *Shard) whenReady(f func(guest.Guest)) {
-	switch {
-	case s.guest != nil:
-		f(s.guest)
-	case s.whyNot != nil || len(s.waiting) >= s.Limits.Waiting:
-		f(nil)
-	default:
-		s.waiting = append(s.waiting, f)
-	}
-}
-
-// unavailable is the error of what cannot run because there is no guest.
-func (s *Shard) unavailable() *dormouse.Error {
-	if s.whyNot != nil {
-		return s.whyNot
-	}
-	return overloaded()
+	s.guest = g
+	s.queue.whyNot = nil
+	s.serve()
 }
 
 func overloaded() *dormouse.Error {
@@ -121,6 +109,14 @@ func overloaded() *dormouse.Error {
 var errGuestGone = dormouse.Error{
 	Message:   "The process that ran this Durable Object ended, and the object was reset.",
 	Retryable: true, ObjectReset: true,
+}
+
+// Remains tells, right before Gone, which events of sockets a dead guest may
+// have begun, and which it had not.
+func (s *Shard) Remains(g guest.Guest, begun, unbegun []guest.Event) {
+	if l := s.lives[g]; l != nil {
+		l.begun, l.unbegun = begun, unbegun
+	}
 }
 
 // Gone tells that a guest has ended. Its objects are asleep now, with their
@@ -138,9 +134,9 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		s.guest = nil
 	}
 	s.stats.GuestDeaths++
-	s.setPaused(false)
+	s.resume(backlogFull)
 	for _, a := range l.asks {
-		a.asker.Cancel("the asking process ended")
+		a.cancel("the asking process ended")
 	}
 	for _, c := range l.calls {
 		c.fail(&errGuestGone)
@@ -148,13 +144,27 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	for _, o := range l.activations {
 		o.left("guest ended", &errGuestGone)
 	}
+	s.goOn(l)
 	for n, q := range s.queries {
 		if q.guest == g {
 			delete(s.queries, n)
 			q.done(nil)
 		}
 	}
-	s.worker.left()
+	l.worker.left()
+}
+
+// goOn delivers what a dead guest had not begun, and reports what it had: that
+// is not done twice.
+func (s *Shard) goOn(l *life) {
+	for _, e := range l.begun {
+		s.stats.Unfinished++
+		s.Config.Log.Error("event not finished: its guest died after it may have begun; it is not repeated",
+			"socket", uint64(e.Socket), "event", e.Kind.String(), "bytes", len(e.Payload))
+	}
+	for _, e := range l.unbegun {
+		s.Registry.Deliver(e)
+	}
 }
 
 // Fetch asks an object. name is its name if the caller knows it. May be called
@@ -162,15 +172,14 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 func (s *Shard) Fetch(k dormouse.Key, class int, name *string, r *guest.Request, a Answer) Asker {
 	c := &Call{shard: s, answer: a}
 	s.Loop.Post(func() {
+		if s.refuses(k, c.fail) {
+			return
+		}
 		o := s.resident(k, class)
 		if name != nil {
 			o.name, o.hasName = *name, true
 		}
 		c.object = o
-		if o.mailFull() {
-			c.fail(overloaded())
-			return
-		}
 		o.event(len(r.URL)+512, func(g guest.Guest) { c.begin(g, o.num, r) }, c.fail)
 	})
 	return c
@@ -180,13 +189,17 @@ func (s *Shard) Fetch(k dormouse.Key, class int, name *string, r *guest.Request,
 func (s *Shard) FetchWorker(r *guest.Request, a Answer) Asker {
 	c := &Call{shard: s, answer: a}
 	s.Loop.Post(func() {
-		s.whenReady(func(g guest.Guest) {
-			if g == nil {
-				c.fail(s.unavailable())
-				return
-			}
-			c.begin(g, 0, r)
-		})
+		switch {
+		case s.guest != nil:
+			c.begin(s.guest, 0, r)
+			s.throttle(s.guest)
+		case s.queue.whyNot != nil:
+			c.fail(s.queue.whyNot)
+		case len(s.queue.list) >= s.Limits.Waiting:
+			c.fail(overloaded())
+		default:
+			s.queue.list = append(s.queue.list, waiter{call: c, request: r})
+		}
 	})
 	return c
 }
@@ -196,6 +209,9 @@ func (s *Shard) FetchWorker(r *guest.Request, a Answer) Asker {
 func (s *Shard) Alarm(k dormouse.Key, class int, scheduled time.Time, retry int, done func(*dormouse.Error)) {
 	c := &Call{shard: s, answer: alarmAnswer(done)}
 	s.Loop.Post(func() {
+		if s.refuses(k, c.fail) {
+			return
+		}
 		o := s.resident(k, class)
 		c.object = o
 		o.event(64, func(g guest.Guest) { c.beginAlarm(g, o.num, scheduled, retry) }, c.fail)
@@ -215,22 +231,37 @@ func (s *Shard) resident(k dormouse.Key, class int) *resident {
 // throttle stops the shard's clients while the guest does not take what they
 // say, and lets them go on when it has.
 func (s *Shard) throttle(g guest.Guest) {
-	if !s.paused && g.Backlog() > s.Limits.Backlog {
-		s.setPaused(true)
+	if s.paused&backlogFull == 0 && g.Backlog() > s.Limits.Backlog {
+		s.pause(backlogFull)
 	}
 }
 
 // Taken tells that a guest has taken bytes. It pairs with throttle.
 func (s *Shard) Taken(g guest.Guest) {
-	if s.paused && g.Backlog() < s.Limits.Backlog/2 {
-		s.setPaused(false)
+	if s.paused&backlogFull != 0 && g.Backlog() < s.Limits.Backlog/2 {
+		s.resume(backlogFull)
 	}
 }
 
-func (s *Shard) setPaused(p bool) {
-	if s.paused != p {
-		s.paused = p
-		s.Registry.SetPaused(p)
+// pause is why the clients of a shard are not read.
+type pause uint8
+
+const (
+	backlogFull pause = 1 << iota // the guest does not take what they say
+	queueFull                     // there is no guest, and too much waits for one
+)
+
+func (s *Shard) pause(why pause) {
+	if s.paused == 0 {
+		s.Registry.SetPaused(true)
+	}
+	s.paused |= why
+}
+
+func (s *Shard) resume(why pause) {
+	was := s.paused
+	if s.paused &^= why; was != 0 && s.paused == 0 {
+		s.Registry.SetPaused(false)
 	}
 }
 

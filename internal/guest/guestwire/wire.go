@@ -77,6 +77,7 @@ const (
 	Report       Type = 0x55
 	Done         Type = 0x56
 	Ask          Type = 0x57
+	Handled      Type = 0x59
 )
 
 // Errors of reading. Whoever sees one ends the guest.
@@ -117,8 +118,9 @@ func Need(b []byte) int {
 
 // buffer appends frames. begin and end stand around each.
 type buffer struct {
-	b     []byte
-	start int
+	b      []byte
+	start  int
+	frames uint64 // ended in the life of the buffer
 }
 
 func (w *buffer) begin(t Type) {
@@ -128,6 +130,7 @@ func (w *buffer) begin(t Type) {
 
 func (w *buffer) end() {
 	binary.LittleEndian.PutUint32(w.b[w.start:], uint32(len(w.b)-w.start-4))
+	w.frames++
 }
 
 func (w *buffer) u8(v uint8)   { w.b = append(w.b, v) }

@@ -28,6 +28,9 @@ type Host interface {
 	guest.Host
 	// Taken tells that the guest has taken bytes.
 	Taken(guest.Guest)
+	// Remains is told right before Gone: the events of sockets that the guest
+	// may have begun and never finished, and those that it had not begun.
+	Remains(g guest.Guest, begun, unbegun []guest.Event)
 }
 
 // stream carries bytes to and from a process. Its methods are called on the
@@ -47,8 +50,7 @@ type Process struct {
 	kill        func() // ends the process; any goroutine, any number of times
 
 	// Owned by the loop.
-	out    guestwire.Writer
-	off    int  // bytes of out that have been written
+	out    sent
 	stuck  bool // the stream takes nothing now and will say when it does
 	in     []byte
 	ready  bool
@@ -65,7 +67,7 @@ type Process struct {
 func (p *Process) Incarnation() uint32 { return p.incarnation }
 
 // Backlog is the number of bytes that the process has not taken.
-func (p *Process) Backlog() int { return len(p.out.Bytes()) - p.off }
+func (p *Process) Backlog() int { return p.out.backlog() }
 
 // Break ends a guest that does not keep the contract.
 func (p *Process) Break(err error) {
@@ -111,11 +113,15 @@ func (p *Process) frames(b []byte) []byte {
 			return b
 		}
 		b = rest
-		if !p.ready {
+		switch {
+		case !p.ready:
 			p.handshake(t, body)
-			continue
+		case t == guestwire.Handled:
+			err = p.handled(body)
+		default:
+			err = guestwire.Dispatch(p, p.host, t, body)
 		}
-		if err := guestwire.Dispatch(p, p.host, t, body); err != nil {
+		if err != nil {
 			p.Break(err)
 		}
 	}
@@ -132,39 +138,35 @@ func (p *Process) handshake(t guestwire.Type, body []byte) {
 	p.host.Ready(p, *r)
 }
 
+func (p *Process) handled(body []byte) error {
+	n, err := guestwire.ReadHandled(body)
+	if err != nil {
+		return err
+	}
+	return p.out.handledUpTo(n)
+}
+
 // flush writes what has gathered. It runs at the end of each round.
 func (p *Process) flush() {
 	if p.stuck || p.gone || p.Backlog() == 0 {
 		return
 	}
 	p.memory.worked()
-	n, err := p.stream.write(p.out.Bytes()[p.off:])
+	n, err := p.stream.write(p.out.unwritten())
 	if err != nil {
 		p.Break(fmt.Errorf("write to guest: %w", err))
 		return
 	}
-	p.off += n
-	switch {
-	case p.Backlog() == 0:
-		p.out.Reset(keepBuffer)
-		p.off = 0
-	case p.Backlog() > hardBacklog:
-		p.Break(fmt.Errorf("guest has left %d MiB unread", p.Backlog()>>20))
+	p.out.wrote(n)
+	switch backlog := p.Backlog(); {
+	case backlog > hardBacklog:
+		p.Break(fmt.Errorf("guest has left %d MiB unread", backlog>>20))
 		return
-	default:
+	case backlog > 0:
 		p.stuck = true
-		p.compact()
 	}
 	if n > 0 {
 		p.host.Taken(p)
-	}
-}
-
-// compact forgets what has been written when that is most of the buffer.
-func (p *Process) compact() {
-	if p.off > keepBuffer && p.off > len(p.out.Bytes())/2 {
-		p.out.Consume(p.off)
-		p.off = 0
 	}
 }
 
@@ -194,7 +196,10 @@ func (p *Process) ended(err error) {
 		p.stream.close()
 	}
 	p.memory.stop()
-	p.in, p.out, p.off = nil, guestwire.Writer{}, 0
+	begun, unbegun := p.out.remains()
+	p.out.marks.close()
+	p.in, p.out = nil, sent{}
+	p.host.Remains(p, begun, unbegun)
 	p.host.Gone(p, err)
 	p.done <- err
 }

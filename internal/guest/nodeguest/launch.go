@@ -64,17 +64,25 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, 1<<20)
 	}
 	theirs := os.NewFile(uintptr(fds[1]), "guest")
+	seen, file, err := newMarks()
+	if err != nil {
+		syscall.Close(fds[0])
+		theirs.Close()
+		return nil, err
+	}
 	cmd := exec.Command(c.Node, c.Args...)
 	cmd.Dir = c.Dir
 	cmd.Env = []string{}
-	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.ExtraFiles = []*os.File{theirs, file}
 	cmd.SysProcAttr = processAttributes()
 	said := &output{log: log, guest: incarnation}
 	cmd.Stdout, cmd.Stderr = said.writer(slog.LevelInfo), said.writer(slog.LevelWarn)
 	onThread(func() { err = cmd.Start() })
 	theirs.Close()
+	file.Close()
 	if err != nil {
 		syscall.Close(fds[0])
+		seen.close()
 		return nil, fmt.Errorf("start %s: %w", c.Node, err)
 	}
 	p := &Process{
@@ -82,6 +90,7 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 		done: make(chan error, 1), exited: make(chan struct{}),
 		PID: cmd.Process.Pid,
 	}
+	p.out.marks = seen
 	p.memory = memory{p: p, limit: c.Memory}
 	p.kill = sync.OnceFunc(func() { syscall.Kill(-p.PID, syscall.SIGKILL) })
 	go func() {

@@ -23,6 +23,10 @@ export interface Receiver {
   lost(reason: string): void;
 }
 
+/** The descriptor of the marks, and how many frames one mark may cover. */
+const marksFd = 4;
+const marksAhead = 16;
+
 /** While more than this waits to be written, nothing is read. */
 const maxBacklog = 4 << 20;
 const chunkSize = 1 << 20;
@@ -47,6 +51,13 @@ export class Channel {
   // What a cut left, not handled yet. Everything read later goes behind it.
   #left: Buffer | null = null;
 
+  // Frames of the host that have begun to be handled; up to which one they are
+  // marked outside this process; and how many the host was told of.
+  #begun = 0;
+  #marked = Infinity;
+  #told = 0;
+  readonly #mark = Buffer.alloc(8);
+
   #backlog = 0;
   #paused = false;
 
@@ -70,6 +81,26 @@ export class Channel {
     this.#socket.on("end", () => receiver.lost(""));
     this.#socket.on("close", () => receiver.lost(""));
     this.#socket.on("error", (e) => receiver.lost(e.message));
+  }
+
+  /** From now on frames are marked before they are handled; docs/guest-protocol.md, "Marks". */
+  keepMarks(): void {
+    this.#marked = this.#told = this.#begun;
+  }
+
+  /** Raises the mark over the frames that have been read, from the one at `at`. */
+  #raise(at: number): void {
+    const chunk = this.#chunk;
+    let n = 0;
+    while (n < marksAhead && this.#end - at >= 4) {
+      at += 4 + chunk.readUInt32LE(at);
+      if (at > this.#end) break;
+      n++;
+    }
+    this.#marked = this.#begun + Math.max(n, 1);
+    this.#mark.writeUInt32LE(this.#marked >>> 0, 0);
+    this.#mark.writeUInt32LE(Math.floor(this.#marked / 0x100000000), 4);
+    fs.writeSync(marksFd, this.#mark, 0, 8, 0);
   }
 
   #read(from: Buffer, n: number): void {
@@ -136,6 +167,8 @@ export class Channel {
       }
       const end = at + 4 + length;
       this.#at = end;
+      if (this.#begun >= this.#marked) this.#raise(at);
+      this.#begun++;
       reader.reset(chunk, at + 5, end);
       this.#receiver.frame(chunk[at + 4]!, reader);
     }
@@ -169,12 +202,21 @@ export class Channel {
       this.#partial = partial = bigger;
     }
     this.#partial = null;
+    if (this.#begun >= this.#marked) this.#raise(this.#end); // This one alone.
+    this.#begun++;
     this.#reader.reset(partial, 5, partial.length);
     this.#receiver.frame(partial[4]!, this.#reader);
   }
 
-  /** Writes everything that `out` holds and empties it. Never waits. */
+  /**
+   * Writes everything that `out` holds and empties it. Never waits. Between two
+   * turns, never within one: with marks, it says that what has begun is handled.
+   */
   write(out: Outlet): void {
+    if (this.#marked !== Infinity && this.#told !== this.#begun) {
+      this.#told = this.#begun;
+      out.handled(this.#begun);
+    }
     out.settle();
     if (out.at === 0) return;
     let written = 0;

@@ -26,6 +26,7 @@ export interface Config {
     openDatabases: number;
   };
   inspect: boolean;
+  marks: boolean;
 }
 
 /** Fields that the host leaves out have the values of the documentation. */
@@ -59,5 +60,6 @@ export function parseConfig(json: string): Config {
       openDatabases: given.limits?.openDatabases ?? 256,
     },
     inspect: given.inspect ?? false,
+    marks: given.marks ?? false,
   };
 }

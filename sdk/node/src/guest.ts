@@ -200,6 +200,7 @@ export class Guest implements Receiver, Home {
     if (theirs !== version) throw new ProtocolError(`the host speaks version ${theirs} of the guest protocol, this guest ${version}`);
     const incarnation = r.u32();
     const config = parseConfig(r.restText());
+    if (config.marks) this.#channel.keepMarks();
     this.#greeted = true;
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);

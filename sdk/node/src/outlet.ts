@@ -287,6 +287,13 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  /** So many of the host's frames have been handled. */
+  handled(frames: number): void {
+    const start = this.begin(frame.handled, 8);
+    this.u64(frames);
+    this.end(start);
+  }
+
   body(exchange: number, p: Uint8Array): void {
     const start = this.begin(frame.body, 4);
     this.u32(exchange);

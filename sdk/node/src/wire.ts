@@ -66,6 +66,7 @@ export const frame = {
   report: 0x55,
   done: 0x56,
   request: 0x57,
+  handled: 0x59,
 } as const;
 
 export const textKind = 1;

@@ -154,6 +154,7 @@ const tables: Record<number, Field[]> = {
   [frame.awake]: [u32],
   [frame.report]: [u32, text],
   [frame.done]: [u32],
+  [frame.handled]: [u64],
   [frame.request]: [u32, u32, below(3), u16, id, bool, str, ...request],
 };
 
@@ -226,6 +227,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.credit: case frame.eventTimeout: case frame.awaitDurable: return out.twoNumbers(type, v[0], v[1]);
     case frame.failure: case frame.startFailed: return out.numberAndError(type, v[0], v[1]);
     case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: return out.number(type, v[0]);
+    case frame.handled: return out.handled(v[0]);
     case frame.ready: return out.ready(v[0], v[1]);
     case frame.unfit: return out.unfit(v[0]);
     case frame.started: return out.started(v[0], v[1]);

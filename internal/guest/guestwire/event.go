@@ -1,0 +1,39 @@
+package guestwire
+
+import (
+	"bytes"
+
+	"github.com/dormouse-dev/dormouse/internal/guest"
+)
+
+// ReadHandled reads how many of the host's frames a guest has handled.
+func ReadHandled(body []byte) (uint64, error) {
+	r := &reader{b: body}
+	n := r.u64()
+	if err := r.done(); err != nil {
+		return 0, frameError(Handled, err)
+	}
+	return n, nil
+}
+
+// ReadEvent reads back an event of a socket that the host has written; ok is
+// false for any other frame.
+func ReadEvent(t Type, body []byte) (e guest.Event, ok bool) {
+	r := &reader{b: body}
+	e.Socket = r.socket()
+	switch t {
+	case Message:
+		e.Text, e.Payload = r.op(), bytes.Clone(r.rest())
+	case Closed:
+		e.Kind = guest.ClosedEvent
+		e.Closing.Code = r.u16()
+		f := r.u8()
+		e.Closing.Clean, e.Closing.Ended, e.Closing.Reason = f&1 != 0, f&2 != 0, string(r.rest())
+	case Errored:
+		e.Kind = guest.ErroredEvent
+		e.Payload = bytes.Clone(r.rest())
+	default:
+		return guest.Event{}, false
+	}
+	return e, r.err == nil
+}

@@ -1,0 +1,53 @@
+//go:build unix
+
+package nodeguest
+
+import (
+	"fmt"
+	"os"
+	"sync/atomic"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// marks is a page that a process writes to, through a descriptor, before it
+// begins to handle frames: it outlives the process. docs/guest-protocol.md,
+// "Marks".
+type marks struct{ page []byte }
+
+const marksBytes = 4096
+
+// newMarks makes a page and the file for the process, which the caller closes.
+func newMarks() (marks, *os.File, error) {
+	f, err := marksFile()
+	if err != nil {
+		return marks{}, nil, fmt.Errorf("file for the marks of a guest: %w", err)
+	}
+	if err := f.Truncate(marksBytes); err != nil {
+		f.Close()
+		return marks{}, nil, fmt.Errorf("file for the marks of a guest: %w", err)
+	}
+	page, err := unix.Mmap(int(f.Fd()), 0, marksBytes, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		f.Close()
+		return marks{}, nil, fmt.Errorf("map the marks of a guest: %w", err)
+	}
+	return marks{page}, f, nil
+}
+
+// read returns how many of the host's frames may have begun to be handled.
+func (m marks) read() uint64 {
+	if m.page == nil {
+		return 0
+	}
+	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&m.page[0])))
+}
+
+// close unmaps the page.
+func (m *marks) close() {
+	if m.page != nil {
+		unix.Munmap(m.page)
+		m.page = nil
+	}
+}
