@@ -44,9 +44,11 @@ func CPU(root int) (time.Duration, error) {
 // clock_getcpuclockid(3) makes its number.
 func cpuClock(pid int) int32 { return int32(^pid)<<3 | 2 }
 
-// Memory returns the proportional set size of the tree below root: private
-// pages whole, shared ones divided among those that share them. What the
-// kernel holds for the tree (socket buffers, page tables) is not in it.
+// Memory returns what the tree below root has made in memory: anonymous pages
+// and shared memory, a page that several share divided among them (the kernel's
+// Pss_Anon and Pss_Shmem). Mapped files, such as the program itself, are left
+// out, for their share moves whenever anybody else starts the same program. What
+// the kernel holds for the tree (socket buffers, page tables) is not in it.
 func Memory(root int) (uint64, error) {
 	tree, err := read(root)
 	if err != nil {
@@ -54,7 +56,7 @@ func Memory(root int) (uint64, error) {
 	}
 	var sum uint64
 	for _, p := range tree {
-		n, err := pss(p.pid)
+		n, err := made(p.pid)
 		if os.IsNotExist(err) && p.pid != root {
 			continue // it has ended since
 		}
@@ -128,16 +130,22 @@ func parseStat(pid int, line string) (process, error) {
 	return p, nil
 }
 
-func pss(pid int) (uint64, error) {
+func made(pid int) (uint64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
 		return 0, err
 	}
+	var sum uint64 // stays zero for one that is about to be reaped
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		if rest, ok := strings.CutPrefix(lines.Text(), "Pss:"); ok {
-			kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			return kb << 10, err
+		name, value, _ := strings.Cut(lines.Text(), ":")
+		if name != "Pss_Anon" && name != "Pss_Shmem" {
+			continue
 		}
+		kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read /proc/%d/smaps_rollup: %w", pid, err)
+		}
+		sum += kb << 10
 	}
-	return 0, nil // a process without memory: it is about to be reaped
+	return sum, nil
 }
