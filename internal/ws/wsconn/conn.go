@@ -35,7 +35,6 @@ type Conn struct {
 	end    ws.Endpoint
 	shard  *Shard
 	stream Stream
-	timer  *loop.Timer // bounds flushing and lingering; nil before
 	phase  phase
 	flags  flags
 }
@@ -288,7 +287,7 @@ func (c *Conn) checkDrained() {
 func (c *Conn) settle() {
 	if c.phase == open && c.end.Over() {
 		c.phase = flushing
-		c.shard.ending[c] = struct{}{}
+		c.shard.ending[c] = loop.NewTimer(c.expire)
 	}
 	if c.phase == flushing {
 		if c.end.Stuck() || c.stream.Buffered() > 0 {
@@ -309,23 +308,16 @@ func (c *Conn) finish() {
 		c.close()
 		return
 	}
-	c.shard.loop.Cancel(c.bounded())
+	c.shard.loop.Cancel(c.shard.ending[c])
 	c.bound(ws.LingerWait)
 }
 
 // bound gives the phase an end. It does nothing when there is one already.
 func (c *Conn) bound(d time.Duration) {
 	l := c.shard.loop
-	if t := c.bounded(); !t.Scheduled() {
+	if t := c.shard.ending[c]; !t.Scheduled() {
 		l.Schedule(t, l.Now().Add(d))
 	}
-}
-
-func (c *Conn) bounded() *loop.Timer {
-	if c.timer == nil {
-		c.timer = loop.NewTimer(c.expire)
-	}
-	return c.timer
 }
 
 func (c *Conn) expire() {
@@ -344,9 +336,7 @@ func (c *Conn) close() {
 	if c.phase == finished {
 		return
 	}
-	if c.timer != nil {
-		c.shard.loop.Cancel(c.timer)
-	}
+	c.shard.loop.Cancel(c.shard.ending[c])
 	delete(c.shard.ending, c)
 	c.phase = finished
 	c.end.Mute()

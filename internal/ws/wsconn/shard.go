@@ -30,10 +30,12 @@ type Shard struct {
 	pool     ws.Pool
 	buf      []byte
 	segments [][]byte
-	dirty    []*Conn            // to be flushed and settled at the end of the round
-	later    []*Conn            // whose Sink has something to hear outside of a call
-	parked   []*Conn            // to be read again after a pause of the shard
-	ending   map[*Conn]struct{} // over, and not closed yet
+	dirty    []*Conn // to be flushed and settled at the end of the round
+	later    []*Conn // whose Sink has something to hear outside of a call
+	parked   []*Conn // to be read again after a pause of the shard
+	// ending are those that are over and not closed yet, with the timer that
+	// bounds their flushing and lingering.
+	ending map[*Conn]*loop.Timer
 }
 
 // NewShard registers a flush hook with l. Call it before Start or on the loop.
@@ -42,7 +44,7 @@ func NewShard(l *loop.Loop) *Shard {
 		loop:     l,
 		buf:      make([]byte, readBuffer),
 		segments: make([][]byte, 0, maxSegments),
-		ending:   make(map[*Conn]struct{}),
+		ending:   make(map[*Conn]*loop.Timer),
 	}
 	s.runLaterFunc = s.runLater
 	l.OnFlush(s.flush)
