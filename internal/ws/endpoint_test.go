@@ -3,7 +3,9 @@ package ws_test
 import (
 	"bytes"
 	"io"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/dormouse-dev/dormouse/internal/ws"
@@ -54,7 +56,7 @@ func (c conn) Close(code uint16, reason string) { c.wire.Close(code, reason) }
 // several ways; every case must come out the same.
 func TestCases(t *testing.T) {
 	cases := wstest.Cases()
-	t.Logf("%d cases", len(cases))
+	logCount(t, cases)
 	for _, c := range cases {
 		t.Run(c.String(), func(t *testing.T) {
 			t.Parallel()
@@ -65,6 +67,19 @@ func TestCases(t *testing.T) {
 			}
 		})
 	}
+}
+
+// logCount says how many cases there are in each group: the README's figure.
+func logCount(t *testing.T, cases []wstest.Case) {
+	t.Helper()
+	count := make(map[string]int)
+	for _, c := range cases {
+		count[c.Group]++
+	}
+	for _, group := range slices.Sorted(maps.Keys(count)) {
+		t.Logf("%4d %s", count[group], group)
+	}
+	t.Logf("%4d cases in all", len(cases))
 }
 
 // cuts are ways to cut n bytes: each returns the size of the next piece.

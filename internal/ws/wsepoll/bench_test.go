@@ -4,6 +4,7 @@ package wsepoll
 
 import (
 	"net"
+	"strconv"
 	"testing"
 
 	gws "github.com/gobwas/ws"
@@ -22,6 +23,46 @@ func BenchmarkEcho(b *testing.B) {
 	}{{"1x1", 1, 1}, {"100x1", 100, 1}, {"100x32", 100, 32}} {
 		b.Run(shape.name+"/wsepoll", func(b *testing.B) { benchmarkEcho(b, serveEcho, shape.sockets, shape.flight) })
 		b.Run(shape.name+"/bare", func(b *testing.B) { benchmarkEcho(b, serveBare, shape.sockets, shape.flight) })
+	}
+}
+
+// How many deliveries of a broadcast to 200 does one loop make, beside a client
+// that reads them? One operation is one delivery.
+func BenchmarkBroadcast(b *testing.B) {
+	const sockets = 200
+	for _, size := range []int{64, 4096} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			l, t := startLoop(b)
+			var near []net.Conn
+			var conns []ws.Conn
+			for range sockets {
+				n, f := tcpPair(b)
+				near = append(near, n)
+				e := &echo{}
+				l.Call(func() {
+					c, err := t.Adopt(f, nil, ws.Options{}, e)
+					if err != nil {
+						b.Error(err)
+					}
+					e.conn = c
+					conns = append(conns, c)
+				})
+			}
+			c := newBenchClient(b, near, 1)
+			payload := make([]byte, size)
+			c.reply = len(ws.AppendFrame(nil, ws.OpText, payload))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range (b.N + sockets - 1) / sockets {
+				l.Post(func() {
+					m := ws.NewShared(ws.OpText, payload)
+					for _, c := range conns {
+						c.SendShared(m)
+					}
+				})
+				c.read(sockets)
+			}
+		})
 	}
 }
 
@@ -173,6 +214,22 @@ func (c *benchClient) run(n int) {
 				rounds--
 				unix.Write(int(e.Fd), c.request)
 			} else {
+				waiting--
+			}
+		}
+	}
+}
+
+// read waits until each of so many sockets has had one reply.
+func (c *benchClient) read(waiting int) {
+	got := make([]int, len(c.fds))
+	buf := make([]byte, 64<<10)
+	events := make([]unix.EpollEvent, 512)
+	for waiting > 0 {
+		n, _ := unix.EpollWait(c.ep, events, -1)
+		for _, e := range events[:max(n, 0)] {
+			n, _ := unix.Read(int(e.Fd), buf)
+			if got[e.Pad] += n; n > 0 && got[e.Pad] == c.reply {
 				waiting--
 			}
 		}
