@@ -66,6 +66,17 @@ func (o *resident) begun(started uint32) {
 	}
 }
 
+// lastWordsBut frees the sockets whose last words a dead guest had, but for those
+// that are said again.
+func (o *resident) lastWordsBut(again map[dormouse.SocketID]bool) {
+	for _, e := range o.live.ending {
+		if !again[e.socket] {
+			o.set.Ended(e.socket)
+		}
+	}
+	o.live.ending = nil
+}
+
 // answer tells those who asked for the object to leave.
 func (l *activation) answer(gone bool) {
 	settled := l.settled

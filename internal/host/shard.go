@@ -141,9 +141,6 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	for _, c := range l.calls {
 		c.fail(&errGuestGone)
 	}
-	for _, o := range l.activations {
-		o.left("guest ended", &errGuestGone)
-	}
 	s.goOn(l)
 	for n, q := range s.queries {
 		if q.guest == g {
@@ -154,16 +151,37 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	l.worker.left()
 }
 
-// goOn delivers what a dead guest had not begun, and reports what it had: that
-// is not done twice.
+// goOn puts the objects of a dead guest to sleep, delivers what it had not
+// begun, in front of what has waited since, and reports what it had: that is not
+// done twice.
 func (s *Shard) goOn(l *life) {
 	for _, e := range l.begun {
 		s.stats.Unfinished++
 		s.Config.Log.Error("event not finished: its guest died after it may have begun; it is not repeated",
 			"socket", uint64(e.Socket), "event", e.Kind.String(), "bytes", len(e.Payload))
 	}
+	again := make(map[dormouse.SocketID]bool)
+	for _, e := range l.unbegun {
+		again[e.Socket] = again[e.Socket] || e.Kind != guest.MessageEvent
+	}
+	waited := make(map[*resident][]mail)
+	for _, o := range l.activations {
+		o.lastWordsBut(again)
+		waited[o], o.mail = o.mail, nil
+		o.wanted = true // everything waits until all are asleep
+		o.left("guest ended", &errGuestGone)
+	}
 	for _, e := range l.unbegun {
 		s.Registry.Deliver(e)
+	}
+	for o, mail := range waited {
+		o.wanted = false
+		o.mail = append(o.mail, mail...)
+		o.drain()
+		o.forget()
+	}
+	if s.guest != nil {
+		s.serve() // it has not waited for one after all
 	}
 }
 
