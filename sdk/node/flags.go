@@ -28,6 +28,8 @@ func Flags(o Options) []string {
 		"--unhandled-rejections=warn",
 		// Bundles carry source maps: stacks name the author's files.
 		"--enable-source-maps",
+		// As in Workers: eval and new Function throw.
+		"--disallow-code-generation-from-strings",
 		// Whatever is installed on this machine is no part of a Worker.
 		"--no-global-search-paths",
 		// Warnings of Node's about its own state would go to a stderr that

@@ -49,6 +49,6 @@ function hostOf(o: GuestObject, config: Config): StorageHost {
     setAlarm: (time, when) => o.alarmMoved(time, when === "after commit"),
     hasAlarmHandler: () => o.instance === null || typeof o.instance["alarm"] === "function",
     criticalSection: (f) => criticalSection(o, f, { reset: (error) => o.broken(error), rejects: true }),
-    compat: { deleteAllDeletesAlarm: config.compat.flags["delete_all_deletes_alarm"] !== false },
+    compat: { deleteAllDeletesAlarm: config.compat.flags["delete_all_deletes_alarm"] === true },
   };
 }

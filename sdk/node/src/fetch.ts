@@ -16,6 +16,7 @@ import { socketOf } from "./websocket.ts";
 
 export async function fetch(input: string | URL | Request, init?: RequestInit | Request): Promise<Response> {
   const request = isRequest(input) && init === undefined ? input : new Request(input, init);
+  if (!/^(https?|data):/.test(request.url)) throw new TypeError(`Fetch API cannot load: ${request.url}`);
   const scope = scopeNow();
   const { owner } = scope;
   const task = owner.begin("fetch", `${request.method} ${request.url}`);

@@ -16,7 +16,7 @@ import * as timers from "./timers.ts";
 import { WebSocket } from "./websocket.ts";
 
 /** Node's, and no part of a Worker. */
-const absent = ["localStorage", "sessionStorage", "Storage", "EventSource", "Navigator", "require", "module", "exports", "__filename", "__dirname"];
+const absent = ["localStorage", "sessionStorage", "Storage", "EventSource", "BroadcastChannel", "Navigator", "require", "module", "exports", "__filename", "__dirname"];
 
 export interface Surface {
   console: object;

@@ -57,7 +57,11 @@ export class Guest implements Receiver, Home {
 
   constructor(around: Surroundings) {
     this.#around = around;
-    this.#turns = new Turns(this.#out, () => this.#channel.write(this.#out), () => this.#bounced());
+    this.#turns = new Turns(this.#out, {
+      write: () => this.#channel.write(this.#out),
+      bounced: () => this.#bounced(),
+      fatal: (e) => this.lost(`internal error: ${(e as Error).stack}`),
+    });
     this.#channel = new Channel(around.fd, this);
     this.#cutter = new Cutter(() => {
       this.#wasCut = true;

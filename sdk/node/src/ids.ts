@@ -16,8 +16,9 @@ const made = Symbol("made here");
 
 export class DurableObjectId {
   readonly #hex: string;
+  readonly jurisdiction: string | undefined = undefined;
   /** Undefined for unique ids, for those made from text, and inside the object for very long names. */
-  readonly name?: string;
+  readonly name: string | undefined;
 
   static {
     idText = (id) => id.#hex;
@@ -28,7 +29,7 @@ export class DurableObjectId {
   constructor(token: typeof made, hex: string, name: string | undefined) {
     if (token !== made) throw new TypeError("Illegal constructor");
     this.#hex = hex;
-    if (name !== undefined) this.name = name;
+    this.name = name;
   }
 
   toString(): string {

@@ -103,6 +103,7 @@ export class Fetcher {
 
   fetch(input: string | URL | Request, init?: RequestInit | Request): Promise<Response> {
     if (this.#broken !== null) return Promise.reject(this.#broken);
+    if (arguments.length === 0) return Promise.reject(badParameter("fetch", "Fetcher", 1, "Request or string"));
     let request: Request;
     try {
       request = isRequest(input) && init === undefined ? input : new Request(input, init);
@@ -119,6 +120,10 @@ export class Fetcher {
     return answer;
   }
 
+  get [Symbol.toStringTag](): string {
+    return "Fetcher";
+  }
+
   connect(): never {
     throw new Error("connect() is not supported.");
   }
@@ -127,6 +132,10 @@ export class Fetcher {
 export class DurableObjectStub extends Fetcher {
   declare readonly id: DurableObjectId;
   declare readonly name: string | undefined;
+
+  override get [Symbol.toStringTag](): string {
+    return "DurableObject";
+  }
 }
 
 /** The stub of one object. */

@@ -172,7 +172,7 @@ export class GuestObject extends Owner {
       if (this.instance === null) return;
       end.closedIn = true;
       if (ended) end.dead = true;
-      if (clean && !ended && !end.closedOut && ambient.config.compat.flags["web_socket_auto_reply_to_close"] !== false) {
+      if (clean && !ended && !end.closedOut && ambient.config.compat.flags["web_socket_auto_reply_to_close"] === true) {
         const echo = echoable(code);
         end.closedOut = end.replied = true;
         this.touch();

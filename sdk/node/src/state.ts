@@ -11,6 +11,7 @@ import { dropSockets, type GuestObject, noAlarmRetry } from "./object.ts";
 import { endOf, isWebSocket, socketOf, type WebSocket } from "./websocket.ts";
 import { frame } from "./wire.ts";
 
+let objectOf: (state: DurableObjectState) => GuestObject;
 let isPair: (x: unknown) => x is WebSocketRequestResponsePair;
 export let makeState: (o: GuestObject) => DurableObjectState;
 
@@ -59,6 +60,33 @@ export class WebSocketRequestResponsePair {
   }
 }
 
+/** Objects within an object: not yet. */
+class DurableObjectFacets {
+  get(_name: string, _start: () => unknown): never {
+    return noFacets();
+  }
+
+  abort(_name: string, _reason: unknown): never {
+    return noFacets();
+  }
+
+  delete(_name: string): never {
+    return noFacets();
+  }
+
+  clone(_from: string, _to: string): never {
+    return noFacets();
+  }
+
+  get [Symbol.toStringTag](): string {
+    return "DurableObjectFacets";
+  }
+}
+
+function noFacets(): never {
+  throw new Error("This Durable Object does not support creating facets.");
+}
+
 export class DurableObjectState {
   readonly #o: GuestObject;
   declare readonly id: DurableObjectId;
@@ -70,6 +98,10 @@ export class DurableObjectState {
 
   static {
     makeState = (o) => new DurableObjectState(made, o);
+    objectOf = (state) => {
+      if (!(#o in state)) throw illegalInvocation();
+      return state.#o;
+    };
   }
 
   constructor(token: typeof made, o: GuestObject) {
@@ -77,7 +109,7 @@ export class DurableObjectState {
     this.#o = o;
     const { name } = o.birth;
     const parts: Record<string, unknown> = {
-      facets: undefined,
+      facets: new DurableObjectFacets(),
       container: undefined,
       storage: o.storage!.api,
       id: makeId(o.birth.id, name !== undefined && Buffer.byteLength(name) <= maxNameBytes ? name : undefined),
@@ -92,19 +124,19 @@ export class DurableObjectState {
   }
 
   waitUntil(promise: Promise<unknown>): void {
-    const o = this.#check();
+    const o = objectOf(this);
     if (arguments.length === 0) throw badParameter("waitUntil", "DurableObjectState", 1, "Promise");
     waitUntil(o, promise);
   }
 
   blockConcurrencyWhile<T>(callback: () => Promise<T> | T): Promise<T> {
-    const o = this.#check();
+    const o = objectOf(this);
     if (typeof callback !== "function") throw badParameter("blockConcurrencyWhile", "DurableObjectState", 1, "function");
     return criticalSection(o, callback, { reset: (error) => o.broken(error), rejects: false });
   }
 
   acceptWebSocket(ws: WebSocket, tags?: string[]): void {
-    const o = this.#check();
+    const o = objectOf(this);
     if (!isWebSocket(ws)) throw badParameter("acceptWebSocket", "DurableObjectState", 1, "WebSocket");
     if (tags !== undefined && !Array.isArray(tags)) throw badParameter("acceptWebSocket", "DurableObjectState", 2, "Array");
     const list = checkTags(tags ?? []);
@@ -121,21 +153,12 @@ export class DurableObjectState {
   }
 
   getWebSockets(tag?: string): WebSocket[] {
-    const o = this.#check();
+    const o = objectOf(this);
     return o.list(tag === undefined ? undefined : `${tag}`).map(socketOf);
   }
 
-  getTags(ws: WebSocket): string[] {
-    this.#check();
-    if (!isWebSocket(ws)) throw badParameter("getTags", "DurableObjectState", 1, "WebSocket");
-    const end = endOf(ws);
-    if (end.mode === "standard") throw new Error("only hibernatable websockets can have tags.");
-    if (end.mode !== "hibernatable") throw new Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.");
-    return [...end.tags];
-  }
-
   setWebSocketAutoResponse(pair?: WebSocketRequestResponsePair): void {
-    const o = this.#check();
+    const o = objectOf(this);
     if (pair !== undefined && !isPair(pair)) {
       throw badParameter("setWebSocketAutoResponse", "DurableObjectState", 1, "WebSocketRequestResponsePair");
     }
@@ -152,19 +175,19 @@ export class DurableObjectState {
   }
 
   getWebSocketAutoResponse(): WebSocketRequestResponsePair | null {
-    const { pair } = this.#check();
+    const { pair } = objectOf(this);
     return pair === null ? null : new WebSocketRequestResponsePair(pair.request, pair.response);
   }
 
   getWebSocketAutoResponseTimestamp(ws: WebSocket): Date | null {
-    this.#check();
+    objectOf(this);
     if (!isWebSocket(ws)) throw badParameter("getWebSocketAutoResponseTimestamp", "DurableObjectState", 1, "WebSocket");
     const { stamp } = endOf(ws);
     return stamp === 0 ? null : new Date(stamp);
   }
 
   setHibernatableWebSocketEventTimeout(timeout?: number): void {
-    const o = this.#check();
+    const o = objectOf(this);
     const ms = timeout === undefined || timeout === null ? 0 : toUint32(timeout);
     if (ms > maxEventTimeout) throw new Error(`Event timeout should not exceed ${maxEventTimeout} ms.`);
     o.eventTimeout = ms;
@@ -173,20 +196,24 @@ export class DurableObjectState {
   }
 
   getHibernatableWebSocketEventTimeout(): number | null {
-    const { eventTimeout } = this.#check();
+    const { eventTimeout } = objectOf(this);
     return eventTimeout === 0 ? null : eventTimeout;
   }
 
+  getTags(ws: WebSocket): string[] {
+    objectOf(this);
+    if (!isWebSocket(ws)) throw badParameter("getTags", "DurableObjectState", 1, "WebSocket");
+    const end = endOf(ws);
+    if (end.mode === "standard") throw new Error("only hibernatable websockets can have tags.");
+    if (end.mode !== "hibernatable") throw new Error("you must call 'acceptWebSocket()' before attempting to access the tags of a WebSocket.");
+    return [...end.tags];
+  }
+
   abort(reason?: string, options?: { retryAlarm?: boolean }): void {
-    const o = this.#check();
+    const o = objectOf(this);
     const text = reason === undefined ? "Application called abort() to reset Durable Object." : `${reason}`;
     const retry = options?.retryAlarm !== false;
     o.abort(toWire(new Error(text), durableObjectReset | remote), dropSockets | (retry ? 0 : noAlarmRetry));
-  }
-
-  #check(): GuestObject {
-    if (!(#o in this)) throw illegalInvocation();
-    return this.#o;
   }
 }
 

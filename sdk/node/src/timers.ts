@@ -32,7 +32,7 @@ let lastId = 0;
 
 function start(name: string, callback: unknown, delay: unknown, repeat: boolean, args: unknown[]): number {
   if (typeof callback !== "function") {
-    throw new TypeError(`Failed to execute '${name}' on 'ServiceWorkerGlobalScope': parameter 1 is not of type 'function'.`);
+    nativeSetTimeout(callback as () => void); // Throws, and knows best what.
   }
   const scope = scopeNow();
   const { owner } = scope;

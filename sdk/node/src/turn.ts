@@ -10,6 +10,7 @@
  * leave at the end of that macrotask.
  */
 
+import { currentOwner } from "./ambient.ts";
 import type { Section, Work } from "./gate.ts";
 import { nativeProcess } from "./native.ts";
 import type { Outlet } from "./outlet.ts";
@@ -19,12 +20,34 @@ import { enterScope, type Scope } from "./scope.ts";
 /** Runs microtasks and next-ticks until there are none. Taken before author code exists. */
 const tick = nativeProcess._tickCallback;
 
+/** As `tick`; what an author's tick throws does not end the turn. */
+function drain(): void {
+  for (;;) {
+    try {
+      tick();
+      return;
+    } catch (e) {
+      currentOwner().uncaught(e);
+    }
+  }
+}
+
 /** More than this is written out before the batch ends. */
 const flushAt = 1 << 20;
 
+/** What Turns needs of the guest. */
+export interface Around {
+  /** Writes what the outlet holds to the host. */
+  write(): void;
+  /** Called in a macrotask of its own after `bounce`. */
+  bounced(): void;
+  /** Something of ours has thrown: the guest ends. */
+  fatal(error: unknown): void;
+}
+
 export class Turns {
   readonly out: Outlet;
-  readonly #write: () => void;
+  readonly #around: Around;
 
   // True while a turn, or the loop between turns, is on the stack.
   #busy = false;
@@ -35,15 +58,14 @@ export class Turns {
 
   readonly #bounce = new MessageChannel();
 
-  /** `write` writes `out` to the host; `bounced` is called in a macrotask after `bounce`. */
-  constructor(out: Outlet, write: () => void, bounced: () => void) {
+  constructor(out: Outlet, around: Around) {
     this.out = out;
-    this.#write = write;
+    this.#around = around;
     // A message port keeps its queue outside JavaScript, so it survives a cut;
     // immediates and ticks that wait behind the one that is cut do not.
     this.#bounce.port1.on("message", () => {
       this.#bounced = false;
-      bounced();
+      this.#guard(() => around.bounced());
     });
   }
 
@@ -89,20 +111,20 @@ export class Turns {
     }
     enterScope(scope);
     work();
-    tick();
+    drain();
     this.afterTurn();
   }
 
   /** The microtasks and next-ticks of a turn. */
   drain(): void {
-    tick();
+    drain();
   }
 
   /** What follows a turn: its commit, and what its end has let in. */
   afterTurn(): void {
     if (this.#dirty.length > 0) this.#commit();
     if (this.#runnable.length > 0) this.#pump();
-    if (this.out.at > flushAt) this.#write();
+    if (this.out.at > flushAt) this.#around.write();
   }
 
   /** A turn of its own, soon. From anywhere, also inside a turn. */
@@ -125,9 +147,20 @@ export class Turns {
       this.later(scope, work);
       return;
     }
-    this.begin();
-    this.event(scope, work);
-    this.finish();
+    this.#guard(() => {
+      this.begin();
+      this.event(scope, work);
+      this.finish();
+    });
+  }
+
+  /** What authors throw is caught where it is thrown; anything else is a fault of ours. */
+  #guard(f: () => void): void {
+    try {
+      f();
+    } catch (e) {
+      this.#around.fatal(e);
+    }
   }
 
   /** The macrotask is over: tell progress, write. Pairs with `begin`. */
@@ -142,7 +175,7 @@ export class Turns {
     }
     touched.length = 0;
     this.#busy = false;
-    this.#write();
+    this.#around.write();
   }
 
   /** Before the first turn of a macrotask: what Node continued may have left work. */
@@ -172,9 +205,9 @@ export class Turns {
         continue;
       }
       work();
-      tick();
+      drain();
       if (this.#dirty.length > 0) this.#commit();
-      if (this.out.at > flushAt) this.#write();
+      if (this.out.at > flushAt) this.#around.write();
     }
   }
 }

@@ -179,8 +179,11 @@ function lose(end: End): void {
 /** new WebSocket(url): the near end, connecting. */
 export function connect(text: string, protocols: string[]): End {
   const url = parse(text);
-  if (new Set(protocols).size !== protocols.length || protocols.some((p) => !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(p))) {
-    throw new DOMException("The subprotocols are duplicated or invalid.", "SyntaxError");
+  if (protocols.some((p) => !/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(p))) {
+    throw new DOMException("WebSocket Constructor: The protocol header token is invalid.", "SyntaxError");
+  }
+  if (new Set(protocols).size !== protocols.length) {
+    throw new DOMException("WebSocket Constructor: The protocols header cannot have repeating values.", "SyntaxError");
   }
   const [near, far] = ambient.sockets.pair();
   near.outbound = near.connecting = true;
@@ -215,7 +218,7 @@ async function start(scope: Scope, url: URL, protocols: string[], near: End, far
     return;
   }
   near.sink?.errored(problem);
-  near.sink?.closed(1006, problem, false);
+  near.sink?.closed(1006, "Failed to establish websocket connection", false);
 }
 
 function parse(text: string): URL {
@@ -225,10 +228,8 @@ function parse(text: string): URL {
   } catch {
     throw new DOMException("WebSocket Constructor: The url is invalid.", "SyntaxError");
   }
-  if (url.protocol === "http:") url.protocol = "ws:";
-  if (url.protocol === "https:") url.protocol = "wss:";
   if (url.protocol !== "ws:" && url.protocol !== "wss:") {
-    throw new DOMException("WebSocket Constructor: The url scheme must be ws or wss (or http or https).", "SyntaxError");
+    throw new DOMException("WebSocket Constructor: The url scheme must be ws or wss.", "SyntaxError");
   }
   if (url.hash !== "") throw new DOMException("WebSocket Constructor: The url fragment must be empty.", "SyntaxError");
   return url;

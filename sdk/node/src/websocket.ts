@@ -4,6 +4,7 @@
  */
 
 import { ambient, scopeNow } from "./ambient.ts";
+import { checkClonable } from "./clonable.ts";
 import { End, type Payload, type Sink } from "./end.ts";
 import { badConstructorParameter, badParameter, illegalInvocation } from "./errors.ts";
 import { deserialize, serialize } from "./storage/clone.ts";
@@ -15,7 +16,28 @@ export let endOf: (ws: WebSocket) => End;
 /** The author's object for an end; the same one as long as the end lives. */
 export let socketOf: (end: End) => WebSocket;
 
-type Handler = ((event: Event) => unknown) | null;
+type Handler = ((event: Event) => unknown) | undefined | null;
+
+/** What was assigned to `on…`, by event. */
+const handlers = new WeakMap<WebSocket, Map<string, Handler>>();
+
+function handlerOf(ws: WebSocket, type: string): Handler {
+  endOf(ws);
+  return handlers.get(ws)?.get(type);
+}
+
+function setHandler(ws: WebSocket, type: string, handler: Handler): void {
+  endOf(ws);
+  let mine = handlers.get(ws);
+  if (mine === undefined) handlers.set(ws, (mine = new Map()));
+  if (!mine.has(type)) {
+    ws.addEventListener(type, (event) => {
+      const h = handlers.get(ws)?.get(type);
+      if (typeof h === "function") h.call(ws, event);
+    });
+  }
+  mine.set(type, typeof handler === "function" ? handler : null);
+}
 
 const inner = Symbol("end");
 
@@ -31,17 +53,19 @@ export class WebSocket extends EventTarget {
 
   #end: End;
   #binaryType: "blob" | "arraybuffer";
-  #handlers: Map<string, Handler> | null = null;
 
   static {
     isWebSocket = (x): x is WebSocket => typeof x === "object" && x !== null && #end in x;
-    endOf = (ws) => ws.#end;
+    endOf = (ws) => {
+      if (!(#end in ws)) throw illegalInvocation();
+      return ws.#end;
+    };
     socketOf = (end) => (end.socket ??= new WebSocket(inner as never, end as never));
   }
 
   constructor(url: string | URL, protocols?: string | string[]) {
     super();
-    this.#binaryType = ambient.config.compat.flags["websocket_standard_binary_type"] === false ? "arraybuffer" : "blob";
+    this.#binaryType = ambient.config.compat.flags["websocket_standard_binary_type"] !== true ? "arraybuffer" : "blob";
     if ((url as unknown) === inner) {
       this.#end = protocols as unknown as End;
       return;
@@ -54,69 +78,69 @@ export class WebSocket extends EventTarget {
   }
 
   get readyState(): number {
-    return this.#check().readyState;
+    return endOf(this).readyState;
   }
 
   get url(): string | null {
-    return this.#check().url;
+    return endOf(this).url;
   }
 
   get protocol(): string {
-    return this.#check().protocol;
+    return endOf(this).protocol;
   }
 
   get extensions(): string {
-    return this.#check().extensions;
+    return endOf(this).extensions;
   }
 
   get bufferedAmount(): number {
-    return this.#check().bufferedAmount;
+    return endOf(this).bufferedAmount;
   }
 
   get binaryType(): string {
-    this.#check();
+    endOf(this);
     return this.#binaryType;
   }
 
   set binaryType(type: string) {
-    this.#check();
+    endOf(this);
     if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
   }
 
   get onopen(): Handler {
-    return this.#handler("open");
+    return handlerOf(this, "open");
   }
 
   set onopen(h: Handler) {
-    this.#setHandler("open", h);
+    setHandler(this, "open", h);
   }
 
   get onmessage(): Handler {
-    return this.#handler("message");
+    return handlerOf(this, "message");
   }
 
   set onmessage(h: Handler) {
-    this.#setHandler("message", h);
+    setHandler(this, "message", h);
   }
 
   get onclose(): Handler {
-    return this.#handler("close");
+    return handlerOf(this, "close");
   }
 
   set onclose(h: Handler) {
-    this.#setHandler("close", h);
+    setHandler(this, "close", h);
   }
 
   get onerror(): Handler {
-    return this.#handler("error");
+    return handlerOf(this, "error");
   }
 
   set onerror(h: Handler) {
-    this.#setHandler("error", h);
+    setHandler(this, "error", h);
   }
 
   accept(options?: { allowHalfOpen?: boolean }): void {
-    const end = this.#check();
+    const end = endOf(this);
     if (end.mode === "hibernatable") throw new TypeError("Can't accept() WebSocket after enabling hibernation.");
     if (end.outbound) throw new TypeError("Websockets obtained from the 'new WebSocket()' constructor cannot call accept");
     if (end.mode === "passed") throw new TypeError("Can't accept() WebSocket that was already used in a response.");
@@ -144,11 +168,11 @@ export class WebSocket extends EventTarget {
   }
 
   close(code?: number, reason?: string): void {
-    const end = this.#check();
-    const status = code === undefined || code === null ? 0 : checkCode(code);
-    const text = reason === undefined || reason === null ? "" : `${reason}`;
+    const end = endOf(this);
+    const status = code === undefined ? 0 : checkCode(code);
+    const text = reason === undefined ? "" : `${reason}`;
     const flags = ambient.config.compat.flags;
-    if (flags["websocket_close_reason_byte_limit"] !== false && Buffer.byteLength(text) > 123) {
+    if (flags["websocket_close_reason_byte_limit"] === true && Buffer.byteLength(text) > 123) {
       throw new DOMException("WebSocket close reason must not be longer than 123 bytes when UTF-8 encoded.", "SyntaxError");
     }
     if (text !== "" && status === 0) {
@@ -167,10 +191,11 @@ export class WebSocket extends EventTarget {
   }
 
   serializeAttachment(value: unknown): void {
-    const end = this.#check();
+    const end = endOf(this);
     if (arguments.length === 0) throw badParameter("serializeAttachment", "WebSocket", 1, "Value");
     const limit = ambient.config.limits.attachmentBytes;
     const bytes = serialize(value);
+    checkClonable(value, bytes);
     if (bytes.byteLength > limit) {
       throw new Error(`A WebSocket 'attachment' cannot be larger than ${limit} bytes.'attachment' was ${bytes.byteLength} bytes.`);
     }
@@ -183,35 +208,13 @@ export class WebSocket extends EventTarget {
   }
 
   deserializeAttachment(): unknown {
-    const end = this.#check();
+    const end = endOf(this);
     return end.attachment === null ? null : deserialize(end.attachment);
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](_depth: number, options: object, inspect: (x: unknown, o: object) => string): string {
     const { readyState, url, protocol, extensions } = this;
     return `WebSocket ${inspect({ readyState, url, protocol, extensions }, options)}`;
-  }
-
-  #check(): End {
-    if (!(#end in this)) throw illegalInvocation();
-    return this.#end;
-  }
-
-  #handler(type: string): Handler {
-    this.#check();
-    return this.#handlers?.get(type) ?? null;
-  }
-
-  #setHandler(type: string, handler: Handler): void {
-    this.#check();
-    const handlers = (this.#handlers ??= new Map());
-    if (!handlers.has(type)) {
-      this.addEventListener(type, (event) => {
-        const h = this.#handlers?.get(type);
-        if (typeof h === "function") h.call(this, event);
-      });
-    }
-    handlers.set(type, typeof handler === "function" ? handler : null);
   }
 }
 
@@ -225,9 +228,9 @@ const notAccepted =
 
 /** Whether a message may be sent now: true, or silently not, or it throws. */
 function sendable(end: End): boolean {
-  if (end.connecting) throw new DOMException("WebSocket is in CONNECTING state.", "InvalidStateError");
+  if (end.connecting) throw new TypeError(notAccepted);
   if (end.mode !== "hibernatable" && end.mode !== "standard") throw new TypeError(notAccepted);
-  if (end.replied || end.dead || end.failed) return false;
+  if (end.dead || end.failed || (end.replied && end.mode === "hibernatable")) return false;
   if (end.closedOut) throw new TypeError("Can't call WebSocket send() after close().");
   return true;
 }
@@ -238,7 +241,7 @@ function checkCode(code: unknown): number {
   const valid = pedantic
     ? n === 1000 || (n >= 3000 && n <= 4999)
     : n >= 1000 && n <= 4999 && n !== 1004 && n !== 1005 && n !== 1006 && n !== 1015;
-  if (!valid) throw new DOMException(`Invalid WebSocket close code: ${String(code)}.`, "InvalidAccessError");
+  if (!valid) throw new DOMException(`Invalid WebSocket close code: ${Math.trunc(Number(code)) || 0}.`, "InvalidAccessError");
   return n;
 }
 
@@ -285,7 +288,7 @@ class Standard implements Sink {
       end.closedIn = true;
       end.connecting = false;
       if (!clean) end.dead = true;
-      const auto = ambient.config.compat.flags["web_socket_auto_reply_to_close"] !== false && !end.allowHalfOpen;
+      const auto = ambient.config.compat.flags["web_socket_auto_reply_to_close"] === true && !end.allowHalfOpen;
       if (clean && auto && !end.closedOut) {
         end.closedOut = end.replied = true;
         end.close(echoable(code), echoable(code) === 0 ? "" : reason);
@@ -302,7 +305,7 @@ class Standard implements Sink {
       end.failed = true;
       end.connecting = false;
       settle(end);
-      return new ErrorEvent("error", { message, error: new Error(message) });
+      return new ErrorEvent("error", { message: `Uncaught Error: ${message}`, error: new Error(message) });
     });
   }
 

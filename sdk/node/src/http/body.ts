@@ -28,6 +28,7 @@ export type BodyInit =
 
 const none: Content = { kind: "none" };
 
+const lockedText = "This ReadableStream is currently locked to a reader";
 const usedText = "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
 
 // Set by the class: what this runtime may do with a body and an author may not.
@@ -103,9 +104,8 @@ export abstract class Body {
 
   #take(): Content {
     if (this.#content.kind === "none") return none;
-    if (this.#used || (this.#stream !== null && (this.#stream.locked || isDisturbed(this.#stream)))) {
-      throw new TypeError(usedText);
-    }
+    if (this.#stream?.locked === true && !isDisturbed(this.#stream)) throw new TypeError(`${lockedText}.`);
+    if (this.bodyUsed) throw new TypeError(usedText);
     this.#used = true;
     return this.#stream === null ? this.#content : { kind: "stream", stream: this.#stream };
   }
@@ -113,9 +113,7 @@ export abstract class Body {
   #clone(): Content {
     const { kind } = this.#content;
     if (kind === "none") return none;
-    if (this.#used || (this.#stream !== null && (this.#stream.locked || isDisturbed(this.#stream)))) {
-      throw new TypeError(usedText);
-    }
+    if (this.bodyUsed || this.#stream?.locked === true) throw new TypeError(`${lockedText},`);
     if ((kind === "text" || kind === "bytes") && this.#stream === null) return this.#content;
     const [ours, theirs] = this.body!.tee();
     this.#stream = ours;

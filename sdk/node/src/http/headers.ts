@@ -40,13 +40,13 @@ export class Headers {
   }
 
   constructor(init?: HeadersInit | null) {
-    if (init === undefined || init === null) return;
+    if (init === undefined) return;
     if (isHeaders(init)) {
       this.#fields = init.#fields.map((f) => ({ ...f }));
       return;
     }
-    if (typeof init !== "object" && typeof init !== "function") {
-      throw new TypeError("Failed to construct 'Headers': constructor parameter 1 is not of type 'Headers or Iterable or Object'.");
+    if (init === null || (typeof init !== "object" && typeof init !== "function")) {
+      throw new TypeError("Failed to construct 'Headers': constructor parameter 1 is not of type 'Headers or Sequence or object'.");
     }
     if (Symbol.iterator in init) {
       for (const pair of init as Iterable<Iterable<string>>) {

@@ -28,8 +28,11 @@ interface Head {
   cf: unknown;
 }
 
-const standardMethods = new Set(["DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH"]);
-const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+/** Those that Workers know; others cannot be said. */
+const methods = new Set([
+  "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PURGE", "BAN", "QUERY", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND",
+  "PROPPATCH", "SEARCH", "UNLOCK", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE", "MSEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
+]);
 
 /** A request from the wire; `signal` aborts when its sender has gone. */
 export let incomingRequest: (head: IncomingHead, content: Content) => Request;
@@ -73,11 +76,14 @@ export class Request extends Body {
       this.#head = init as unknown as Head;
       return;
     }
-    if (arguments.length === 0) throw new TypeError("Failed to construct 'Request': constructor parameter 1 is not of type 'Request or URL or string'.");
+    if (arguments.length === 0) throw new TypeError("Failed to construct 'Request': constructor parameter 1 is not of type 'Request or string'.");
     const base = isRequest(input) ? input : null;
+    if (init !== undefined && init !== null && typeof init !== "object") {
+      throw new TypeError("Failed to construct 'Request': constructor parameter 2 is not of type 'RequestInitializerDict or Request'.");
+    }
     const from: RequestInit = init === undefined || init === null ? {} : isRequest(init) ? initOf(init) : init;
     const { head, type, body } = compose(base, base === null ? parseUrl(input as string | URL) : base.#head.url, base === null ? null : base.#head, from);
-    super(body ?? (base === null || from.body !== undefined ? { kind: "none" } : takeContent(base)));
+    super(body ?? (base === null || from.body !== undefined ? { kind: "none" } : takeFrom(base)));
     if (base !== null && base.#signal !== null && from.signal === undefined) this.#signal = base.#signal;
     if (type !== null && !head.headers.has("content-type")) head.headers.set("content-type", type);
     this.#head = head;
@@ -142,6 +148,11 @@ export class Request extends Body {
 
 const made = Symbol("made here");
 
+function takeFrom(base: Request): Content {
+  if (base.bodyUsed) throw new TypeError("Cannot reconstruct a Request with a used body.");
+  return takeContent(base);
+}
+
 function parseUrl(input: string | URL): string {
   const text = `${input}`;
   try {
@@ -161,7 +172,8 @@ function initOf(r: Request): RequestInit {
 
 function compose(base: Request | null, url: string, old: Head | null, init: RequestInit): { head: Head; type: string | null; body: Content | null } {
   const method = init.method === undefined ? (old?.method ?? "GET") : checkMethod(init.method);
-  const headers = init.headers === undefined || init.headers === null ? (old === null ? new Headers() : copyOf(old.headers)) : new Headers(init.headers);
+  const headers = init.headers == null ? (old === null ? new Headers() : copyOf(old.headers)) : new Headers(init.headers);
+  if (init.headers === null) throw new TypeError("Incorrect type for the 'headers' field on 'RequestInitializerDict': the provided value is not of type 'Headers or Sequence or object'.");
   let body: Content | null = null;
   let type: string | null = null;
   if (init.body !== undefined && init.body !== null) {
@@ -169,7 +181,7 @@ function compose(base: Request | null, url: string, old: Head | null, init: Requ
     ({ content: body, type } = extract(init.body));
   }
   const redirect = init.redirect === undefined ? (old?.redirect ?? "follow") : `${init.redirect}`;
-  if (redirect !== "follow" && redirect !== "manual" && redirect !== "error") {
+  if (redirect !== "follow" && redirect !== "manual") {
     throw new TypeError(`Invalid redirect value, must be one of "follow" or "manual" ("error" won't be implemented since it does not make sense at the edge; use "manual" and check the response status code).`);
   }
   const signal = init.signal === undefined ? (base === null ? null : (old?.signal ?? null)) : init.signal;
@@ -178,7 +190,7 @@ function compose(base: Request | null, url: string, old: Head | null, init: Requ
 
 function checkMethod(method: string): string {
   const text = `${method}`;
-  if (!token.test(text)) throw new TypeError(`Invalid HTTP method string: ${text}`);
   const upper = text.toUpperCase();
-  return standardMethods.has(upper) ? upper : text;
+  if (!methods.has(upper)) throw new TypeError(`Invalid HTTP method string: ${text}`);
+  return upper;
 }

@@ -59,7 +59,7 @@ export class Response extends Body {
       return;
     }
     const head = headOf(init);
-    const extracted = extract(body);
+    const extracted = extract(body as BodyInit);
     if (extracted.content.kind !== "none" && bodyless.has(head.status)) {
       if (knownLength(extracted.content) !== 0) throw new TypeError("Response with null body status (101, 204, 205, or 304) cannot have a body.");
       extracted.content = { kind: "none" };
@@ -72,20 +72,20 @@ export class Response extends Body {
 
   static redirect(url: string | URL, status = 302): Response {
     const text = `${url}`;
-    if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`${status} is not a redirect status code.`);
+    if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`${status} is not a redirect status code. It must be one of: 301, 302, 303, 307, or 308.`);
     return new Response(null, { status, headers: { location: absolute(text) } });
   }
 
   static json(data: unknown, init?: ResponseInit): Response {
-    const text = JSON.stringify(data);
-    if (text === undefined) throw new TypeError("Value is not JSON serializable.");
+    const text = `${JSON.stringify(data)}`;
     const headers = new Headers(init?.headers);
     if (!headers.has("content-type")) headers.set("content-type", "application/json");
     return new Response(text, { ...init, headers });
   }
 
   static error(): Response {
-    throw new Error("Response.error() is not implemented.");
+    const head: Head = { status: 0, statusText: "", headers: new Headers(), webSocket: null, url: "", redirected: false, cf: undefined };
+    return new Response(made as never, head as never, { kind: "none" });
   }
 
   get [Symbol.toStringTag](): string {
@@ -122,7 +122,7 @@ export class Response extends Body {
   }
 
   get type(): string {
-    return "default";
+    return this.#head.status === 0 ? "error" : "default";
   }
 
   get cf(): unknown {
@@ -142,10 +142,11 @@ export class Response extends Body {
 
 function headOf(init: ResponseInit | Response | undefined | null): Head {
   const from: ResponseInit = init ?? {};
+  if (from.headers === null) throw new TypeError("Incorrect type for the 'headers' field on 'InitializerDict': the provided value is not of type 'Headers or Sequence or object'.");
   const status = from.status === undefined ? 200 : toStatus(from.status);
   const webSocket = from.webSocket ?? null;
   if (webSocket !== null) {
-    if (!isWebSocket(webSocket)) throw new TypeError("Incorrect type for the 'webSocket' field on 'Init': the provided value is not of type 'WebSocket'.");
+    if (!isWebSocket(webSocket)) throw new TypeError("Incorrect type for the 'webSocket' field on 'InitializerDict': the provided value is not of type 'WebSocket'.");
     if (status !== 101) throw new RangeError("Responses with a WebSocket must have status code 101.");
   } else if (status < 200 || status > 599) {
     throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");

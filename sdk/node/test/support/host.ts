@@ -10,7 +10,8 @@ import type { Duplex } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { decode, HostFrames, type Said } from "./frames.ts";
 
-const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+/** The guest: as source, or bundled as the host does it (GUEST_MAIN). */
+const main = process.env["GUEST_MAIN"] ?? fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 export interface Options {
   /** The Worker's module, as text; or the path of a file. */
@@ -25,8 +26,28 @@ export interface Options {
   nodeFlags?: string[];
 }
 
-/** The flags that the fast path and the isolation need, whatever else. */
-export const baseFlags = ["--no-force-async-hooks-checks", "--expose-gc", "--disable-warning=ExperimentalWarning"];
+/** Pairs with Flags in flags.go. */
+function flags(bundle: string, data: string): string[] {
+  return [
+    "--no-force-async-hooks-checks",
+    "--unhandled-rejections=warn",
+    "--enable-source-maps",
+    "--no-global-search-paths",
+    "--disallow-code-generation-from-strings",
+    "--disable-warning=ExperimentalWarning",
+    "--disable-warning=SecurityWarning",
+    "--permission",
+    `--allow-fs-read=${bundle}`,
+    `--allow-fs-read=${path.dirname(main)}`,
+    `--allow-fs-read=${data}`,
+    `--allow-fs-write=${data}`,
+    "--allow-net",
+    "--allow-worker",
+    "--allow-inspector",
+    // For the tests that ask whether an instance is really gone.
+    "--expose-gc",
+  ];
+}
 
 export class Host {
   readonly folder: string;
@@ -36,6 +57,8 @@ export class Host {
   readonly #waiting: { test: (s: Said) => unknown; resolve: (s: Said) => void; reject: (e: Error) => void; seen: number }[] = [];
   #rest: Buffer = Buffer.alloc(0);
   stderr = "";
+  /** Whether what is asked for is durable at once. */
+  durable = true;
   /** When set, gets what was said instead of `said`. */
   onSaid: ((s: Said) => void) | null = null;
   readonly exited: Promise<number | null>;
@@ -69,7 +92,7 @@ export class Host {
       limits: options.limits ?? {},
       inspect: false,
     };
-    this.child = spawn(process.execPath, [...baseFlags, ...(options.nodeFlags ?? []), main], {
+    this.child = spawn(process.execPath, [...flags(bundle, data), ...(options.nodeFlags ?? []), main], {
       stdio: ["ignore", "inherit", "pipe", "pipe"],
       env: {},
     });
@@ -99,6 +122,7 @@ export class Host {
     while (bytes.length >= 4 && bytes.length >= 4 + bytes.readUInt32LE(0)) {
       const end = 4 + bytes.readUInt32LE(0);
       const said = decode(bytes[4]!, bytes.subarray(5, end));
+      if (said.type === "awaitDurable" && this.durable) this.write((f) => f.durable(said.object, said.commit));
       if (this.onSaid === null) this.said.push(said);
       else this.onSaid(said);
       bytes = bytes.subarray(end);

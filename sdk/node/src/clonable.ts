@@ -1,0 +1,45 @@
+/*
+ * Objects of the API that a structured clone must refuse. To V8 they are plain
+ * objects without properties; it would write them as `{}`.
+ */
+
+import { Headers } from "./http/headers.ts";
+import { Request } from "./http/request.ts";
+import { Response } from "./http/response.ts";
+import { DurableObjectId } from "./ids.ts";
+import { DurableObjectNamespace, Fetcher } from "./namespace.ts";
+import { DurableObjectState } from "./state.ts";
+import { WebSocket } from "./websocket.ts";
+
+// A function, for these modules lead back here.
+const classes = (): readonly (abstract new (...args: never[]) => object)[] => [
+  WebSocket, DurableObjectState, DurableObjectId, DurableObjectNamespace, Fetcher, Request, Headers, URL, URLSearchParams, AbortController, AbortSignal, WritableStream,
+];
+
+/** `bytes` are what V8 wrote for `value`. Throws a DataCloneError when an object of the API is in it. */
+export function checkClonable(value: unknown, bytes: Uint8Array): void {
+  // Such an object leaves an object without properties behind; most values have none.
+  if (value !== null && typeof value === "object" && (isRefused(value) || Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(emptyObject))) {
+    walk(value, new Set());
+  }
+}
+
+const emptyObject = Buffer.from([0x6f, 0x7b, 0x00]);
+
+function isRefused(x: object): boolean {
+  return x instanceof ReadableStream || x instanceof Response || classes().some((c) => x instanceof c);
+}
+
+function walk(x: unknown, seen: Set<object>): void {
+  if (x === null || typeof x !== "object" || seen.has(x)) return;
+  seen.add(x);
+  if (x instanceof ReadableStream || x instanceof Response) throw new DOMException("ReadableStream can only be serialized for RPC.", "DataCloneError");
+  for (const c of classes()) {
+    if (x instanceof c) {
+      throw new DOMException(`Could not serialize object of type "${c.name}". This type does not support serialization.`, "DataCloneError");
+    }
+  }
+  if (ArrayBuffer.isView(x)) return;
+  const within: Iterable<unknown> = x instanceof Map ? [...x.keys(), ...x.values()] : x instanceof Set ? x : Object.values(x);
+  for (const v of within) walk(v, seen);
+}
