@@ -84,7 +84,7 @@ func (t *Set) Table() []guest.Socket {
 	rows := make([]guest.Socket, 0, t.n)
 	for s := range t.all {
 		row := guest.Socket{
-			ID: s.id, WeClosed: s.weClosed, PeerClosed: s.peerClosed || s.ended, Stamp: s.stampTime(),
+			ID: s.id, WeClosed: s.weClosed && !s.echoed, PeerClosed: s.peerClosed || s.ended, Stamp: s.stampTime(),
 			Tags: s.tags, Protocol: s.protocol, Attachment: s.attachment,
 		}
 		if s.deflate {

@@ -32,6 +32,7 @@ type Socket struct {
 
 	listed     bool // in the set: the guest does not have its last words
 	orphan     bool // its code is gone: nobody hears it
+	echoed     bool // weClosed, but the object did not say so
 	weClosed   bool
 	peerClosed bool
 	ended      bool // the peer is gone; only its last words may be outstanding
@@ -272,6 +273,7 @@ func (s *Socket) echo(code uint16) {
 	if code != 0 && (code < 1000 || code > 4999) {
 		code = ws.CloseProtocolError
 	}
+	s.echoed = true
 	if s.held == 0 {
 		s.close(code, "")
 		return

@@ -44,6 +44,7 @@ type activation struct {
 	asks      map[*ask]struct{}  // that it has made
 	rest      *loop.Timer
 	timing    bool   // rest is scheduled
+	final     bool   // told to leave whatever runs: Asleep will come
 	committed uint32 // numbers of this activation's commits
 	durable   uint32
 	awaited   []uint32

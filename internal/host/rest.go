@@ -1,6 +1,7 @@
 package host
 
 import (
+	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/object"
 )
@@ -67,15 +68,26 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 
 // Asleep is the guest's word that the instance is gone.
 func (s *Shard) Asleep(g guest.Guest, num guest.Object) {
-	if o := s.at(g, num); o != nil {
-		o.left("idle", &errUpdated)
+	o := s.at(g, num)
+	switch {
+	case o == nil:
+	case s.lives[g].retired != nil:
+		o.left("moved", &errUpdated)
+	default:
+		o.left("idle", &errEvicted)
 	}
+}
+
+// errEvicted is what those get to whom an object was still sending.
+var errEvicted = dormouse.Error{
+	Message:   "Durable Object was evicted from memory.",
+	Retryable: true, ObjectReset: true,
 }
 
 // Awake is the guest's word that the instance stays.
 func (s *Shard) Awake(g guest.Guest, num guest.Object) {
 	o := s.at(g, num)
-	if o == nil {
+	if o == nil || o.live.final {
 		return
 	}
 	o.m.Awake(s.Loop.Now())

@@ -52,8 +52,10 @@ func (s *Shard) retireNow(g guest.Guest, l *life) {
 	for _, o := range l.activations {
 		switch o.m.State() {
 		case object.Active:
+			o.live.final = true
 			o.settle(guest.Now)
 		case object.Settling:
+			o.live.final = true // its answer to the earlier question is no matter
 			o.guest.Hibernate(o.num, o.m.Delivered(), guest.Now)
 		}
 	}

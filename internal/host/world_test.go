@@ -460,3 +460,6 @@ func sleep(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
+
+// never is a time that no test reaches.
+var never = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
