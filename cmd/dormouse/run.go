@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -99,6 +100,7 @@ func (r *runner) run(c *cobra.Command) error {
 		defer h.Close()
 	}
 	r.greet(clients, operators)
+	debug.FreeOSMemory() // bundling takes tens of megabytes, once
 	if r.dev {
 		go r.watch(ctx, s)
 	}

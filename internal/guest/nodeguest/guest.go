@@ -206,7 +206,9 @@ func (p *Process) ended(err error) {
 
 // The rest is the contract, one frame for each method.
 
-func (p *Process) alive() bool { return !p.gone && p.failed == nil }
+// alive says whether what is said to the process counts: until its end is known,
+// also while it is being ended, so that Remains has it.
+func (p *Process) alive() bool { return !p.gone }
 
 func (p *Process) Start(a guest.Activation) {
 	if p.alive() {
