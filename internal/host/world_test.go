@@ -289,6 +289,21 @@ func (s *shard) attach(id dormouse.SocketID) *client {
 	return &client{s: s, server: id.Peer(), end: near}
 }
 
+// tryAttach is attach that may fail.
+func (s *shard) tryAttach(id dormouse.SocketID) (err error) {
+	_, far := wspipe.Pipe()
+	s.on(func() { err = s.registry.Attach(id, far, nil, ws.Options{}, "") })
+	return err
+}
+
+// attachLater connects a client from the loop itself.
+func (s *shard) attachLater(id dormouse.SocketID) {
+	_, far := wspipe.Pipe()
+	if err := s.registry.Attach(id, far, nil, ws.Options{}, ""); err != nil {
+		s.t.Error(err)
+	}
+}
+
 func (c *client) write(f gws.Frame) {
 	var b bytes.Buffer
 	if err := gws.WriteFrame(&b, gws.MaskFrameInPlace(f)); err != nil {
