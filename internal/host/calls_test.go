@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 func TestBodiesBothWays(t *testing.T) {
 	inWorld(t, options{}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
-		s.guest.Auto = false
+		s.auto(false)
 		a := s.fetch(k, post())
 		a.asker.Body([]byte("one"))
 		s.heard("start 1", "request 2 of 1 POST http://x/", "body 2 one")
@@ -50,7 +51,7 @@ func TestBodiesBothWays(t *testing.T) {
 func TestWhatIsSaidBeforeDelivery(t *testing.T) {
 	inWorld(t, options{}, func(t *testing.T, w *world) {
 		s := w.one()
-		s.guest.Auto = false
+		s.auto(false)
 		s.on(func() { s.guest.Die(nil) })
 		a := s.fetch(key(0, "lobby"), post())
 		a.asker.Body([]byte("one"))
@@ -70,7 +71,7 @@ func TestWhatIsSaidBeforeDelivery(t *testing.T) {
 func TestAnswerBeforeTheRequestsBodyEnds(t *testing.T) {
 	inWorld(t, options{}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
-		s.guest.Auto = false
+		s.auto(false)
 		early := s.fetch(k, post())
 		g := s.guest
 		s.on(func() { g.Respond(2, 200, "early") })
@@ -108,7 +109,7 @@ func TestAnswerBeforeTheRequestsBodyEnds(t *testing.T) {
 func TestCancel(t *testing.T) {
 	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
-		s.guest.Auto = false
+		s.auto(false)
 		inside := s.fetch(k, nil)
 		inside.asker.Cancel("the client left")
 		s.heard("start 1", "request 2 of 1 GET http://x/", "cancel 2 the client left")
@@ -123,7 +124,7 @@ func TestCancel(t *testing.T) {
 			i.Commit()
 			s.guest.Peer().Response(4, &guest.Response{Status: 101, Socket: far})
 		})
-		s.guest.Take()
+		s.take()
 		held.asker.Cancel("the client left")
 		s.heard("cancel 4 the client left", `closed 1.2 1006 "WebSocket disconnected without sending Close frame." ended`)
 		s.sync(1, nil)
@@ -155,7 +156,7 @@ func TestAGuestKeepsToItsCredit(t *testing.T) {
 			t.Run(fmt.Sprint(c.name, " asked ", asked), func(t *testing.T) {
 				inWorld(t, options{}, func(t *testing.T, w *world) {
 					s, g := w.one(), w.one().guest
-					g.Auto = false
+					s.auto(false)
 					a := s.fetch(key(0, "lobby"), nil)
 					x := guest.Exchange(2)
 					s.on(func() { g.Peer().Response(2, &guest.Response{Status: 200, HasBody: true}) })
@@ -202,7 +203,7 @@ func TestFramesOutOfOrder(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, options{}, func(t *testing.T, w *world) {
 				s := w.one()
-				s.guest.Auto = false
+				s.auto(false)
 				s.fetch(key(0, "lobby"), nil)
 				s.on(func() { say(s.guest) })
 				if s.guest.Broken == nil {
@@ -281,7 +282,7 @@ func TestAsksBetweenObjects(t *testing.T) {
 				}
 				from.fetch(key(0, "asker"), post())
 				asker := from.guest.Last()
-				from.guest.Take()
+				from.take()
 				dest := guest.Target{ID: key(byte(shards-1), "asked").ID, HasName: true, Name: "asked"}
 				var want []string
 				from.on(func() {
@@ -295,7 +296,7 @@ func TestAsksBetweenObjects(t *testing.T) {
 				if to.guest.Last().Name != "asked" {
 					t.Errorf("the object is called %q", to.guest.Last().Name)
 				}
-				heard := from.guest.Take()
+				heard := from.take()
 				if shards == 1 {
 					heard = heard[21:]
 				}
@@ -317,9 +318,10 @@ func TestAsksStreamAndEnd(t *testing.T) {
 				from, to := w.shards[0], w.shards[shards-1]
 				a, b := from.guest, to.guest
 				from.fetch(key(0, "asker"), nil)
-				a.Auto, b.Auto = false, false
+				from.auto(false)
+				to.auto(false)
 				asker := a.Last()
-				a.Take()
+				from.take()
 				dest := guest.Target{ID: key(byte(shards-1), "asked").ID}
 				ask := func() (x guest.Exchange) {
 					from.on(func() { x = a.Ask(asker, dest, post()) })
@@ -355,7 +357,7 @@ func TestAsksStreamAndEnd(t *testing.T) {
 				in = lastCall(b)
 				to.on(func() { b.Peer().Failure(in, &dormouse.Error{Message: "boom", Remote: true}) })
 				has(t, a, fmt.Sprintf("failure %d boom remote", x))
-				for _, line := range a.Take() {
+				for _, line := range from.take() {
 					if strings.Contains(line, "late") {
 						t.Errorf("after the end: %s", line)
 					}
@@ -368,21 +370,27 @@ func TestAsksStreamAndEnd(t *testing.T) {
 
 // lastCall is the number of the last request that a guest has heard.
 func lastCall(g *guesttest.Guest) (x guest.Exchange) {
-	for _, line := range g.Heard {
+	for _, line := range heardBy(g) {
 		fmt.Sscanf(line, "request %d of", &x)
 	}
 	return x
 }
 
+// heardBy is what a guest has heard, which it remembers.
+func heardBy(g *guesttest.Guest) (heard []string) {
+	g.Loop.Call(func() { heard = slices.Clone(g.Heard) })
+	return heard
+}
+
 // has checks that the lines were heard, in this order, among others.
 func has(t *testing.T, g *guesttest.Guest, lines ...string) {
 	t.Helper()
-	at := 0
+	heard, at := heardBy(g), 0
 	for _, want := range lines {
-		for ; at < len(g.Heard) && g.Heard[at] != want; at++ {
+		for ; at < len(heard) && heard[at] != want; at++ {
 		}
-		if at == len(g.Heard) {
-			t.Errorf("%q was not heard, or not in this order, in\n\t%s", want, strings.Join(g.Heard, "\n\t"))
+		if at == len(heard) {
+			t.Errorf("%q was not heard, or not in this order, in\n\t%s", want, strings.Join(heard, "\n\t"))
 			return
 		}
 		at++
@@ -432,7 +440,7 @@ func TestACallThatAsksItself(t *testing.T) {
 func TestDoneOfARequest(t *testing.T) {
 	inWorld(t, options{}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
-		s.guest.Auto = false
+		s.auto(false)
 		a := s.fetch(k, nil)
 		s.on(func() { s.guest.Host.Done(s.guest, 2) })
 		a.got("response 0")

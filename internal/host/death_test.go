@@ -29,7 +29,7 @@ func TestGuestDeath(t *testing.T) {
 			g.Host.Attachment(g, c.server, []byte("red"))
 		})
 		standard, workers := s.attach(far), s.attach(ofFar)
-		g.Auto = false
+		s.auto(false)
 		call, worker := s.fetch(k, nil), &answer{s: s}
 		s.host.FetchWorker(post(), worker)
 		s.on(func() {
@@ -66,7 +66,7 @@ func TestEventsThatADeadGuestHadNotBegun(t *testing.T) {
 		s, k := w.one(), key(0, "lobby")
 		a, b, c, d := s.connect(k, "a"), s.connect(k, "b"), s.connect(k, "c"), s.connect(k, "d")
 		g := s.guest
-		g.Auto = false
+		s.auto(false)
 		a.say("begun", "not begun", "nor this")
 		b.close(1000, "begun")
 		c.close(1000, "not begun")
@@ -105,8 +105,8 @@ func TestLastWordsReachTheNextInstance(t *testing.T) {
 		c := s.connect(k, "amy")
 		s.on(func() { s.guest.Host.Attachment(s.guest, c.server, []byte("red")) })
 		sleep(hibernateAfter)
-		s.guest.Take()
-		s.guest.Auto = false
+		s.take()
+		s.auto(false)
 		c.close(4001, "bye")
 		c.gets("close 4001 ", "end")
 		s.heard("start 2 [1.2 peer-closed tags=amy attachment=red]", `closed 1.2 4001 "bye" clean ended`)
@@ -132,8 +132,8 @@ func TestConstructorFails(t *testing.T) {
 				s, k := w.one(), key(0, "lobby")
 				c := s.connect(k, "amy")
 				sleep(hibernateAfter)
-				s.guest.Auto = false
-				s.guest.Take()
+				s.auto(false)
+				s.take()
 				c.say("hello")
 				a, b := s.fetch(k, nil), s.fetch(k, nil)
 				s.heard("start 2 [1.2 tags=amy]", "message 1.2 text hello", "request 4 of 2 GET http://x/", "request 6 of 2 GET http://x/")
@@ -167,7 +167,7 @@ func TestAbort(t *testing.T) {
 			s.guest.Host.AutoResponse(s.guest, 1, &guest.Pair{Request: "ping", Response: "pong"})
 			s.guest.Host.EventTimeout(s.guest, 1, 5)
 		})
-		s.guest.Auto = false
+		s.auto(false)
 		call := s.fetch(k, nil)
 		sleep(0)
 		s.on(func() { s.guest.Last().Abort("enough") })
@@ -178,7 +178,7 @@ func TestAbort(t *testing.T) {
 		if n := s.registry.Counts().Sockets; n != 0 {
 			t.Errorf("the registry holds %d sockets, want none", n)
 		}
-		s.guest.Take()
+		s.take()
 		s.fetch(k, nil)
 		s.heard("start 2", "request 8 of 2 GET http://x/")
 	})
@@ -192,13 +192,13 @@ func TestMailOfDroppedSocketsWakesNobody(t *testing.T) {
 		i, g := s.guest.Last(), s.guest
 		s.on(func() { i.Commit() })
 		sleep(hibernateAfter - 1)
-		g.Auto = false
+		s.auto(false)
 		sleep(1)
 		c.say("mail") // while it settles
 		gone.leave()
 		s.fetch(k, nil)
 		s.sync(1, errDisk)
-		g.Take()
+		s.take()
 		s.on(func() { i.Leave(); g.Host.Asleep(g, i.Object) })
 		s.heard("start 2", "request 6 of 2 GET http://x/")
 	})
@@ -267,7 +267,7 @@ func TestRetire(t *testing.T) {
 		of, ofFar := old.Pair()
 		s.on(func() { old.Host.Open(old, of, 0) })
 		workers := s.attach(ofFar)
-		old.Auto, old.OnRequest = false, nil
+		s.on(func() { old.Auto, old.OnRequest = false, nil })
 		call := s.fetch(busy, nil)
 		next := s.newGuest(true)
 		std, stdFar := next.Pair()
@@ -304,7 +304,7 @@ func TestRetireDeadline(t *testing.T) {
 		s, k := w.one(), key(0, "lobby")
 		c := s.connect(k, "amy")
 		old := s.guest
-		old.Auto = false
+		s.auto(false)
 		call := s.fetch(k, nil)
 		worker := &answer{s: s}
 		s.host.FetchWorker(get(), worker)
@@ -317,7 +317,7 @@ func TestRetireDeadline(t *testing.T) {
 		c.say("hello")
 		s.on(func() { old.Host.Awake(old, 1) }) // an answer to an earlier question
 		s.heardBy(next)
-		old.Take()
+		s.on(func() { old.Take() })
 		s.on(func() { old.Instance(1).Leave(); old.Host.Asleep(old, 1) })
 		call.got("failure Durable Object reset because its code was updated. retryable reset")
 		s.heardBy(old)

@@ -45,7 +45,7 @@ func (l ids) At(i int) dormouse.SocketID { return l[i] }
 func TestAnswersWaitForTheCommit(t *testing.T) {
 	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
-		s.guest.Auto = false
+		s.auto(false)
 		whole, failed := s.fetch(k, nil), s.fetch(k, nil)
 		i, g := s.guest.Last(), s.guest
 		s.on(func() {
@@ -198,7 +198,7 @@ func TestFailedCommitResets(t *testing.T) {
 	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
 		c := s.connect(k, "amy")
-		s.guest.Auto = false
+		s.auto(false)
 		held, later := s.fetch(k, nil), s.fetch(k, nil)
 		i, g := s.guest.Last(), s.guest
 		s.on(func() {
@@ -207,7 +207,7 @@ func TestFailedCommitResets(t *testing.T) {
 			g.Respond(4, 200, "never")
 			i.Commit()
 		})
-		s.guest.Take()
+		s.take()
 		s.sync(1, errDisk)
 		const text = "Durable Object storage failed, and the object was reset: no space left on device"
 		held.got("failure " + text + " retryable reset")
@@ -234,7 +234,7 @@ func TestABrokenObjectSaysNothing(t *testing.T) {
 	inWorld(t, options{disk: true, keep: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
 		c := s.connect(k, "amy")
-		s.guest.Auto = false
+		s.auto(false)
 		i, g := s.guest.Last(), s.guest
 		std, far := g.Pair()
 		var standard *client
@@ -246,7 +246,7 @@ func TestABrokenObjectSaysNothing(t *testing.T) {
 			g.Send(c.server, "held")
 		})
 		s.sync(1, errDisk)
-		g.Take()
+		s.take()
 		s.on(func() { // it does not know yet
 			g.Send(c.server, "never")
 			g.Host.Broadcast(g, ids{c.server}, true, []byte("never"))
@@ -315,7 +315,7 @@ func TestActivationOverAWALStartsClosed(t *testing.T) {
 		c := s.connect(k, "amy")
 		sleep(hibernateAfter)
 		s.disk.manual = true
-		s.on(func() { s.guest.Take() })
+		s.take()
 		c.say("hello")
 		s.heard("start 2 [1.2 tags=amy]", "message 1.2 text hello")
 		s.on(func() { s.guest.Send(c.server, "reply") })
@@ -334,7 +334,7 @@ func TestOutputsOfADeadGuestLeaveWhenDurable(t *testing.T) {
 	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
 		c := s.connect(k, "amy")
-		s.guest.Auto = false
+		s.auto(false)
 		a := s.fetch(k, nil)
 		i, g := s.guest.Last(), s.guest
 		s.on(func() {
@@ -381,7 +381,7 @@ func TestGateHasABound(t *testing.T) {
 func TestSocketOfAnAnswerThatNeverLeaves(t *testing.T) {
 	inWorld(t, options{disk: true, keep: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
-		s.guest.Auto = false
+		s.auto(false)
 		a := s.fetch(k, nil)
 		i, g := s.guest.Last(), s.guest
 		server, far := g.Pair()
@@ -392,7 +392,7 @@ func TestSocketOfAnAnswerThatNeverLeaves(t *testing.T) {
 		})
 		s.sync(1, errDisk)
 		a.got("failure Durable Object storage failed, and the object was reset: no space left on device retryable reset")
-		g.Take()
+		s.take()
 		s.on(func() { i.Leave(); g.Host.Asleep(g, i.Object) })
 		s.heard("start 2 [1.2 peer-closed]", `closed 1.2 1006 "WebSocket disconnected without sending Close frame." ended`)
 	})

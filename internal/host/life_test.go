@@ -112,7 +112,7 @@ func TestAnObjectThatStaysAwake(t *testing.T) {
 	inWorld(t, options{}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
 		c := s.connect(k, "amy")
-		s.guest.Auto = false
+		s.auto(false)
 		sleep(hibernateAfter)
 		s.heard("hibernate 1 after 1 if-idle")
 		c.say("crossed")
@@ -136,7 +136,7 @@ func TestOrderOfAMailbox(t *testing.T) {
 	inWorld(t, options{}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
 		a, b := s.connect(k, "amy"), s.connect(k, "ben")
-		s.guest.Auto = false
+		s.auto(false)
 		sleep(hibernateAfter)
 		s.heard("hibernate 1 after 2 if-idle")
 
@@ -224,7 +224,7 @@ func TestHibernateOnDemand(t *testing.T) {
 			t.Errorf("with force: gone %q, want true", got)
 		}
 		s.wantState(k, "hibernated")
-		s.guest.Auto = false
+		s.auto(false)
 		c.say("hi")
 		if got := ask(true); got != "false" {
 			t.Errorf("with an event in progress: gone %q, want false", got)
@@ -262,7 +262,7 @@ func TestWhy(t *testing.T) {
 func TestAlarm(t *testing.T) {
 	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
-		s.guest.Auto = false
+		s.auto(false)
 		done := make(map[int]string)
 		alarm := func(retry int) {
 			s.host.Alarm(k, 0, time.Now(), retry, func(e *dormouse.Error) {

@@ -191,6 +191,15 @@ func (s *shard) newGuest(auto bool) *guesttest.Guest {
 	return g
 }
 
+// auto says whether the guest behaves by itself.
+func (s *shard) auto(is bool) { s.on(func() { s.guest.Auto = is }) }
+
+// take is what the guest has heard, which it forgets.
+func (s *shard) take() (heard []string) {
+	s.on(func() { heard = s.guest.Take() })
+	return heard
+}
+
 // heard takes what the guest has heard and compares it.
 func (s *shard) heard(want ...string) {
 	s.t.Helper()
@@ -277,6 +286,8 @@ type client struct {
 func (s *shard) attach(id dormouse.SocketID) *client {
 	s.t.Helper()
 	near, far := wspipe.Pipe()
+	near.SetCapacity(64 << 20) // a client that reads at once
+	far.SetCapacity(64 << 20)
 	home := s.home(id.Incarnation())
 	var err error
 	if !home.Loop().Call(func() { err = home.Attach(id, far, nil, ws.Options{}, "") }) {
@@ -309,7 +320,6 @@ func (c *client) write(f gws.Frame) {
 	if err := gws.WriteFrame(&b, gws.MaskFrameInPlace(f)); err != nil {
 		c.s.t.Fatal(err)
 	}
-	c.end.SetCapacity(64 << 20)
 	if _, err := c.end.Write(b.Bytes()); err != nil {
 		c.s.t.Fatal(err)
 	}
@@ -466,7 +476,7 @@ func (s *shard) connect(k dormouse.Key, tag string) *client {
 		s.t.Fatalf("no socket came: %q", a.said)
 	}
 	c := s.attach(a.head.Socket)
-	s.on(func() { s.guest.Take() })
+	s.take()
 	return c
 }
 
@@ -478,3 +488,6 @@ func sleep(d time.Duration) {
 
 // never is a time that no test reaches.
 var never = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// guestSocket is a short name in the handlers of these tests.
+type guestSocket = dormouse.SocketID
