@@ -5,10 +5,10 @@ import "time"
 // Endpoint is the near end of one WebSocket without its I/O: what has been said
 // in both directions, and what follows from it. A transport feeds it the peer's
 // bytes, carries off what it has to send, and ends the connection when it is
-// Over. Everything an Endpoint lends from its Pool goes back as soon as the
+// Over. Everything that an Endpoint borrows from its Pool goes back as soon as the
 // connection is at rest.
 //
-// The calls that may call the Sink are Receive, Hangup, TellDrained and TellGone.
+// The calls that may call the Sink are Receive, TellDrained and TellGone.
 type Endpoint struct {
 	terms *terms
 	sink  Sink
@@ -239,20 +239,24 @@ func (e *Endpoint) queueClose(code uint16, reason string) {
 		return
 	}
 	o := e.outbox()
-	o.pong = nil // RFC 6455, section 5.5.1: nothing after a Close
+	o.growPong(&e.terms.pool.arena) // RFC 6455, section 5.5.1: nothing after a Close
 	var b [maxControlPayload + 2]byte
 	frame := AppendClose(b[:0], code, reason)
 	copy(o.grow(&e.terms.pool.arena, len(frame)), frame)
 }
 
-// answer queues a Pong. A peer that sends Pings and does not read gets the
-// answer to its last one only (RFC 6455, section 5.5.3).
+// maxStuckPongs is how many bytes may wait for a system that takes none, if a
+// Pong is still to be queued behind them.
+const maxStuckPongs = 4 << 10
+
+// answer queues a Pong. A peer that goes on sending Pings and does not read gets
+// the answer to its last one only (RFC 6455, section 5.5.3).
 func (e *Endpoint) answer(ping []byte) {
 	if e.is(closed | mute) {
 		return
 	}
 	o := e.outbox()
-	if o.stuck {
+	if o.stuck && o.size > maxStuckPongs {
 		o.pong = AppendFrame(o.pong[:0], OpPong, ping)
 		return
 	}
@@ -347,8 +351,7 @@ func (e *Endpoint) Sent(n int, all bool) {
 		o.keep()
 	case o.size > 0:
 	case len(o.pong) > 0:
-		copy(o.grow(&e.terms.pool.arena, len(o.pong)), o.pong)
-		o.pong = o.pong[:0]
+		o.growPong(&e.terms.pool.arena)
 	default:
 		e.releaseOutbox()
 	}

@@ -5,16 +5,16 @@ package ws
 // only while something waits.
 type Outbox struct {
 	segments []segment
-	first    int   // the first one that has not left
-	sent     int   // bytes of it that have left
-	size     int   // bytes that have not left. Invariant: the sum over segments
-	end      place // in the arena, of the last segment, if it is there
-	stuck    bool  // the transport was told "not now", and waits
-	pong     []byte
+	first    int    // the first one that has not left
+	sent     int    // bytes of it that have left
+	size     int    // bytes that have not left. Invariant: the sum over segments
+	end      place  // in the arena, of the last segment, if it is there
+	stuck    bool   // the transport was told "not now", and waits
+	pong     []byte // the answer to the last ping, when it is too late for all
 }
 
-// segment is a run of bytes. All kinds but borrowed, remainder and httpHead are runs
-// of whole frames.
+// segment is a run of bytes. All kinds but borrowed, remainder and httpHead are
+// runs of whole frames.
 type segment struct {
 	b    []byte
 	kind segmentKind
@@ -39,25 +39,19 @@ const minShared = 128
 // Together with what grew before it they are one segment, if possible.
 func (o *Outbox) grow(a *arena, n int) []byte {
 	o.size += n
-	last := len(o.segments) - 1
-	switch {
-	case o.stuck || n > maxArenaAppend:
+	if o.stuck || n > maxArenaAppend {
 		return o.growOwned(n)
-	case last >= 0 && o.segments[last].kind == inArena:
-		b, begin := a.alloc(n)
-		if s := &o.segments[last]; begin == o.end {
-			s.b = s.b[:len(s.b)+n]
-		} else {
-			o.segments = append(o.segments, segment{b, inArena})
-		}
-		o.end = place{begin.block, begin.offset + n}
-		return b
-	default:
-		b, begin := a.alloc(n)
-		o.end = place{begin.block, begin.offset + n}
-		o.segments = append(o.segments, segment{b, inArena})
-		return b
 	}
+	b, begin := a.alloc(n)
+	last := len(o.segments) - 1
+	if last >= 0 && o.segments[last].kind == inArena && begin == o.end {
+		s := &o.segments[last]
+		s.b = s.b[:len(s.b)+n]
+	} else {
+		o.segments = append(o.segments, segment{b, inArena})
+	}
+	o.end = place{begin.block, begin.offset + n}
+	return b
 }
 
 // growOwned is grow in memory of the outbox's own.
@@ -77,14 +71,19 @@ func (o *Outbox) growOwned(n int) []byte {
 	return b
 }
 
+// growPong queues the Pong that was put off, if there is one.
+func (o *Outbox) growPong(a *arena) {
+	if len(o.pong) > 0 {
+		copy(o.grow(a, len(o.pong)), o.pong)
+		o.pong = o.pong[:0]
+	}
+}
+
 // add appends a segment that is there already.
 func (o *Outbox) add(b []byte, kind segmentKind) {
 	o.size += len(b)
 	o.segments = append(o.segments, segment{b, kind})
 }
-
-// Len is the number of bytes that wait.
-func (o *Outbox) Len() int { return o.size }
 
 // Segments appends the next pieces to send to dst, at most up to its capacity.
 func (o *Outbox) Segments(dst [][]byte) [][]byte {

@@ -105,8 +105,12 @@ func (p *Pool) releaseOutbox(o *Outbox) {
 	p.outboxes = append(p.outboxes, o)
 }
 
-// EndRound frees the memory of the round's output. Every outbox that has
-// something must have been told Keep before.
+// Full reports whether the round has so much to send that it should not wait for
+// its end: a broadcast of broadcasts, say.
+func (p *Pool) Full() bool { return p.arena.at >= maxBlocks }
+
+// EndRound frees the memory of the round's output. What was not sent before,
+// with Endpoint.Sent, is overwritten.
 func (p *Pool) EndRound() { p.arena.reset() }
 
 // arena is the memory of what one round sends: blocks that are filled in order
@@ -118,6 +122,7 @@ type arena struct {
 
 const (
 	arenaBlock     = 64 << 10
+	maxBlocks      = 256 // of a round, as far as Full is heeded
 	maxKeptBlocks  = 32
 	maxArenaAppend = 16 << 10 // larger pieces have memory of their own
 )

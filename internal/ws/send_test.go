@@ -136,42 +136,51 @@ func fillWith(b []byte, with byte) {
 	}
 }
 
-// TestPongsInAQueue: while the system takes nothing, only the last ping is
-// remembered, and it is answered after what was queued before.
+// TestPongsInAQueue: while the system takes nothing, a flood of pings is answered
+// for a while, and then only its last one is remembered.
 func TestPongsInAQueue(t *testing.T) {
 	var pool Pool
 	var e Endpoint
 	e.Init(&pool, Options{}, silentSink{})
-	e.Send(OpText, []byte("stuck"))
+	stuck := AppendFrame(nil, OpText, make([]byte, maxStuckPongs))
+	flood := func() {
+		e.Send(OpText, make([]byte, maxStuckPongs))
+		e.Sent(1, false)
+		for i := range 1000 {
+			e.Receive(maskedFrame(OpPing, fmt.Append(nil, i)))
+		}
+		if n, limit := e.Buffered(), len(stuck)-1; n != limit {
+			t.Errorf("%d bytes wait, want %d: pings add nothing", n, limit)
+		}
+	}
+	drain := func() (sent []byte) {
+		e.Unstick()
+		sendAll(&e, &sent)
+		if e.out != nil {
+			t.Error("the outbox was not given back")
+		}
+		return sent
+	}
+	flood()
+	if got, want := drain(), AppendFrame(stuck[1:], OpPong, []byte("999")); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes were sent, want %d: what waited, and one pong", len(got), len(want))
+	}
+	// While little waits, all are answered.
+	e.Send(OpText, nil)
 	e.Sent(1, false)
-	for i := range 1000 {
-		e.Receive(maskedFrame(OpPing, fmt.Append(nil, i)))
+	for range 3 {
+		e.Receive(maskedFrame(OpPing, nil))
 	}
-	if n, limit := e.Buffered(), 6; n != limit {
-		t.Errorf("%d bytes wait, want %d: pings add nothing", n, limit)
+	if got, want := drain(), []byte("\x00\x8a\x00\x8a\x00\x8a\x00"); !bytes.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
-	var sent []byte
-	e.Unstick()
-	sendAll(&e, &sent)
-	want := append(AppendFrame(nil, OpText, []byte("stuck"))[1:], AppendFrame(nil, OpPong, []byte("999"))...)
-	if !bytes.Equal(sent, want) {
-		t.Errorf("got %q, want %q", sent, want)
-	}
-	if e.out != nil {
-		t.Error("the outbox was not given back")
-	}
-	// No Pong after our Close.
-	e.Send(OpText, []byte("stuck"))
-	e.Sent(1, false)
-	e.Receive(maskedFrame(OpPing, []byte("p")))
+	// The last Pong leaves before our Close, and none after it.
+	flood()
 	e.Close(1000, "")
-	e.Receive(maskedFrame(OpPing, []byte("q")))
-	e.Unstick()
-	sent = nil
-	sendAll(&e, &sent)
-	want = AppendClose(AppendFrame(nil, OpText, []byte("stuck"))[1:], 1000, "")
-	if !bytes.Equal(sent, want) {
-		t.Errorf("got %q, want %q: nothing follows a Close", sent, want)
+	e.Receive(maskedFrame(OpPing, []byte("late")))
+	want := AppendClose(AppendFrame(stuck[1:], OpPong, []byte("999")), 1000, "")
+	if got := drain(); !bytes.Equal(got, want) {
+		t.Errorf("%d bytes were sent, want %d: what waited, one pong, Close", len(got), len(want))
 	}
 }
 

@@ -12,8 +12,8 @@ import (
 // Stream is the bytes of one connection, as a transport provides them. No call
 // blocks, and none calls back.
 type Stream interface {
-	// Read returns 0 and nil when nothing is there, and io.EOF when nothing
-	// will come any more.
+	// Read returns bytes or an error, never both; 0 and nil when nothing is
+	// there now, and io.EOF when nothing will come any more.
 	Read(p []byte) (int, error)
 	// Write takes as much as it can at once. Less than all means: not now.
 	Write(segments [][]byte) (int, error)
@@ -97,6 +97,9 @@ func (c *Conn) queued(u ws.Urgency) {
 	if u != ws.Nothing || c.end.Over() {
 		c.touch()
 	}
+	if c.shard.pool.Full() {
+		c.shard.flush()
+	}
 }
 
 // Drop implements ws.Conn.
@@ -174,21 +177,19 @@ func (c *Conn) read() {
 	case !c.end.Listening():
 		c.park()
 		return
-	}
-	n, err := c.stream.Read(s.buf)
-	if n > 0 {
-		c.receive(s.buf[:n])
-	}
-	if err == nil {
+	case c.end.Holds():
+		c.receive(nil) // it came before what the stream has, its end perhaps
 		return
 	}
-	c.flags |= endedFlag
-	switch {
-	case c.end.Holds():
-		// The owner paused in the middle of what came: the end waits, too.
+	switch n, err := c.stream.Read(s.buf); {
+	case n > 0:
+		c.receive(s.buf[:n])
+	case err == nil:
 	case errors.Is(err, io.EOF):
+		c.flags |= endedFlag
 		c.end.Hangup()
 	default:
+		c.flags |= endedFlag
 		c.end.Lost()
 	}
 }
@@ -214,9 +215,6 @@ func (c *Conn) park() {
 func (c *Conn) tell() {
 	if c.phase == open && c.end.Holds() {
 		c.receive(nil)
-		if c.has(endedFlag) && !c.end.Holds() {
-			c.end.Hangup()
-		}
 	}
 	c.end.TellDrained()
 	if c.phase > flushing {

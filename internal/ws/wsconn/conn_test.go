@@ -215,6 +215,46 @@ func TestSharedBytesAreNotCopied(t *testing.T) {
 	})
 }
 
+// TestRoundWithVeryMuch: a round that sends more than its share is sent in parts,
+// so that its memory is bounded by what the peers do not take.
+func TestRoundWithVeryMuch(t *testing.T) {
+	play(t, ws.Options{}, func(t *testing.T, s *stage) {
+		const conns, messages = 100, 6000
+		message := []byte("a small message for everybody in the room")
+		all := make([]*fake, conns)
+		s.round(func() {
+			for i := range all {
+				all[i] = &fake{room: -1}
+				if err := all[i].conn.Adopt(s.shard, all[i], nil, ws.Options{}, &sink{}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		sent := 0
+		s.round(func() {
+			for range messages {
+				m := ws.NewShared(ws.OpText, message)
+				for _, f := range all {
+					f.conn.SendShared(m)
+				}
+			}
+			for _, f := range all {
+				sent += len(f.written())
+			}
+		})
+		total := conns * messages * len(ws.AppendFrame(nil, ws.OpText, message))
+		if waited := total - sent; waited > 18<<20 {
+			t.Errorf("%d of %d bytes waited for the end of the round", waited, total)
+		}
+		want := bytes.Repeat(ws.AppendFrame(nil, ws.OpText, message), messages)
+		for i, f := range all {
+			if !bytes.Equal(f.written(), want) {
+				t.Errorf("connection %d did not get exactly what was sent", i)
+			}
+		}
+	})
+}
+
 func TestAtRestNothingIsHeld(t *testing.T) {
 	play(t, ws.Options{}, func(t *testing.T, s *stage) {
 		s.sink.hook = func() { s.f.conn.Send(ws.OpText, []byte("echo")) }

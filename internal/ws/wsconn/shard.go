@@ -81,7 +81,8 @@ func (s *Shard) Close() {
 	}
 }
 
-// flush is the hook at the end of each round.
+// flush is the hook at the end of each round. A round with very much to send has
+// it run in between, too.
 func (s *Shard) flush() {
 	if len(s.dirty) == 0 {
 		return
