@@ -50,7 +50,7 @@ func questions() []contest.Question {
 }
 
 var (
-	whole = contest.Pace{Rounds: 5, Warm: 300 * time.Millisecond, Measure: 1200 * time.Millisecond, Connects: 1000, Idle: 5000}
+	whole = contest.Pace{Rounds: 5, Warm: 300 * time.Millisecond, Measure: 1200 * time.Millisecond, Connects: 1000, Idle: 15000}
 	quick = contest.Pace{Rounds: 2, Warm: 100 * time.Millisecond, Measure: 400 * time.Millisecond, Connects: 300, Idle: 2000}
 )
 

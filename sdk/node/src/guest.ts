@@ -13,9 +13,9 @@ import { type Env, makeEnv } from "./env.ts";
 import { durableObjectReset, readError, remote, resetText, toWire } from "./errors.ts";
 import { Exchanges, type HostExchange } from "./exchange.ts";
 import { type Birth, type Class, GuestObject, type Home } from "./object.ts";
+import { Housekeeping } from "./housekeeping.ts";
 import { nativeSetTimeout } from "./native.ts";
 import { Outlet } from "./outlet.ts";
-import { startReaper } from "./reaper.ts";
 import { report } from "./report.ts";
 import { Sockets } from "./sockets.ts";
 import type { ObjectStorage } from "./storage/index.ts";
@@ -46,6 +46,7 @@ export class Guest implements Receiver, Home {
   #worker: Worker | null = null;
   #owner!: WorkerOwner;
   #databases!: Databases;
+  #housekeeping!: Housekeeping;
 
   #greeted = false;
   #wasCut = false;
@@ -210,7 +211,7 @@ export class Guest implements Receiver, Home {
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
     introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, worker: this.#owner });
     this.#databases = new Databases(config, this.#around.keeper, (e) => this.#around.exit(e.message));
-    startReaper(this.#objects, config.limits.taskKeepalive);
+    this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     const env = makeEnv(config);
     const exports: Module = {};
     this.#around
@@ -254,6 +255,7 @@ export class Guest implements Receiver, Home {
     };
     const o = new GuestObject(birth, this, this.#turns);
     this.#objects.set(number, o);
+    this.#housekeeping.came();
     if (rows === 0) o.construct();
     else this.#incomplete.set(o, rows);
   }
@@ -374,6 +376,7 @@ export class Guest implements Receiver, Home {
   gone(o: GuestObject): void {
     this.#objects.delete(o.number);
     this.#incomplete.delete(o);
+    this.#housekeeping.left();
   }
 
   cut(): never {
