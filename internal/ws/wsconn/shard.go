@@ -38,7 +38,9 @@ type Shard struct {
 	ending map[*Conn]*loop.Timer
 }
 
-// NewShard registers a flush hook with l. Call it before Start or on the loop.
+// NewShard registers a flush hook with l, which sends what the round has queued.
+// A hook registered after it that has something to send posts it instead. Call it
+// before Start or on the loop.
 func NewShard(l *loop.Loop) *Shard {
 	s := &Shard{
 		loop:     l,
