@@ -132,8 +132,8 @@ class Reader extends Deserializer {
  */
 function mayHoldError(bytes: Buffer): boolean {
   for (let at = bytes.indexOf(0x72); at >= 0; at = bytes.indexOf(0x72, at + 1)) {
-    const next = bytes[at + 1]!;
-    if (errorTags.includes(classLetters.includes(next) ? bytes[at + 2]! : next)) return true;
+    const next = bytes[at + 1] ?? 0;
+    if (errorTags.includes(classLetters.includes(next) ? bytes[at + 2] ?? 0 : next)) return true;
   }
   return false;
 }

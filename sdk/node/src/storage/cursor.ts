@@ -23,6 +23,7 @@ export class Query {
   #changes = 0;
   #beside = 0; // By how much what is `watched` has grown.
   #taken = 0;
+  #names: readonly string[] = [];
 
   // Invariant: at most one of the three holds rows. #values only while it is pending.
   #values: readonly SqlValue[] | null = null;
@@ -51,7 +52,7 @@ export class Query {
     } catch (error) {
       throw statement.database.stepError(error);
     }
-    query.#run = statement.runs;
+    query.#ran();
     query.#beside = watched(statement) - before;
     return query;
   }
@@ -109,9 +110,10 @@ export class Query {
     return row;
   }
 
+  /** The names of the columns, as they were when it began. */
   get names(): readonly string[] {
     if (this.#values !== null) this.#database.settle();
-    return this.statement.names;
+    return this.#names;
   }
 
   /** For the counters. */
@@ -119,7 +121,7 @@ export class Query {
     if (this.#values !== null) this.#database.settle();
     const { statement } = this;
     // workerd is always one row ahead of what was taken.
-    const ahead = this.#ahead !== null || this.#progress?.over === false ? 1 : 0;
+    const ahead = this.#ahead !== null || this.#progress?.more === true ? 1 : 0;
     const own = this.#run === statement.runs;
     return { statement, rows: this.#taken + ahead, changes: this.#changes, beside: this.#beside, own };
   }
@@ -137,9 +139,15 @@ export class Query {
     } catch (error) {
       throw statement.database.stepError(error);
     }
-    this.#run = statement.runs;
     this.#ahead = this.#progress.next();
+    this.#ran();
     if (this.#ahead !== null) closeWith(this, this.#progress);
+  }
+
+  /** After its first step: by then SQLite has compiled it for the schema as it is. */
+  #ran(): void {
+    this.#run = this.statement.runs;
+    this.#names = this.statement.names;
   }
 
   #step(): SqlValue[] | null {
@@ -172,7 +180,7 @@ export class Query {
     } catch (error) {
       throw statement.database.stepError(error);
     } finally {
-      this.#run = statement.runs;
+      this.#ran();
     }
   }
 

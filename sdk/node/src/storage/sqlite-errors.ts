@@ -110,7 +110,9 @@ const finders: readonly (readonly [RegExp, Finder])[] = [
 /** The first token after which SQLite says that very thing is the one it stumbled over. */
 function findSyntax(sql: string, what: string, compile: Compile): number | undefined {
   const message = `near "${what}": syntax error`;
-  const places = Array.from(tokens(sql)).filter((t) => t.text === what || sql.startsWith(what, t.at));
+  const all = Array.from(tokens(sql));
+  const exact = all.filter((t) => t.text === what);
+  const places = exact.length > 0 ? exact : all.filter((t) => sql.startsWith(what, t.at));
   return places.slice(0, 64).find((t) => compile(sql.slice(0, t.at + what.length)) === message)?.at;
 }
 

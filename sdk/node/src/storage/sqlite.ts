@@ -8,6 +8,7 @@
 
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
 import { allow, type Effects, isOurs, judge, noEffects } from "./authorizer.ts";
+import type { Progress } from "./progress.ts";
 import { codeName, errorText, isFatal, isNative, type NativeError, placeOf } from "./sqlite-errors.ts";
 import { nameOf, type Parameters, parametersOf, tokens } from "./tokens.ts";
 
@@ -266,8 +267,8 @@ export class Statement {
   #names: string[] | null = null;
   #namesOf = -1; // The schema they belong to.
 
-  /** A query in progress uses it; another one needs a statement of its own. */
-  busy = false;
+  /** The query in progress that uses it; another one needs a statement of its own. */
+  progress: Progress | null = null;
   /** The last time somebody asked for its only row, it was the only one. */
   single = false;
   /** Whether no step of it can fail, and the schema for which that is known. Pairs with `cannotFail`. */
@@ -294,7 +295,7 @@ export class Statement {
     }
   }
 
-  /** The names of its columns; those of the schema as it is, once it has been stepped. */
+  /** The names of its columns. Asked right after a step, when it is compiled for the schema as it is. */
   get names(): readonly string[] {
     if (this.#namesOf !== this.database.schema) {
       this.#names = this.#native.columns().map((column) => column.name);
@@ -316,7 +317,7 @@ export class Statement {
     return this.#native.all(...this.#bound(values)) as unknown as SqlValue[][];
   }
 
-  /** Rows one by one. `busy` is the caller's to set and to clear. */
+  /** Rows one by one. Only Progress asks for them. */
   iterate(values: readonly SqlValue[]): Iterator<SqlValue[]> {
     this.runs++;
     this.#native.resetStats();
@@ -328,7 +329,7 @@ export class Statement {
     return { steps: this.#native.stat("fullscanStep"), sorts: this.#native.stat("sort") };
   }
 
-  /** Frees it before the collector would. Not while it is busy. */
+  /** Frees it before the collector would. Not while a query is in progress. */
   finalize(): void {
     this.#native.close();
   }

@@ -34,7 +34,7 @@ export class Statements {
 
   /**
    * The compiled text. On the first use the statements before the last one are run by `run`, as they
-   * are compiled; `fresh` says so. A text of which a statement is busy is compiled once more.
+   * are compiled; `fresh` says so. A text of which a statement is in use is compiled once more.
    */
   get(sql: string, run: (statement: Statement) => void): { text: Text; fresh: boolean } {
     let text = this.#young.get(sql);
@@ -85,11 +85,16 @@ export function restAfter(sql: string, statement: Statement): string {
   return sql.slice(statement.sql.length).replace(/^[ \t\n\r\v\f]+/, "");
 }
 
-function isBusy(text: Text): boolean {
-  return text.last.busy || (text.before.length > 0 && text.before.some((statement) => statement.busy));
+/** Whether a query in progress needs one of the statements, and goes on needing it. */
+function isBusy({ before, last }: Text): boolean {
+  return isHeld(last) || (before.length > 0 && before.some(isHeld));
 }
 
-/** Frees what nobody uses; a busy statement is left to the collector. */
-function release(text: Text): void {
-  for (const statement of [...text.before, text.last]) if (!statement.busy) statement.finalize();
+function isHeld({ progress }: Statement): boolean {
+  return progress !== null && !progress.spill();
+}
+
+/** Frees what nobody uses; what a query uses is left to the collector. */
+function release({ before, last }: Text): void {
+  for (const statement of [...before, last]) if (statement.progress === null) statement.finalize();
 }

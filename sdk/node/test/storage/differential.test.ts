@@ -7,18 +7,19 @@ import { test } from "node:test";
 import { TestFolder, type TestObject } from "./host.ts";
 import { checkLabels, runStep } from "./kit/run.js";
 import { scenarios } from "./kit/scenarios.js";
-import { record } from "./record.ts";
-import { findWorkerd, type Seen } from "./workerd.ts";
+import { record, recordings } from "./record.ts";
+import { findWorkerd, type Seen, Workerd } from "./workerd.ts";
 
 const recorded: Record<string, Seen[]> = JSON.parse(
-  readFileSync(new URL("./recorded/workerd-1.20261117.1.json", import.meta.url), "utf8"),
+  readFileSync(recordings.scenarios, "utf8"),
 );
 
 /** Values that are another one each time they are asked. */
 const changing = /reference = [0-9a-z]+/g;
 
 test("the recording is what workerd answers", { skip: findWorkerd() === undefined && "no workerd here" }, async () => {
-  const now = await record(findWorkerd()!);
+  const workerd = await Workerd.start(findWorkerd()!);
+  const now = await record(workerd).finally(() => workerd.stop());
   assert.deepEqual(
     JSON.parse(JSON.stringify(now).replaceAll(changing, "")),
     JSON.parse(JSON.stringify(recorded).replaceAll(changing, "")),

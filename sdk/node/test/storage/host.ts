@@ -26,13 +26,13 @@ export class TestObject implements StorageHost {
   broken_: Error | null = null;
   storage: ObjectStorage;
 
-  readonly #path: string;
+  readonly path: string;
   readonly #pool: DatabasePool;
   readonly #options: TestOptions;
   #section: Section = new Section(null);
 
   constructor(path: string, pool: DatabasePool, options: TestOptions = {}) {
-    this.#path = path;
+    this.path = path;
     this.#pool = pool;
     this.#options = options;
     this.compat = options.compat ?? { deleteAllDeletesAlarm: true };
@@ -48,7 +48,7 @@ export class TestObject implements StorageHost {
     this.broken_ = null;
     this.#section = new Section(null);
     const { sqlEnabled = true, limits = {} } = this.#options;
-    return this.storage = new ObjectStorage({ path: this.#path, pool: this.#pool, sqlEnabled, limits, host: this });
+    return this.storage = new ObjectStorage({ path: this.path, pool: this.#pool, sqlEnabled, limits, host: this });
   }
 
   /** Runs `f` as an event, and ends its turn when it has settled. */
@@ -120,11 +120,12 @@ class Section {
 
 /** A temporary folder with a pool of databases in it. */
 export class TestFolder implements AsyncDisposable {
-  readonly path = mkdtempSync(join(tmpdir(), "dormouse-storage-"));
+  readonly path: string;
   readonly pool: DatabasePool;
   #objects = 0;
 
-  constructor(options: Partial<PoolOptions> = {}) {
+  constructor(options: Partial<PoolOptions> = {}, path = mkdtempSync(join(tmpdir(), "dormouse-storage-"))) {
+    this.path = path;
     this.pool = new DatabasePool({ maxOpen: 16, rowBytes: defaultLimits.rowBytes, cacheBytes: 1 << 20, ...options });
   }
 

@@ -1,6 +1,8 @@
-// The Durable Object that plays scenarios: `POST /` with `{scenario, step}` answers with what was seen.
+// The Durable Object that plays scenarios: `POST /` with `{scenario, step}` answers with what was seen;
+// `{bench, n}` runs operations for somebody who has a clock.
 // For any runtime that runs Durable Object classes; it needs nothing but the standard API.
 
+import { benches } from './benches.js';
 import { runStep } from './run.js';
 import { scenarios } from './scenarios.js';
 
@@ -11,7 +13,11 @@ class Player {
   }
 
   async fetch(request) {
-    const { scenario: name, step } = await request.json();
+    const { scenario: name, step, bench, n } = await request.json();
+    if (bench !== undefined) {
+      await benches[bench](this.ctx.storage, n);
+      return new Response('done');
+    }
     const scenario = scenarios.find((s) => s.name === name);
     if (scenario === undefined) return new Response(`no scenario "${name}"`, { status: 404 });
     return Response.json(await runStep(scenario, step, this.ctx.storage, this.mem));

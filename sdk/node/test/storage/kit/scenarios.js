@@ -7,6 +7,7 @@ import { classic } from '../scenarios/classic.js';
 import { cursors } from '../scenarios/cursors.js';
 import { deleting } from '../scenarios/deleting.js';
 import { errors } from '../scenarios/errors.js';
+import { files } from '../scenarios/files.js';
 import { sqlValues } from '../scenarios/sql-values.js';
 import { syncKv } from '../scenarios/sync-kv.js';
 import { transactions } from '../scenarios/transactions.js';
@@ -19,5 +20,5 @@ import { values } from '../scenarios/values.js';
  */
 export const scenarios = [
   ...sqlValues, ...cursors, ...errors, ...authorizer, ...transactions,
-  ...asyncKv, ...syncKv, ...values, ...deleting, ...alarms, ...classic,
+  ...asyncKv, ...syncKv, ...values, ...deleting, ...alarms, ...classic, ...files,
 ];

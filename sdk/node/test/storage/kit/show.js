@@ -50,11 +50,22 @@ function showText(text) {
 
 function showArray(array, inner) {
   const parts = [];
-  for (let i = 0; i < array.length; i++) parts.push(i in array ? inner(array[i]) : '<hole>');
-  for (const key of Object.keys(array).slice(parts.filter((p) => p !== '<hole>').length)) {
-    parts.push(`${key}: ${inner(array[key])}`);
+  let holes = 0;
+  const closeHoles = () => {
+    if (holes > 0) parts.push(holes === 1 ? '<hole>' : `<${holes} holes>`);
+    holes = 0;
+  };
+  for (let i = 0; i < array.length; i++) {
+    if (i in array) {
+      closeHoles();
+      parts.push(inner(array[i]));
+    } else {
+      holes++;
+    }
   }
-  return `[${parts.join(', ')}]`;
+  closeHoles();
+  const others = Object.keys(array).filter((key) => String(key >>> 0) !== key);
+  return `[${[...parts, ...others.map((key) => `${key}: ${inner(array[key])}`)].join(', ')}]`;
 }
 
 function showError(error, inner) {
