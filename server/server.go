@@ -345,13 +345,13 @@ func (s *Server) home(incarnation uint32) *hibernation.Registry {
 }
 
 // attach gives a client to the other end of a pair.
-func (s *Server) attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, protocol string) error {
+func (s *Server) attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options) error {
 	r := s.home(id.Incarnation())
 	if r == nil {
 		return fmt.Errorf("socket %d was made by nobody here", id)
 	}
 	err := errors.New("the server is stopping")
-	r.Loop().Call(func() { err = r.Attach(id, c, rest, o, protocol) })
+	r.Loop().Call(func() { err = r.Attach(id, c, rest, o) })
 	return err
 }
 

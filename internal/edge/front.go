@@ -34,7 +34,7 @@ type Front struct {
 	// Attach gives a socket that the Worker has answered with to the client
 	// behind c; rest is what was read from c already. After an error c is still
 	// the caller's.
-	Attach func(s dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, protocol string) error
+	Attach func(s dormouse.SocketID, c net.Conn, rest []byte, o ws.Options) error
 	// Release tells that nobody will take the socket.
 	Release func(dormouse.SocketID)
 	Log     *slog.Logger
@@ -253,7 +253,7 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 	}
 	rest, err := takeBuffered(buffered.Reader)
 	if err == nil {
-		err = f.Attach(resp.Socket, conn, rest, o, head.Get("Sec-WebSocket-Protocol"))
+		err = f.Attach(resp.Socket, conn, rest, o)
 	}
 	if err != nil {
 		f.Log.Warn("socket not attached", "reason", err)

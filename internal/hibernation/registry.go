@@ -23,6 +23,10 @@ import (
 // object, in memory or not, or the code that owns standard sockets.
 type Recipient interface {
 	Message(s dormouse.SocketID, text bool, payload []byte)
+	// Arrived counts the events that have come; Begun says whether those up to n
+	// have begun to be handled. Set.Progress asks again.
+	Arrived() uint64
+	Begun(n uint64) bool
 	// Closed and Errored are the last words of a socket. Set.Ended answers when
 	// the guest has them.
 	Closed(s dormouse.SocketID, c guest.Closing)
@@ -158,7 +162,7 @@ func (r *Registry) link(s *Socket) {
 
 // Attach gives the end id, which a guest has passed on, to the client behind c.
 // o.Head and o.Deflate are used. After an error c is still the caller's.
-func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, protocol string) error {
+func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options) error {
 	if r.graves.has(id.Peer()) {
 		return fmt.Errorf("the other end of socket %d is gone", id)
 	}
@@ -175,8 +179,6 @@ func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Op
 		}
 		return err
 	}
-	s.protocol = protocol
-	s.deflate = o.Deflate != nil
 	if s.set == nil {
 		conn.Pause() // nobody hears it yet
 	}

@@ -18,7 +18,8 @@ type Set struct {
 	pair      *guest.Pair
 	timeout   time.Duration // of an event; 0 none
 	stamps    []*Socket     // answered since TakeStamps
-	halfOpen  []*Socket     // the peer closed, the guest knows and had not answered
+	lines     map[*Socket]*line
+	halfOpen  []*Socket // the peer closed, the guest knows and had not answered
 	autoReply bool
 	muted     bool // what the guest says before Left is not to be known
 	paused    bool
@@ -45,6 +46,7 @@ func (t *Set) remove(s *Socket) {
 	if !s.listed {
 		return
 	}
+	delete(t.lines, s)
 	t.sockets[s.at] = nil
 	s.listed = false
 	t.n--
@@ -85,10 +87,7 @@ func (t *Set) Table() []guest.Socket {
 	for s := range t.all {
 		row := guest.Socket{
 			ID: s.id, WeClosed: s.weClosed && !s.echoed, PeerClosed: s.peerClosed || s.ended, Stamp: s.stampTime(),
-			Tags: s.tags, Protocol: s.protocol, Attachment: s.attachment,
-		}
-		if s.deflate {
-			row.Extensions = "permessage-deflate"
+			Tags: s.tags, Attachment: s.attachment,
 		}
 		rows = append(rows, row)
 	}

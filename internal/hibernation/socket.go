@@ -24,8 +24,8 @@ type Socket struct {
 	pending    *pending // what had to wait for the other side
 	tags       []string
 	attachment []byte // nil: none
-	protocol   string
-	stamp      int64 // of the last auto-response, Unix milliseconds; 0 never
+	stamp      int64  // of the last auto-response, Unix milliseconds; 0 never
+	last       uint64 // its last event, as its recipient counts; kept while there is a pair
 	timer      *loop.Timer
 	held       int32 // outputs of this socket that wait at the gate
 	at         int32 // its place in the set, while listed
@@ -36,7 +36,6 @@ type Socket struct {
 	weClosed   bool
 	peerClosed bool
 	ended      bool // the peer is gone; only its last words may be outstanding
-	deflate    bool
 	reported   bool // the guest was told that bytes wait
 }
 
@@ -221,19 +220,17 @@ func (s *Socket) Message(op ws.Opcode, payload []byte) {
 	}
 	s.reg.counts.Received++
 	text := op == ws.OpText
-	if p := s.set.pair; text && p != nil && string(payload) == p.Request {
-		s.autoRespond(p)
+	if s.set.pair == nil && s.set.lines == nil {
+		s.set.rec.Message(s.id, text, payload)
 		return
 	}
-	s.set.rec.Message(s.id, text, payload)
+	s.inOrder(text, payload)
 }
 
 // autoRespond answers without the object. The answer passes the gate, but never
 // overtakes what this socket has waiting there.
 func (s *Socket) autoRespond(p *guest.Pair) {
 	s.reg.counts.AutoResponses++
-	s.stamp = s.reg.cfg.Loop.Now().UnixMilli()
-	s.set.stamped(s)
 	if s.weClosed {
 		return
 	}
@@ -249,36 +246,32 @@ func (s *Socket) CloseFrame(code uint16, reason string) {
 	if s.peerClosed {
 		return
 	}
+	s.flush()
 	s.peerClosed = true
 	if s.set == nil {
 		return
 	}
 	answered := s.weClosed
 	if !answered && s.set.autoReply {
-		s.echo(code)
+		s.echo(code, reason)
 		answered = true
 	}
 	s.reg.countClose(code)
 	s.set.rec.Closed(s.id, guest.Closing{Code: code, Reason: reason, Clean: true, Ended: answered})
 }
 
-// echo answers the peer's Close, in order with what waits at the gate.
-func (s *Socket) echo(code uint16) {
-	switch code {
-	case ws.CloseNoStatus:
+// echo answers the peer's Close with the same, in order with what waits at the
+// gate. RFC 6455, section 5.5.1: the answer typically echoes the status code.
+func (s *Socket) echo(code uint16, reason string) {
+	if code == ws.CloseNoStatus {
 		code = 0
-	case ws.CloseAbnormal, 1004, 1015:
-		code = ws.CloseNormal
-	}
-	if code != 0 && (code < 1000 || code > 4999) {
-		code = ws.CloseProtocolError
 	}
 	s.echoed = true
 	if s.held == 0 {
-		s.close(code, "")
+		s.close(code, reason)
 		return
 	}
-	s.hold(0, func() { s.close(code, "") })
+	s.hold(len(reason), func() { s.close(code, reason) })
 }
 
 // Gone is the end of the connection.
@@ -286,6 +279,7 @@ func (s *Socket) Gone(err error) {
 	if s.ended {
 		return
 	}
+	s.flush()
 	s.ended = true
 	s.conn = nil
 	s.pending = nil

@@ -108,7 +108,7 @@ func TestLastWordsReachTheNextInstance(t *testing.T) {
 		s.take()
 		s.auto(false)
 		c.close(4001, "bye")
-		c.gets("close 4001 ", "end")
+		c.gets("close 4001 bye", "end")
 		s.heard("start 2 [1.2 peer-closed tags=amy attachment=red]", `closed 1.2 4001 "bye" clean ended`)
 		if i, _ := s.look(k); i.Sockets != 1 {
 			t.Errorf("%d sockets before the handler, want 1", i.Sockets)

@@ -243,6 +243,8 @@ func (w *outsider) Errored(s dormouse.SocketID, message string) {
 func (w *outsider) Buffered(s dormouse.SocketID, bytes int) { w.guest.Buffered(s, bytes) }
 func (w *outsider) Stamped()                                {}
 func (w *outsider) Emptied()                                {}
+func (w *outsider) Arrived() uint64                         { return 0 }
+func (w *outsider) Begun(uint64) bool                       { return true }
 
 func (w *outsider) Open() bool { return w.object == nil || w.object.Open() }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/guest/guesttest"
 )
 
 // TestSendsWaitForTheCommitBeforeThem and for no other, and keep their order
@@ -188,7 +189,7 @@ func TestAutoReplyToCloseDoesNotOvertake(t *testing.T) {
 		c.gets()
 		s.heard(`closed 1.2 1000 "bye" clean ended`)
 		s.sync(1, nil)
-		c.gets("held", "close 1000 ", "end")
+		c.gets("held", "close 1000 bye", "end")
 	})
 }
 
@@ -395,5 +396,44 @@ func TestSocketOfAnAnswerThatNeverLeaves(t *testing.T) {
 		s.take()
 		s.on(func() { i.Leave(); g.Host.Asleep(g, i.Object) })
 		s.heard("start 2 [1.2 peer-closed]", `closed 1.2 1006 "WebSocket disconnected without sending Close frame." ended`)
+	})
+}
+
+// TestAutoResponseKeepsTheOrderOfItsSocket: an answer given here does not
+// overtake one to an earlier message that the guest has not begun.
+func TestAutoResponseKeepsTheOrderOfItsSocket(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		a, b := s.connect(k, "amy"), s.connect(k, "ben")
+		i, g := s.guest.Last(), s.guest
+		g.OnMessage = func(_ *guesttest.Instance, id dormouse.SocketID, _ bool, text string) { g.Send(id, "to "+text) }
+		s.on(func() {
+			g.Host.AutoResponse(g, i.Object, &guest.Pair{Request: "ping", Response: "pong"})
+			g.Auto = false
+		})
+		a.say("first")
+		a.say("ping")
+		a.say("second")
+		b.say("ping")
+		a.gets()
+		b.gets("pong")
+		s.on(g.Turn)
+		a.gets("to first", "pong")
+		s.on(g.Turn)
+		a.gets("to second")
+	})
+}
+
+// TestSettingsOutliveTheInstance also when there is no socket.
+func TestSettingsOutliveTheInstance(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		s.fetch(k, nil)
+		s.on(func() { s.guest.Host.EventTimeout(s.guest, s.guest.Last().Object, time.Minute); s.guest.Take() })
+		sleep(hibernateAfter)
+		s.wantState(k, "inactive")
+		s.guest.Take()
+		s.fetch(k, nil)
+		s.heard("start 2 timeout=1m0s", "request 4 of 2 GET http://x/")
 	})
 }

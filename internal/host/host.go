@@ -73,6 +73,8 @@ type Set interface {
 	EventTimeout() time.Duration
 	SetEventTimeout(time.Duration)
 	TakeStamps() []guest.Stamp
+	// Progress tells that Begun may say otherwise now.
+	Progress()
 	Reset(drop bool)
 	CloseAll(code uint16, reason string)
 	Pause()
@@ -82,6 +84,8 @@ type Set interface {
 // Recipient is what the sockets of a Set say things to.
 type Recipient interface {
 	Message(s dormouse.SocketID, text bool, payload []byte)
+	Arrived() uint64
+	Begun(n uint64) bool
 	Closed(s dormouse.SocketID, c guest.Closing)
 	Errored(s dormouse.SocketID, message string)
 	Buffered(s dormouse.SocketID, bytes int)

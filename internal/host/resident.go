@@ -29,11 +29,13 @@ type resident struct {
 
 	mail      []mail // events that wait, oldest first
 	mailBytes int
+	arrived   uint64 // events that have come, ever
 
 	saving  int32 // questions to Durability that it has not answered
 	hasName bool
 	paused  bool // its sockets are not read: it has too much before it
 	wanted  bool // waits for a guest
+	settled bool // has a place in the shard's settings
 }
 
 // activation is what exists only while an object is in memory.
@@ -105,6 +107,7 @@ func (o *resident) label() string {
 // event brings an event to the object: at once, after activating it, or when it
 // is ready for one.
 func (o *resident) event(size int, deliver func(guest.Guest), fail func(*dormouse.Error)) {
+	o.arrived++
 	if o.arrive() {
 		o.count(size)
 		deliver(o.guest)
@@ -289,6 +292,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	o.m.Gone()
 	if o.set != nil {
 		o.set.Left()
+		o.set.Progress()
 	}
 	s.stats.Sleeps++
 	s.Config.Log.Debug("sleep", append(s.attrs(o), "why", why)...)
@@ -301,18 +305,22 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	o.forget()
 }
 
-// forget drops the record when nothing speaks for keeping it. An auto-response
-// without a socket to answer on is not kept: the constructor sets it again.
+// forget drops the record when nothing speaks for keeping it. What the object
+// has set for its sockets outlives the instance also while it has none.
 func (o *resident) forget() {
-	if o.live != nil || len(o.mail) > 0 || o.wanted || o.saving > 0 {
+	if o.needed() || o.shard.objects[o.key] != o {
 		return
 	}
-	if o.set != nil && o.set.Len() > 0 {
+	if o.set != nil && (o.set.Pair() != nil || o.set.EventTimeout() != 0) {
+		o.shard.settings.keep(o)
 		return
 	}
-	if o.shard.objects[o.key] == o {
-		delete(o.shard.objects, o.key)
-	}
+	delete(o.shard.objects, o.key)
+}
+
+// needed says that the object is in memory, or waited for, or has sockets.
+func (o *resident) needed() bool {
+	return o.live != nil || len(o.mail) > 0 || o.wanted || o.saving > 0 || o.set != nil && o.set.Len() > 0
 }
 
 // sockets returns the set of hibernatable sockets and makes it if there is
@@ -375,6 +383,7 @@ func (o *resident) endExchanges(e *dormouse.Error) {
 // The object as Recipient of its hibernatable sockets.
 
 func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
+	o.arrived++
 	if o.arrive() {
 		o.count(len(payload))
 		o.guest.Message(id, text, payload)
@@ -383,6 +392,16 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 	}
 	p := append([]byte(nil), payload...)
 	o.keep(mail{size: len(p) + 64, deliver: func(g guest.Guest) { g.Message(id, text, p) }})
+}
+
+// Arrived counts the events that have come.
+func (o *resident) Arrived() uint64 { return o.arrived }
+
+// Begun says whether those up to n have begun. Requests that fail in the mailbox
+// make it say so too soon, when a guest has died.
+func (o *resident) Begun(n uint64) bool {
+	behind, _ := o.m.Behind()
+	return o.arrived-uint64(len(o.mail)+behind) >= n
 }
 
 func (o *resident) Closed(id dormouse.SocketID, c guest.Closing) {

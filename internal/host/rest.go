@@ -58,6 +58,9 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		return
 	}
 	o.begun(p.Started)
+	if o.set != nil {
+		o.set.Progress()
+	}
 	o.unpause()
 	if s.lives[g].retired != nil {
 		o.moveIfQuiet()

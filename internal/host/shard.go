@@ -15,7 +15,8 @@ import (
 // that runs them, and their sockets.
 type Shard struct {
 	Config
-	objects map[dormouse.Key]*resident
+	objects  map[dormouse.Key]*resident
+	settings settings
 
 	guest  guest.Guest // takes new activations; nil while none is ready
 	lives  map[guest.Guest]*life

@@ -290,7 +290,7 @@ func (s *shard) attach(id dormouse.SocketID) *client {
 	far.SetCapacity(64 << 20)
 	home := s.home(id.Incarnation())
 	var err error
-	if !home.Loop().Call(func() { err = home.Attach(id, far, nil, ws.Options{}, "") }) {
+	if !home.Loop().Call(func() { err = home.Attach(id, far, nil, ws.Options{}) }) {
 		s.t.Fatal("the loop has stopped")
 	}
 	if err != nil {
