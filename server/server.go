@@ -24,6 +24,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
+	"github.com/dormouse-dev/dormouse/internal/storage/direct"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
 
@@ -48,6 +49,10 @@ type Config struct {
 	HibernateAfter time.Duration // of an idle object; 0 is 10 s
 	EvictAfter     time.Duration // of a quiet object with tasks; 0 is never
 	Limits         Limits
+	// Relaxed lets outputs leave before the commits behind them are on disk: a
+	// power cut may then take what a client was told. The death of a process
+	// never does.
+	Relaxed bool
 
 	AutoReply      bool // answer a client's Close for the application
 	Compress       bool // negotiate permessage-deflate
@@ -103,8 +108,9 @@ type Server struct {
 	lock   *lock
 	shards []*shard
 	front  *edge.Front
-	next   atomic.Uint32 // the worker request after the last, for the shard it goes to
-	guests atomic.Uint32 // the last incarnation
+	engine *direct.Engine // nil: relaxed
+	next   atomic.Uint32  // the worker request after the last, for the shard it goes to
+	guests atomic.Uint32  // the last incarnation
 
 	mu      sync.Mutex // guards the following
 	servers []*http.Server
@@ -134,6 +140,9 @@ func New(c Config) (*Server, error) {
 	var err error
 	if s.lock, err = take(c.Data); err != nil {
 		return nil, err
+	}
+	if !c.Relaxed {
+		s.engine = direct.New(func(k dormouse.Key) string { return DatabasePath(c.Data, k) })
 	}
 	for i := range c.Shards {
 		sh, err := s.newShard(i)
@@ -198,8 +207,13 @@ func (s *Server) newShard(i int) (*shard, error) {
 	for i, class := range c.Bindings {
 		bindings[i] = host.Binding{Class: class}
 	}
+	var durability host.Durability
+	if s.engine != nil {
+		durability = s.engine
+	}
 	sh.host = host.New(host.Config{
-		Loop: l, Index: i, Classes: classes, Bindings: bindings,
+		Durability: durability,
+		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log,
 		Route: s.route, Outside: outside{},
@@ -293,10 +307,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			sh.loop.Call(func() { sh.registry.CloseAll(ws.CloseGoingAway, "") })
 			sh.drain(ctx)
 			sh.slot.Stop()
+			sh.transport.close(sh.loop)
 			sh.loop.Stop()
 		})
 	}
 	wait.Wait()
+	if s.engine != nil {
+		s.engine.Close()
+	}
 	return errors.Join(err, s.lock.release())
 }
 
@@ -363,3 +381,9 @@ func (s *Server) release(id dormouse.SocketID) {
 
 // DatabaseFolder is where the databases of a data folder lie.
 func DatabaseFolder(data string) string { return filepath.Join(data, "do") }
+
+// DatabasePath is where an object's database lies.
+func DatabasePath(data string, k dormouse.Key) string {
+	id := k.ID.String()
+	return filepath.Join(DatabaseFolder(data), string(k.Namespace), id[:2], id+".sqlite")
+}

@@ -31,3 +31,9 @@ func (t transport) SetPaused(p bool) {
 	t.epoll.SetPaused(p)
 	t.std.SetPaused(p)
 }
+
+// close ends what is still connected. Not on the loop.
+func (t transport) close(l *loop.Loop) {
+	l.Call(t.epoll.Close)
+	t.std.Close()
+}

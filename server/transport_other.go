@@ -11,3 +11,6 @@ import (
 type transport struct{ *wsstd.Transport }
 
 func newTransport(l *loop.Loop) transport { return transport{wsstd.New(l)} }
+
+// close ends what is still connected. Not on the loop.
+func (t transport) close(*loop.Loop) { t.Close() }

@@ -208,6 +208,7 @@ func (r *runner) serverConfig() server.Config {
 		Name: r.config.Name, Data: o.Data, Classes: classes, Bindings: v.Bindings,
 		Guests: guests{func() nodeguest.Command { return r.version.Load().Command() }, r.log},
 		Shards: shards, HibernateAfter: o.HibernateAfter, EvictAfter: evict,
+		Relaxed:        o.Durability == settings.Relaxed,
 		AutoReply:      r.config.Compat.Has(compat.AutoReplyToClose),
 		Compress:       r.config.Compat.Has(compat.WebSocketCompression),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
