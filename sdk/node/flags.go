@@ -23,9 +23,6 @@ func Flags(o Options) []string {
 		// ctx.abort() throws an object's stack away (V8's termination); Node
 		// takes the stack of async hooks that this leaves for a bug and dies.
 		"--no-force-async-hooks-checks",
-		// An author's rejected promise must not end the neighbours. The guest
-		// has a handler of its own; this is for the time before it exists.
-		"--unhandled-rejections=warn",
 		// Bundles carry source maps: stacks name the author's files.
 		"--enable-source-maps",
 		// As in Workers: eval and new Function throw.

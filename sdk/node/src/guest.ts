@@ -50,7 +50,7 @@ export class Guest implements Receiver, Home {
 
   #greeted = false;
   #wasCut = false;
-  #lastOffer = Infinity; // shutdown: the deadline, ms since 1970
+  #leaving = false; // shutdown was asked for
 
   readonly #objects = new Map<number, GuestObject>();
   /** Activations whose table of sockets has not come whole: rows that are missing. */
@@ -61,6 +61,9 @@ export class Guest implements Receiver, Home {
     this.#turns = new Turns(this.#out, {
       write: () => this.#channel.write(this.#out),
       bounced: () => this.#bounced(),
+      finished: () => {
+        if (this.#leaving) this.#maybeLeave();
+      },
       fatal: (e) => this.lost(`internal error: ${(e as Error).stack}`),
     });
     this.#channel = new Channel(around.fd, this);
@@ -93,7 +96,6 @@ export class Guest implements Receiver, Home {
 
   batchEnd(): void {
     this.#turns.finish();
-    if (this.#lastOffer !== Infinity) this.#maybeLeave();
   }
 
   lost(reason: string): void {
@@ -109,7 +111,7 @@ export class Guest implements Receiver, Home {
       return;
     }
     this.#turns.begin();
-    this.batchEnd();
+    this.#turns.finish();
   }
 
   // ---- Frames
@@ -347,7 +349,7 @@ export class Guest implements Receiver, Home {
   }
 
   #shutdown(deadline: number): void {
-    this.#lastOffer = Date.now() + deadline;
+    this.#leaving = true;
     // Whatever has not finished by then ends with the process.
     nativeSetTimeout(() => this.#channel.end(() => this.#around.exit("")), deadline);
   }
@@ -355,7 +357,7 @@ export class Guest implements Receiver, Home {
   #maybeLeave(): void {
     for (const o of this.#objects.values()) if (o.busy) return;
     if (this.#exchanges.size > 0) return;
-    this.#lastOffer = Infinity;
+    this.#leaving = false;
     this.#channel.end(() => this.#around.exit(""));
   }
 

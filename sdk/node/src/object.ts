@@ -185,7 +185,7 @@ export class GuestObject extends Owner {
   errored(end: End, message: string): void {
     this.turns.event(this.scope, () => {
       if (this.instance === null) return;
-      end.failed = end.dead = true;
+      end.dead = true;
       this.#last(end, "webSocketError", [new Error(message)]);
     });
   }

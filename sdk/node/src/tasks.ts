@@ -82,7 +82,7 @@ function trace(): { stack?: string } {
 function authorLine(stack: string): string {
   for (const line of stack.split("\n").slice(1)) {
     const at = line.trim();
-    if (!at.startsWith("at ") || at.includes("node:") || at.includes(import.meta.url) || at.includes(ownFolder)) continue;
+    if (!at.startsWith("at ") || at.includes("node:") || at.includes(import.meta.url) || at.includes(ownFolder) || !/:\d+:\d+\)?$/.test(at)) continue;
     return at.slice(3);
   }
   return "";

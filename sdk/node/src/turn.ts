@@ -41,6 +41,8 @@ export interface Around {
   write(): void;
   /** Called in a macrotask of its own after `bounce`. */
   bounced(): void;
+  /** A macrotask of ours is over and nothing runs. */
+  finished(): void;
   /** Something of ours has thrown: the guest ends. */
   fatal(error: unknown): void;
 }
@@ -176,6 +178,7 @@ export class Turns {
     touched.length = 0;
     this.#busy = false;
     this.#around.write();
+    this.#around.finished();
   }
 
   /** Before the first turn of a macrotask: what Node continued may have left work. */

@@ -30,7 +30,6 @@ export interface Options {
 function flags(bundle: string, data: string): string[] {
   return [
     "--no-force-async-hooks-checks",
-    "--unhandled-rejections=warn",
     "--enable-source-maps",
     "--no-global-search-paths",
     "--disallow-code-generation-from-strings",
