@@ -4,6 +4,7 @@
  */
 
 import { badParameter, illegalInvocation } from "../errors.ts";
+import { Buffer } from "./bytes.ts";
 import { optionalText, toOptions, toText, toTime } from "./convert.ts";
 import type { StorageHost } from "./host.ts";
 import { bytesOf, toRange } from "./keys.ts";

@@ -6,9 +6,9 @@
  * arrays in its own way, and workerd writes an Error as a host object, with its own properties.
  */
 
-import { Buffer } from "node:buffer";
 import { types } from "node:util";
 import { Deserializer, Serializer } from "node:v8";
+import { Buffer } from "./bytes.ts";
 
 // A small Buffer is a view into a pool that it shares with everybody's. Serialising a view takes the
 // whole ArrayBuffer, so `{b: Buffer.from("hi")}` would store 64 KiB of other objects' data.

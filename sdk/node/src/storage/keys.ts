@@ -3,6 +3,7 @@
  * UTF-8 bytes, which is not that of JavaScript strings.
  */
 
+import { Buffer } from "./bytes.ts";
 import { optionalText, type Place, toInt32, toOptions } from "./convert.ts";
 
 /** What SQLite is given for a key: text, or bytes if the text has no UTF-8 form. */

@@ -7,7 +7,7 @@ import { createDatabase, databaseExists } from "./files.ts";
 import type { Keeper } from "./keeper.ts";
 import { KvTable } from "./kv.ts";
 import { Metadata } from "./metadata.ts";
-import { Database, emptyDatabase, unusable } from "./sqlite.ts";
+import { Database, type DatabaseOptions, emptyDatabase, unusable } from "./sqlite.ts";
 import { Statements } from "./statements.ts";
 
 /** File descriptors that an open database takes here: the file, its WAL and the shared memory beside it. */
@@ -46,12 +46,15 @@ export interface PoolOptions {
   readonly rowBytes: number;
   /** Largest page cache of one database. */
   readonly cacheBytes: number;
+  /** Largest database file; Cloudflare's limit if it is not said. */
+  readonly databaseBytes?: number;
   /** Holds the WAL of open databases; without one the last close checkpoints, on this thread. */
   readonly keeper?: Keeper | undefined;
 }
 
 export class DatabasePool {
   readonly #options: PoolOptions;
+  readonly #databases: DatabaseOptions;
   readonly #used = new Map<string, Handle>();
   /** Those that nobody uses, the longest unused first. */
   readonly #idle = new Map<string, Handle>();
@@ -59,11 +62,12 @@ export class DatabasePool {
 
   constructor(options: PoolOptions) {
     this.#options = options;
+    this.#databases = { databaseBytes: 10 * 2 ** 30, ...options };
   }
 
   /** A database without tables, for objects that have written nothing. Nobody ever writes to it. */
   get empty(): Handle {
-    return this.#empty ??= new Handle("", new Database(null, this.#options));
+    return this.#empty ??= new Handle("", new Database(null, this.#databases));
   }
 
   /** How many databases are open. */
@@ -99,7 +103,7 @@ export class DatabasePool {
     handle.onKeeperError = null;
     handle.database.closeQueries();
     this.#used.delete(handle.path);
-    if (handle.database.tainted) {
+    if (!handle.database.clean) {
       handle.database.close();
       return;
     }
@@ -122,7 +126,7 @@ export class DatabasePool {
 
   #open(path: string): Handle {
     if (this.#used.has(path)) throw new Error(`database ${path} is in use by another instance`);
-    const handle = new Handle(path, unusable(() => new Database(path, this.#options)));
+    const handle = new Handle(path, unusable(() => new Database(path, this.#databases)));
     this.#options.keeper?.hold(path).catch((error: Error) => handle.onKeeperError?.(error));
     this.#use(handle);
     this.#shrink();

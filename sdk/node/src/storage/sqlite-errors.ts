@@ -3,6 +3,7 @@
  * name of the code. `node:sqlite` gives the message and the number; the place is found again here.
  */
 
+import { Buffer } from "./bytes.ts";
 import { nameOf, type Token, tokens } from "./tokens.ts";
 
 /** Primary result codes by number; https://www.sqlite.org/rescode.html. */

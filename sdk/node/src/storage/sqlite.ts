@@ -27,7 +27,11 @@ export interface DatabaseOptions {
   readonly rowBytes: number;
   /** Largest page cache. */
   readonly cacheBytes: number;
+  /** Largest database file. */
+  readonly databaseBytes: number;
 }
+
+export const pageSize = 4096;
 
 /** How long SQLite waits for the keeper, which may hold a lock for a moment. */
 const busyTimeout = 5000;
@@ -68,7 +72,8 @@ export class Database {
       limits: { ...sqliteLimits, length: options.rowBytes },
     });
     try {
-      this.#db.exec(`PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -${options.cacheBytes >> 10}`);
+      this.#db.exec(`PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -${options.cacheBytes >> 10};
+        PRAGMA max_page_count = ${Math.floor(options.databaseBytes / pageSize)}`);
       // The first read: what is not a database says so here, and the WAL is in place for the keeper.
       this.#db.exec("SELECT 1 FROM sqlite_schema LIMIT 1");
     } catch (error) {
@@ -77,6 +82,11 @@ export class Database {
     }
     this.#db.setAuthorizer((action, first, second, database, inner) =>
       this.#trusted ? allow : judge(this.#learning ?? noEffects(), action, first, second, database, inner));
+  }
+
+  /** Whether another instance may use it: nobody has changed it, and nothing was cut off in the middle. */
+  get clean(): boolean {
+    return !this.tainted && !this.#trusted && this.#learning === null && !this.inTransaction;
   }
 
   /** Whether BEGIN was run and neither COMMIT nor ROLLBACK. */
@@ -375,7 +385,7 @@ let empty: Uint8Array | null = null;
 export function emptyDatabase(): Uint8Array {
   if (empty === null) {
     const db = new DatabaseSync(":memory:");
-    db.exec("PRAGMA page_size = 4096; CREATE TABLE t (a); DROP TABLE t; VACUUM");
+    db.exec(`PRAGMA page_size = ${pageSize}; CREATE TABLE t (a); DROP TABLE t; VACUUM`);
     empty = db.serialize();
     db.close();
     // https://www.sqlite.org/fileformat2.html#file_format_version_numbers

@@ -11,7 +11,7 @@ import type { DatabasePool, Handle } from "./pool.ts";
 import type { Progress } from "./progress.ts";
 import type { SqlEngine } from "./sql.ts";
 import { codeName } from "./sqlite-errors.ts";
-import { type Database, endsDatabase, nativeOf } from "./sqlite.ts";
+import { type Database, endsDatabase, nativeOf, pageSize } from "./sqlite.ts";
 import { type Around, type AroundState, Transactions } from "./transactions.ts";
 
 export interface ObjectStorageOptions {
@@ -300,6 +300,7 @@ export class ObjectStorage implements SqlEngine {
   #break(error: Error): void {
     if (this.#over) return;
     this.#over = true;
+    this.transactions.abandon();
     if (this.#handle !== null) this.#pool.discard(this.#handle);
     this.#handle = null;
     this.#host.broken(error);
@@ -313,8 +314,6 @@ export class ObjectStorage implements SqlEngine {
     if (size > most) throw new RangeError(`Keys cannot be larger than ${most} bytes. A key of size ${size} was provided.`);
   }
 }
-
-const pageSize = 4096;
 
 /** Virtual tables before others, which may be their shadows. Foreign keys are not looked at before the commit. */
 function dropAll(database: Database): void {

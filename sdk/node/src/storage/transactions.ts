@@ -116,6 +116,13 @@ export class Transactions {
     this.#rollback();
   }
 
+  /** The database is gone, and every transaction with it. */
+  abandon(): void {
+    for (const frame of this.#frames) frame.over = "rolled back";
+    this.#frames.length = 0;
+    this.#reset();
+  }
+
   /** Runs `f` as `transactionSync` does. */
   sync<T>(f: () => T): T {
     const frame = this.#enter("sync");

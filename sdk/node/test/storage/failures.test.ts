@@ -168,3 +168,31 @@ test("after kill -9 the file holds whole turns, up to the last that was told", a
     folder.pool.closeIdle();
   }
 });
+
+test("a failure within transactions ends them all, and is the error that is told", async () => {
+  await using folder = new TestFolder();
+  const object = await filled(folder);
+  const bytes = readFileSync(object.path);
+  bytes.fill(0xa5, 2 * 4096, 20 * 4096);
+  writeFileSync(object.path, bytes);
+  object.start();
+  const { api } = object;
+  await assert.rejects(api.transaction(async () => api.transactionSync(() => {
+    api.sql.exec("insert into t (b) values ('fine')");
+    return api.sql.exec("select sum(length(b)) as n from t").one();
+  })), /database disk image is malformed: SQLITE_CORRUPT/);
+  assert.match(object.broken_!.message, /its file is damaged/);
+});
+
+test("a database that grows beyond its limit: the object is reset, its data stay", async () => {
+  await using folder = new TestFolder({ databaseBytes: 200_000 });
+  const object = folder.object();
+  await object.event(({ api }) => void api.put("a", "x".repeat(100_000)));
+  await object.event(async ({ api }) => {
+    await assert.rejects(api.put("b", "x".repeat(200_000)), { message: "database or disk is full: SQLITE_FULL" });
+  });
+  object.start();
+  assert.deepEqual([...(await object.api.list()).keys()], ["a"]);
+  await object.event(({ api }) => void api.put("c", 1));
+  assert.equal(object.broken_, null);
+});
