@@ -282,12 +282,8 @@ func row(s *guest.Socket) string {
 func Socket(s dormouse.SocketID) string { return fmt.Sprintf("%d.%d", s.Incarnation(), uint32(s)) }
 
 func (g *Guest) Message(s dormouse.SocketID, text bool, payload []byte) {
-	kind := "binary"
-	if text {
-		kind = "text"
-	}
 	p := string(payload)
-	g.hear("message %s %s %s", Socket(s), kind, short(p))
+	g.hear("message %s %s", Socket(s), Payload(text, payload))
 	i := g.owners[s]
 	g.event(i, func() {
 		if g.OnMessage != nil {

@@ -21,6 +21,9 @@ const (
 	// hardBacklog ends a guest that takes nothing while others go on to speak to
 	// it. Clients are stopped long before that.
 	hardBacklog = 512 << 20
+	// lastWords is how long the stream of a process that has ended may stay
+	// open: by then it has been read, unless a child of the process has it.
+	lastWords = time.Second
 )
 
 // Host is what a Process talks to, beyond the contract.
@@ -54,8 +57,12 @@ type Process struct {
 	stuck  bool // the stream takes nothing now and will say when it does
 	in     []byte
 	ready  bool
+	closed bool        // the stream
+	exit   error       // how the process ended; nil: it has not
+	late   *loop.Timer // since exit, until its last words have been read
 	gone   bool
 	failed error // the first reason to end it
+	limit  int   // of backlog
 	memory memory
 
 	PID    int
@@ -71,9 +78,13 @@ func (p *Process) Backlog() int { return p.out.backlog() }
 
 // Break ends a guest that does not keep the contract.
 func (p *Process) Break(err error) {
-	if p.failed == nil {
-		p.failed = err
-		p.kill()
+	if p.failed != nil {
+		return
+	}
+	p.failed = err
+	p.kill()
+	if p.exit != nil {
+		p.loop.Post(p.finish)
 	}
 }
 
@@ -148,23 +159,24 @@ func (p *Process) handled(body []byte) error {
 
 // flush writes what has gathered. It runs at the end of each round.
 func (p *Process) flush() {
-	if p.stuck || p.gone || p.Backlog() == 0 {
+	backlog := p.Backlog()
+	switch {
+	case p.gone || p.closed || p.failed != nil || backlog == 0:
+		return
+	case backlog > p.limit:
+		p.Break(fmt.Errorf("guest has left %d MiB unread", backlog>>20))
+		return
+	case p.stuck:
 		return
 	}
 	p.memory.worked()
 	n, err := p.stream.write(p.out.unwritten())
 	if err != nil {
-		p.Break(fmt.Errorf("write to guest: %w", err))
+		p.stuck = true // for ever: what it has said is still to be read, and then the end
 		return
 	}
 	p.out.wrote(n)
-	switch backlog := p.Backlog(); {
-	case backlog > hardBacklog:
-		p.Break(fmt.Errorf("guest has left %d MiB unread", backlog>>20))
-		return
-	case backlog > 0:
-		p.stuck = true
-	}
+	p.stuck = n < backlog
 	if n > 0 {
 		p.host.Taken(p)
 	}
@@ -176,24 +188,47 @@ func (p *Process) writable() {
 	p.flush()
 }
 
-// closed is the end of the stream. The process is ended if it has not ended by
+// hungUp is the end of the stream. The process is ended if it has not ended by
 // itself, and says why in ended.
-func (p *Process) closed() {
+func (p *Process) hungUp() {
+	if p.closed {
+		return
+	}
+	p.closed = true
 	p.stream.close()
 	p.kill()
+	if p.exit != nil {
+		p.finish()
+	}
 }
 
-// ended is the end of the process.
-func (p *Process) ended(err error) {
+// ended is the end of the process. What it said last may not have been read yet.
+func (p *Process) ended(how error) {
+	p.exit = how
+	if p.closed || p.stream == nil || p.failed != nil {
+		p.finish()
+		return
+	}
+	p.late = loop.NewTimer(p.finish)
+	p.loop.Schedule(p.late, p.loop.Now().Add(lastWords))
+}
+
+// finish tells the host of the end.
+func (p *Process) finish() {
 	if p.gone {
 		return
 	}
 	p.gone = true
+	err := p.exit
 	if p.failed != nil {
 		err = p.failed
 	}
-	if p.stream != nil {
+	if p.stream != nil && !p.closed {
+		p.closed = true
 		p.stream.close()
+	}
+	if p.late != nil {
+		p.loop.Cancel(p.late)
 	}
 	p.memory.stop()
 	begun, unbegun := p.out.remains()

@@ -4,6 +4,7 @@ package nodeguest
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/dormouse-dev/dormouse/internal/loop"
 )
@@ -75,6 +77,7 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 	cmd.Env = []string{}
 	cmd.ExtraFiles = []*os.File{theirs, file}
 	cmd.SysProcAttr = processAttributes()
+	cmd.WaitDelay = outputDelay
 	said := &output{log: log, guest: incarnation}
 	cmd.Stdout, cmd.Stderr = said.writer(slog.LevelInfo), said.writer(slog.LevelWarn)
 	onThread(func() { err = cmd.Start() })
@@ -88,13 +91,14 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 	p := &Process{
 		incarnation: incarnation, loop: l, host: h,
 		done: make(chan error, 1), exited: make(chan struct{}),
-		PID: cmd.Process.Pid,
+		PID: cmd.Process.Pid, limit: hardBacklog,
 	}
 	p.out.marks = seen
 	p.memory = memory{p: p, limit: c.Memory}
 	p.kill = sync.OnceFunc(func() { syscall.Kill(-p.PID, syscall.SIGKILL) })
 	go func() {
 		err := cmd.Wait()
+		p.kill() // its children, if it had any
 		said.close()
 		l.Post(func() { p.ended(exitError(err, said.last())) })
 		close(p.exited)
@@ -142,8 +146,12 @@ type output struct {
 }
 
 const (
-	maxLine  = 16 << 10
-	tailSize = 20
+	maxLine   = 16 << 10
+	tailLines = 20
+	tailBytes = 8 << 10
+	// outputDelay is how long the output of a process that has ended may stay
+	// open: a child of it may have it.
+	outputDelay = time.Second
 )
 
 func (o *output) writer(level slog.Level) io.Writer {
@@ -167,11 +175,11 @@ func (o *output) writer(level slog.Level) io.Writer {
 func (o *output) say(level slog.Level, line string) {
 	o.mu.Lock()
 	o.tail = append(o.tail, line)
-	if len(o.tail) > tailSize {
+	if len(o.tail) > tailLines {
 		o.tail = o.tail[1:]
 	}
 	o.mu.Unlock()
-	o.log.Log(nil, level, line, "guest", o.guest)
+	o.log.Log(context.Background(), level, line, "guest", o.guest)
 }
 
 func (o *output) close() {
@@ -185,5 +193,6 @@ func (o *output) close() {
 func (o *output) last() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return strings.Join(o.tail, "\n")
+	last := strings.Join(o.tail, "\n")
+	return strings.ToValidUTF8(last[max(0, len(last)-tailBytes):], "")
 }

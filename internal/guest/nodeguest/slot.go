@@ -168,6 +168,7 @@ func (s *Slot) watch(ctx context.Context, p *Process) error {
 			return err
 		case <-ctx.Done():
 			p.kill()
+			<-p.done
 			<-p.exited
 			return ctx.Err()
 		case result := <-s.replace:
@@ -200,6 +201,7 @@ func (s *Slot) retire(p *Process) {
 		case <-s.done:
 		}
 		p.kill()
+		<-p.done
 		<-p.exited
 	})
 }
@@ -222,7 +224,11 @@ func (s *Slot) launch(ctx context.Context) (*Process, error) {
 		})
 	}()
 	limit := time.AfterFunc(startLimit, func() {
-		s.cfg.Loop.Post(func() { p.Break(errors.New("guest was not ready within " + startLimit.String())) })
+		s.cfg.Loop.Post(func() {
+			if !p.ready {
+				p.Break(errors.New("guest was not ready within " + startLimit.String()))
+			}
+		})
 	})
 	defer limit.Stop()
 	select {
@@ -232,6 +238,7 @@ func (s *Slot) launch(ctx context.Context) (*Process, error) {
 	case err = <-p.done:
 	case <-ctx.Done():
 		p.kill()
+		<-p.done
 		err = ctx.Err()
 	}
 	<-p.exited

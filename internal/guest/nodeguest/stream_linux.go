@@ -60,13 +60,16 @@ func (d *descriptor) Ready(events uint32) {
 		case errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR):
 			return
 		default: // the end, or an error that means the same
-			d.p.closed()
+			d.p.hungUp()
 			return
 		}
 	}
 }
 
 func (d *descriptor) write(p []byte) (n int, err error) {
+	if d.closed {
+		return 0, io.ErrClosedPipe // the number may be somebody else's by now
+	}
 	for len(p) > 0 {
 		m, err := unix.Write(d.fd, p)
 		switch {

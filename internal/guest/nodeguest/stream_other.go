@@ -49,7 +49,7 @@ func (s *pumped) readAll() {
 			return
 		}
 		if err != nil {
-			s.loop.Post(s.p.closed)
+			s.loop.Post(s.p.hungUp)
 			return
 		}
 	}
