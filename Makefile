@@ -35,20 +35,22 @@ $(TOOLS): tools/package.json tools/package-lock.json
 	@touch $@
 
 .PHONY: test
-test: build node tools ## everything that can run without root; minutes
+test: types ## everything that can run without root; minutes
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 9m ./...
 	bin/dormouse node -- --test --test-reporter=spec 'sdk/node/test/**/*.test.ts'
 
 .PHONY: check
-check: ## format, vet, layers, types: seconds
+check: ## format, vet, layers: seconds
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt'; exit 1; }
 	$(GO) vet ./...
 	$(GO) test ./internal/layers
 
 .PHONY: types
-types: node tools ## check the TypeScript
-	bin/dormouse node -- tools/node_modules/typescript/bin/tsc --noEmit -p sdk/node
-	bin/dormouse node -- tools/node_modules/typescript/bin/tsc --noEmit -p examples/chat
+TSC = bin/dormouse node -- tools/node_modules/typescript/bin/tsc --noEmit
+types: build node tools ## check the TypeScript
+	$(TSC) -p sdk/node
+	$(TSC) -p conformance/worker
+	$(TSC) -p bench/worker
 
 .PHONY: bench
 bench: build node tools ## measure beside workerd and others; minutes
