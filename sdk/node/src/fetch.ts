@@ -55,7 +55,7 @@ async function fetchPlain(scope: Scope, request: Request, content: Content): Pro
     method: request.method,
     headers: fieldsOf(request).filter(([name]) => !hop.has(name)),
     redirect: request.redirect,
-    signal: signalOf(request) ?? undefined,
+    signal: relayed(signalOf(request)),
   };
   const body = bodyOf(content);
   if (body !== undefined) {
@@ -65,6 +65,15 @@ async function fetchPlain(scope: Scope, request: Request, content: Content): Pro
   // Nobody's: a connection that is kept alive must not keep the scope that opened it.
   const native = (await outside(() => nativeFetch(request.url, init))) as NativeResponseType;
   return ours(scope, native);
+}
+
+/** Node's own listeners to an author's signal must not run in the author's scope. */
+function relayed(signal: AbortSignal | null): AbortSignal | undefined {
+  if (signal === null) return undefined;
+  const relay = new AbortController();
+  if (signal.aborted) relay.abort(signal.reason);
+  else signal.addEventListener("abort", () => outside(() => relay.abort(signal.reason)), { once: true });
+  return relay.signal;
 }
 
 function bodyOf(content: Content): unknown {
@@ -115,14 +124,14 @@ function reading(scope: Scope, stream: ReadableStream<Uint8Array>): Incoming {
     async read() {
       const task = scope.owner.begin("body", "body of a response that is being read");
       try {
-        const { done, value } = await through(scope, reader.read());
+        const { done, value } = await through(scope, outside(() => reader.read()));
         return done ? null : new Uint8Array(value);
       } finally {
         scope.owner.finish(task);
       }
     },
     cancel(reason) {
-      void reader.cancel(reason).catch(() => {});
+      void outside(() => reader.cancel(reason)).catch(() => {});
     },
   };
 }

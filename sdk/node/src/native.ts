@@ -8,6 +8,7 @@ import vm from "node:vm";
 
 export const nativeSetTimeout = globalThis.setTimeout;
 export const nativeClearTimeout = globalThis.clearTimeout;
+export const nativeSetImmediate = globalThis.setImmediate;
 export const nativeSetInterval = globalThis.setInterval;
 export const nativeClearInterval = globalThis.clearInterval;
 export const nativeFetch = globalThis.fetch;

@@ -12,7 +12,7 @@ import { durableObjectReset, flagged, remote, toWire, type WireError } from "./e
 import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
 import { nowhere, Outlet } from "./outlet.ts";
 import { Owner } from "./owner.ts";
-import { enterScope, Scope } from "./scope.ts";
+import { enterScope, Scope, scopeOf } from "./scope.ts";
 import type { ObjectStorage } from "./storage/index.ts";
 import { makeState, type DurableObjectState } from "./state.ts";
 import { clearTimers } from "./timers.ts";
@@ -397,7 +397,7 @@ export class GuestObject extends Owner {
     const last = this.#held !== null ? this.#commits + 1 : unconfirmedToo ? this.#commits : this.#confirmed;
     if (last <= this.#durable) return null;
     const waiting = new Promise<void>((resolve) => {
-      this.#waiters.push({ commit: last, scope: this.scope, resolve });
+      this.#waiters.push({ commit: last, scope: scopeOf(this), resolve });
     });
     if (last <= this.#commits) this.#ask(last);
     return waiting;

@@ -31,6 +31,12 @@ export function currentScope(): Scope | undefined {
   return scopes.getStore();
 }
 
+/** In which scope of `owner` the answer to what it asks now is to arrive. */
+export function scopeOf(owner: Owner): Scope {
+  const scope = scopes.getStore();
+  return scope !== undefined && scope.owner === owner ? scope : owner.scope;
+}
+
 /** Runs `f` as nobody's code: what it starts is not accounted to an object. */
 export function outside<T>(f: () => T): T {
   return scopes.exit(f);

@@ -5,7 +5,7 @@
 
 import { asChunk, collect, type Content, type Incoming, knownLength } from "./http/body.ts";
 import type { Owner } from "./owner.ts";
-import { currentScope, type Scope } from "./scope.ts";
+import { type Scope, scopeOf } from "./scope.ts";
 import type { Task } from "./tasks.ts";
 import { frame, initialCredit, maxChunk } from "./wire.ts";
 
@@ -196,9 +196,4 @@ export class BodyOut {
     this.#task = null;
     this.#done();
   }
-}
-
-function scopeOf(owner: Owner): Scope {
-  const scope = currentScope();
-  return scope !== undefined && scope.owner === owner ? scope : owner.scope;
 }

@@ -5,9 +5,9 @@
 
 
 import { ambient, scopeNow } from "./ambient.ts";
-import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
+import { nativeClearTimeout, nativeSetImmediate, nativeSetInterval, nativeSetTimeout } from "./native.ts";
 import type { Owner } from "./owner.ts";
-import type { Scope } from "./scope.ts";
+import { currentScope, type Scope } from "./scope.ts";
 import type { Task } from "./tasks.ts";
 
 
@@ -30,11 +30,11 @@ const byOwner = new WeakMap<Owner, Set<Timer>>();
 const finished = new WeakMap<Owner, number>();
 let lastId = 0;
 
-function start(name: string, callback: unknown, delay: unknown, repeat: boolean, args: unknown[]): number {
+/** For the author's code; its owner is `scope.owner`. */
+function start(scope: Scope, name: string, callback: unknown, delay: unknown, repeat: boolean, args: unknown[]): number {
   if (typeof callback !== "function") {
     nativeSetTimeout(callback as () => void); // Throws, and knows best what.
   }
-  const scope = scopeNow();
   const { owner } = scope;
   if (owner.gone) return 0;
   let mine = byOwner.get(owner);
@@ -100,6 +100,10 @@ function drop(timer: Timer): void {
 }
 
 function clear(id: unknown): void {
+  if (typeof id === "object") {
+    nativeClearTimeout(id as NodeJS.Timeout);
+    return;
+  }
   const timer = timers.get(Number(id));
   if (timer === undefined) return;
   if (timer.native !== null) nativeClearTimeout(timer.native);
@@ -115,16 +119,29 @@ export function clearTimers(owner: Owner): void {
   byOwner.delete(owner);
 }
 
+/*
+ * Node's own fetch looks these globals up when it needs a timer. It runs outside
+ * any scope (see `outside`), authors never do: so it gets Node's.
+ */
+
+type Native = (...args: unknown[]) => never;
+
 export function setTimeout(callback: unknown, delay?: unknown, ...args: unknown[]): number {
-  return start("setTimeout", callback, delay, false, args);
+  const scope = currentScope();
+  if (scope === undefined) return (nativeSetTimeout as unknown as Native)(callback, delay, ...args);
+  return start(scope, "setTimeout", callback, delay, false, args);
 }
 
 export function setInterval(callback: unknown, delay?: unknown, ...args: unknown[]): number {
-  return start("setInterval", callback, delay, true, args);
+  const scope = currentScope();
+  if (scope === undefined) return (nativeSetInterval as unknown as Native)(callback, delay, ...args);
+  return start(scope, "setInterval", callback, delay, true, args);
 }
 
 export function setImmediate(callback: unknown, ...args: unknown[]): number {
-  return start("setImmediate", callback, 0, false, args);
+  const scope = currentScope();
+  if (scope === undefined) return (nativeSetImmediate as unknown as Native)(callback, ...args);
+  return start(scope, "setImmediate", callback, 0, false, args);
 }
 
 export function clearTimeout(id?: unknown): void {
@@ -142,7 +159,7 @@ export function wait(delay: number, options?: { signal?: AbortSignal }): Promise
       reject(signal.reason);
       return;
     }
-    const id = start("wait", resolve, delay, false, []);
+    const id = start(scopeNow(), "wait", resolve, delay, false, []);
     signal?.addEventListener("abort", () => {
       clear(id);
       reject(signal.reason);

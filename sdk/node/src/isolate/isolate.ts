@@ -4,8 +4,10 @@
  * looks around; not a sandbox for code that is out to break it.
  */
 
+import { realpathSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { ambient } from "../ambient.ts";
 import type { Config } from "../config.ts";
 import { makeConsole } from "../console.ts";
 import type { Env } from "../env.ts";
@@ -15,6 +17,7 @@ import { emailModule } from "../modules/email.ts";
 import { workersModule } from "../modules/workers.ts";
 import { installLoader } from "./loader.ts";
 import { registerNodeModules } from "./nodemodules.ts";
+import { enterScope } from "../scope.ts";
 import { makeProcess } from "./process.ts";
 import { type Exports, register } from "./registry.ts";
 
@@ -27,7 +30,9 @@ export async function loadAuthor(config: Config, env: Env, exports: Exports, eve
   register("cloudflare:email", emailModule);
   register("cloudflare:durable-objects", durableObjectsModule);
   installLoader(bundle, registerNodeModules(process, console, bundle));
-  return (await import(pathToFileURL(config.entry).href)) as Exports;
+  // What the module does while it is loaded belongs to the Worker.
+  enterScope(ambient.worker.scope);
+  return (await import(pathToFileURL(realpathSync(config.entry)).href)) as Exports;
 }
 
 /** process.env holds the variables only if the author asked for it. */

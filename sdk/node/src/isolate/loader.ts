@@ -22,7 +22,7 @@ export interface Modules {
 
 /** Puts the wall up. From here on imports resolve inside `folder` or by name. */
 export function installLoader(folder: string, modules: Modules): void {
-  const inside = pathToFileURL(folder.endsWith(path.sep) ? folder : folder + path.sep).href;
+  const inside = pathToFileURL(fs.realpathSync(folder) + path.sep).href;
   registerHooks({
     resolve(specifier, context) {
       const url = resolve(specifier, context.parentURL, inside, modules);
@@ -79,8 +79,9 @@ const identifier = /^[A-Za-z_$][\w$]*$/;
 
 /** A file of the bundle, as the text of a module: code, or a value by its kind. */
 function read(url: string, inside: string): string | Buffer {
-  if (!url.startsWith(inside)) throw noSuchModule(url, "it is outside the Worker's bundle");
-  const file = fileURLToPath(url);
+  // A link may lead out of the bundle, and Node's permissions follow it.
+  const file = realpath(url);
+  if (!pathToFileURL(file).href.startsWith(inside)) throw noSuchModule(url, "it is outside the Worker's bundle");
   switch (path.extname(file)) {
     case ".js":
     case ".mjs":
@@ -104,7 +105,15 @@ function read(url: string, inside: string): string | Buffer {
   }
 }
 
+function realpath(url: string): string {
+  try {
+    return fs.realpathSync(fileURLToPath(url));
+  } catch {
+    throw noSuchModule(url, "there is no such file in the Worker's bundle");
+  }
+}
+
 function value(url: string, make: () => unknown): string {
   register(url, () => ({ default: make() }));
-  return `export { default } from ${JSON.stringify(scheme + url)};`;
+  return synthetic(url);
 }
