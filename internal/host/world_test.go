@@ -303,14 +303,14 @@ func (s *shard) attach(id dormouse.SocketID) *client {
 // tryAttach is attach that may fail.
 func (s *shard) tryAttach(id dormouse.SocketID) (err error) {
 	_, far := wspipe.Pipe()
-	s.on(func() { err = s.registry.Attach(id, far, nil, ws.Options{}, "") })
+	s.on(func() { err = s.registry.Attach(id, far, nil, ws.Options{}) })
 	return err
 }
 
 // attachLater connects a client from the loop itself.
 func (s *shard) attachLater(id dormouse.SocketID) {
 	_, far := wspipe.Pipe()
-	if err := s.registry.Attach(id, far, nil, ws.Options{}, ""); err != nil {
+	if err := s.registry.Attach(id, far, nil, ws.Options{}); err != nil {
 		s.t.Error(err)
 	}
 }
