@@ -30,7 +30,7 @@ export function installLoader(folder: string, modules: Modules): void {
     },
     load(url, context, next) {
       if (url === home || url.startsWith("node:")) return next(url, context);
-      const source = url.startsWith(scheme) ? synthetic(url.slice(scheme.length)) : read(url, inside);
+      const source = url.startsWith(scheme) ? synthetic(url.slice(scheme.length)) : fs.readFileSync(fileOf(url, inside));
       return { format: "module", source, shortCircuit: true };
     },
   });
@@ -44,7 +44,7 @@ function resolve(specifier: string, parent: string | undefined, inside: string, 
     url.search = "";
     url.hash = "";
     if (!url.href.startsWith(inside)) throw noSuchModule(specifier, "it is outside the Worker's bundle");
-    return url.href;
+    return code.test(url.pathname) ? url.href : asset(url.href, inside);
   }
   const bare = specifier.startsWith("node:") ? specifier.slice(5) : specifier;
   if (modules.plain.has(bare)) return `node:${bare}`;
@@ -77,43 +77,32 @@ function synthetic(name: string): string {
 
 const identifier = /^[A-Za-z_$][\w$]*$/;
 
-/** A file of the bundle, as the text of a module: code, or a value by its kind. */
-function read(url: string, inside: string): string | Buffer {
-  // A link may lead out of the bundle, and Node's permissions follow it.
-  const file = realpath(url);
-  if (!pathToFileURL(file).href.startsWith(inside)) throw noSuchModule(url, "it is outside the Worker's bundle");
-  switch (path.extname(file)) {
-    case ".js":
-    case ".mjs":
-      return fs.readFileSync(file);
-    case ".json":
-      return value(url, () => JSON.parse(fs.readFileSync(file, "utf8")) as unknown);
-    case ".wasm":
-      return value(url, () => new WebAssembly.Module(fs.readFileSync(file)));
-    case ".txt":
-    case ".html":
-    case ".sql":
-    case ".md":
-    case ".css":
-    case ".svg":
-      return value(url, () => fs.readFileSync(file, "utf8"));
-    default:
-      return value(url, () => {
-        const bytes = fs.readFileSync(file);
-        return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
-      });
-  }
+const code = /\.m?js$/;
+const text = /\.(txt|html|sql|md|css|svg)$/;
+
+/** A file of the bundle that is no code: the default export of a module of that name. */
+function asset(url: string, inside: string): string {
+  const file = fileOf(url, inside);
+  if (!registered(url)) register(url, () => ({ default: valueOf(file) }));
+  return scheme + url;
 }
 
-function realpath(url: string): string {
+function valueOf(file: string): unknown {
+  if (text.test(file)) return fs.readFileSync(file, "utf8");
+  if (file.endsWith(".json")) return JSON.parse(fs.readFileSync(file, "utf8")) as unknown;
+  const bytes = fs.readFileSync(file);
+  if (file.endsWith(".wasm")) return new WebAssembly.Module(bytes);
+  return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+}
+
+/** Where a URL inside the bundle stands on the disk. A link may lead out, and Node's permissions follow it. */
+function fileOf(url: string, inside: string): string {
+  let file: string;
   try {
-    return fs.realpathSync(fileURLToPath(url));
+    file = fs.realpathSync(fileURLToPath(url));
   } catch {
     throw noSuchModule(url, "there is no such file in the Worker's bundle");
   }
-}
-
-function value(url: string, make: () => unknown): string {
-  register(url, () => ({ default: make() }));
-  return synthetic(url);
+  if (!pathToFileURL(file).href.startsWith(inside)) throw noSuchModule(url, "it is outside the Worker's bundle");
+  return file;
 }
