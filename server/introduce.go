@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
@@ -60,11 +61,14 @@ func (i *incarnations) has(n uint32) bool {
 	return ok
 }
 
-// outside answers what guests ask of targets that are not offered yet.
-type outside struct{}
+// outside answers what guests ask of targets that are no objects.
+type outside struct{ assets *edge.Inside }
 
-func (outside) Ask(to guest.Target, _ *guest.Request, a host.Answer) host.Asker {
-	a.Failure(&dormouse.Error{Message: "Assets and service bindings are not offered by this server."})
+func (o outside) Ask(to guest.Target, r *guest.Request, a host.Answer) host.Asker {
+	if to.Kind == guest.ToAssets && o.assets != nil {
+		return o.assets.Ask(r, a)
+	}
+	a.Failure(&dormouse.Error{Message: "Service bindings are not offered by this server."})
 	return nobody{}
 }
 

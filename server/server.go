@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/assets"
 	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
@@ -40,6 +41,7 @@ type Config struct {
 	Name    string  // of the Worker; part of every id. Needed
 	Data    string  // folder of everything that stays; needed
 	Classes []Class // in the order in which guests number them
+	Assets  *Assets // files beside the Worker; nil: none
 	// Bindings says for each binding of a namespace which class it reaches.
 	Bindings []int
 	// Guests runs the code. Needed.
@@ -59,6 +61,16 @@ type Config struct {
 	Details        bool // show the author's errors to clients
 	TrustedProxies []netip.Prefix
 	Log            *slog.Logger // nil: nothing is logged
+}
+
+// Assets are static files.
+type Assets struct {
+	Directory   string
+	HTML        string   // html_handling of the wrangler file
+	NotFound    string   // not_found_handling
+	WorkerFirst bool     // run_worker_first for every path
+	WorkerPaths []string // run_worker_first for some
+	Navigation  bool     // assets_navigation_prefers_asset_serving
 }
 
 // Limits bound what clients may do. Zero values are the documented defaults.
@@ -109,6 +121,7 @@ type Server struct {
 	shards []*shard
 	front  *edge.Front
 	engine *direct.Engine // nil: relaxed
+	files  *assets.Router // nil: no assets
 	next   atomic.Uint32  // the worker request after the last, for the shard it goes to
 	guests atomic.Uint32  // the last incarnation
 
@@ -144,6 +157,10 @@ func New(c Config) (*Server, error) {
 	if !c.Relaxed {
 		s.engine = direct.New(func(k dormouse.Key) string { return DatabasePath(c.Data, k) })
 	}
+	if err := s.openAssets(); err != nil {
+		s.lock.release()
+		return nil, err
+	}
 	for i := range c.Shards {
 		sh, err := s.newShard(i)
 		if err != nil {
@@ -156,7 +173,24 @@ func New(c Config) (*Server, error) {
 		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
 		Compress: c.Compress, Details: c.Details, MaxBody: c.Limits.RequestBody, TrustedProxies: c.TrustedProxies,
 	}
+	if s.files != nil {
+		s.front.Assets = s.files
+	}
 	return s, nil
+}
+
+// openAssets opens the folder of static files, if there is one.
+func (s *Server) openAssets() error {
+	c := s.cfg.Assets
+	if c == nil {
+		return nil
+	}
+	files, err := assets.Open(assets.Config{Directory: c.Directory, HTML: c.HTML, NotFound: c.NotFound})
+	if err != nil {
+		return err
+	}
+	s.files = &assets.Router{Assets: files, WorkerFirst: c.WorkerFirst, WorkerPaths: c.WorkerPaths, Navigation: c.Navigation}
+	return nil
 }
 
 func defaults(c *Config) {
@@ -207,6 +241,10 @@ func (s *Server) newShard(i int) (*shard, error) {
 	for i, class := range c.Bindings {
 		bindings[i] = host.Binding{Class: class}
 	}
+	var beside outside
+	if s.files != nil {
+		beside.assets = &edge.Inside{Handler: s.files.Assets}
+	}
 	var durability host.Durability
 	if s.engine != nil {
 		durability = s.engine
@@ -216,7 +254,7 @@ func (s *Server) newShard(i int) (*shard, error) {
 		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log,
-		Route: s.route, Outside: outside{},
+		Route: s.route, Outside: beside,
 	})
 	sh.slot = c.Guests.Slot(l, &introduced{sh.host, sh.guests}, &s.guests)
 	return sh, nil
@@ -314,6 +352,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	wait.Wait()
 	if s.engine != nil {
 		s.engine.Close()
+	}
+	if s.files != nil {
+		s.files.Close()
 	}
 	return errors.Join(err, s.lock.release())
 }

@@ -204,8 +204,17 @@ func (r *runner) serverConfig() server.Config {
 	if !r.config.Compat.Has(compat.IOTasksPreventEviction) {
 		evict = evictAfter
 	}
+	var files *server.Assets
+	if a := r.config.Assets; a != nil {
+		files = &server.Assets{
+			Directory: a.Directory, HTML: a.HTMLHandling, NotFound: a.NotFoundHandling,
+			WorkerFirst: a.WorkerFirst, WorkerPaths: a.WorkerFirstPaths,
+			Navigation: r.config.Compat.Has(compat.NavigationPrefersAssets),
+		}
+	}
 	return server.Config{
-		Name: r.config.Name, Data: o.Data, Classes: classes, Bindings: v.Bindings,
+		Assets: files,
+		Name:   r.config.Name, Data: o.Data, Classes: classes, Bindings: v.Bindings,
 		Guests: guests{func() nodeguest.Command { return r.version.Load().Command() }, r.log},
 		Shards: shards, HibernateAfter: o.HibernateAfter, EvictAfter: evict,
 		Relaxed:        o.Durability == settings.Relaxed,

@@ -175,6 +175,10 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 	for _, x := range c.Vars {
 		vars[x.Name] = x.Value
 	}
+	files := []named{}
+	if c.Assets != nil && c.Assets.Binding != "" {
+		files = append(files, named{c.Assets.Binding})
+	}
 	lost := []missing{}
 	for _, m := range c.Missing {
 		lost = append(lost, missing{m.Name, m.What})
@@ -191,7 +195,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		"template": filepath.Join(databases, ".template.sqlite"),
 		"classes":  classes,
 		"bindings": map[string]any{
-			"namespaces": namespaces, "services": []named{}, "assets": []named{}, "vars": vars, "missing": lost,
+			"namespaces": namespaces, "services": []named{}, "assets": files, "vars": vars, "missing": lost,
 		},
 		"compat": map[string]any{"date": c.Compat.Date, "flags": flags},
 		"limits": map[string]any{

@@ -2,7 +2,9 @@ package edge
 
 import (
 	"context"
+	"errors"
 	"io"
+	"math"
 	"net/http"
 	"sync"
 
@@ -14,10 +16,13 @@ import (
 // exchange is the Answer to one client's request: the loop says what the Worker
 // answers, the goroutine of the request takes it.
 type exchange struct {
-	heads chan answered // holds one
+	release func(dormouse.SocketID) // for a socket that nobody takes
+	heads   chan answered           // holds one
+	large   chan struct{}           // closed when the request's body is too large
 
 	mu     sync.Mutex // guards the following
-	chunks [][]byte   // of the answer; at most guest.Credit bytes
+	left   bool       // nobody takes the answer any more
+	chunks [][]byte   // of the answer; bounded by its credit, which the host keeps
 	ended  bool
 	cut    bool   // it broke off
 	credit uint32 // what the Worker takes of the request's body
@@ -32,9 +37,9 @@ type answered struct {
 	failure *dormouse.Error
 }
 
-func newExchange() *exchange {
+func newExchange(release func(dormouse.SocketID)) *exchange {
 	return &exchange{
-		heads: make(chan answered, 1), credit: guest.Credit,
+		release: release, heads: make(chan answered, 1), large: make(chan struct{}), credit: guest.Credit,
 		news: make(chan struct{}, 1), more: make(chan struct{}, 1),
 	}
 }
@@ -48,13 +53,44 @@ func signal(c chan struct{}) {
 
 // The Answer, called on the loop.
 
-func (x *exchange) Response(r *guest.Response) { x.heads <- answered{Response: r} }
+func (x *exchange) Response(r *guest.Response) {
+	if !x.offer(answered{Response: r}) && r.Socket != 0 {
+		x.release(r.Socket)
+	}
+}
+
+// offer reports false when nobody takes the answer.
+func (x *exchange) offer(a answered) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.left {
+		return false
+	}
+	select {
+	case x.heads <- a:
+		return true
+	default:
+		return false
+	}
+}
+
+// leave gives the answer up.
+func (x *exchange) leave() {
+	x.mu.Lock()
+	x.left = true
+	x.mu.Unlock()
+	select {
+	case a := <-x.heads:
+		if a.Response != nil && a.Socket != 0 {
+			x.release(a.Socket)
+		}
+	default:
+	}
+}
 
 func (x *exchange) Failure(e *dormouse.Error) {
-	select {
-	case x.heads <- answered{failure: e}:
-	default: // a head was there already
-		x.BodyAbort(e.Message)
+	if !x.offer(answered{failure: e}) {
+		x.BodyAbort(e.Message) // a head was there already
 	}
 	x.Cancel("")
 }
@@ -82,7 +118,7 @@ func (x *exchange) BodyAbort(string) {
 
 func (x *exchange) Credit(n uint32) {
 	x.mu.Lock()
-	x.credit += n
+	x.credit = uint32(min(uint64(x.credit)+uint64(n), math.MaxInt32))
 	x.mu.Unlock()
 	signal(x.more)
 }
@@ -94,18 +130,22 @@ func (x *exchange) Cancel(string) {
 	signal(x.more)
 }
 
-// head waits for the head of the answer.
+// head waits for the head of the answer. It returns errTooLarge when the
+// request's body is that.
 func (x *exchange) head(ctx context.Context) (answered, error) {
 	select {
 	case a := <-x.heads:
 		return a, nil
+	case <-x.large:
+		return answered{}, errTooLarge
 	case <-ctx.Done():
 		return answered{}, ctx.Err()
 	}
 }
 
-// take waits for the next bytes of the answer; more is false at its end.
-func (x *exchange) take(ctx context.Context) (chunks [][]byte, more, ok bool) {
+// take returns the next bytes of the answer; more is false at its end. Before it
+// waits for them it calls idle.
+func (x *exchange) take(ctx context.Context, idle func() error) (chunks [][]byte, more, ok bool) {
 	for {
 		x.mu.Lock()
 		chunks, ended, cut := x.chunks, x.ended, x.cut
@@ -114,6 +154,7 @@ func (x *exchange) take(ctx context.Context) (chunks [][]byte, more, ok bool) {
 		if len(chunks) > 0 || ended {
 			return chunks, !ended, !cut
 		}
+		idle()
 		select {
 		case <-x.news:
 		case <-ctx.Done():
@@ -145,7 +186,7 @@ func (x *exchange) copyTo(ctx context.Context, w http.ResponseWriter, method str
 	for more := true; more; {
 		var chunks [][]byte
 		var whole bool
-		chunks, more, whole = x.take(ctx)
+		chunks, more, whole = x.take(ctx, out.Flush)
 		n := 0
 		for _, p := range chunks {
 			if _, err := w.Write(p); err != nil {
@@ -160,20 +201,20 @@ func (x *exchange) copyTo(ctx context.Context, w http.ResponseWriter, method str
 		}
 		if more {
 			asker.Credit(uint32(n))
-			out.Flush()
 		}
 	}
 	return true
 }
 
-// pump sends the request's body to the Worker as fast as it takes it.
-func (x *exchange) pump(ctx context.Context, body io.Reader, asker host.Asker) {
+// pump sends the request's body to the Worker as fast as it takes it. It reports
+// whether it has read it to its end.
+func (x *exchange) pump(ctx context.Context, body io.Reader, asker host.Asker) (whole bool) {
 	buf := make([]byte, guest.MaxChunk)
 	for {
 		n, ok := x.allowed(ctx)
 		if !ok {
 			asker.BodyAbort("canceled")
-			return
+			return false
 		}
 		n, err := body.Read(buf[:min(n, len(buf))])
 		if n > 0 {
@@ -185,10 +226,13 @@ func (x *exchange) pump(ctx context.Context, body io.Reader, asker host.Asker) {
 		switch {
 		case err == io.EOF:
 			asker.BodyEnd()
-			return
+			return true
 		case err != nil:
+			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+				close(x.large)
+			}
 			asker.BodyAbort(reason(err))
-			return
+			return false
 		}
 	}
 }

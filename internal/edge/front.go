@@ -5,6 +5,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,13 @@ type Worker interface {
 	FetchWorker(r *guest.Request, a host.Answer) host.Asker
 }
 
+// Assets are files that are served beside the Worker.
+type Assets interface {
+	http.Handler
+	// First says whether a request goes to the assets and not to the Worker.
+	First(*http.Request) bool
+}
+
 // Front is the http.Handler of a Worker.
 type Front struct {
 	Worker Worker
@@ -44,6 +52,8 @@ type Front struct {
 	Details bool
 	// MaxBody bounds the body of a request; 0 does not.
 	MaxBody int64
+	// Assets answers before the Worker where it can; nil if there are none.
+	Assets Assets
 	// TrustedProxies may say in X-Forwarded-For and X-Forwarded-Proto who the
 	// client is.
 	TrustedProxies []netip.Prefix
@@ -51,26 +61,41 @@ type Front struct {
 
 // ServeHTTP carries one request to the Worker and its answer back.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f.Assets != nil && f.Assets.First(r) {
+		f.Assets.ServeHTTP(w, r)
+		return
+	}
+	if status := f.refuses(r); status != 0 {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
 	req := f.request(r)
 	if f.MaxBody > 0 {
-		r.Body = http.MaxBytesReader(w, r.Body, f.MaxBody)
+		// Without w: a body is read while the answer is written.
+		r.Body = http.MaxBytesReader(nil, r.Body, f.MaxBody)
 	}
-	x := newExchange()
+	x := newExchange(f.Release)
 	asker := f.Worker.FetchWorker(req, x)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	pumped := make(chan struct{})
+	control := http.NewResponseController(w)
+	pumped := make(chan bool, 1)
 	if req.HasBody {
-		go func() {
-			defer close(pumped)
-			x.pump(ctx, r.Body, asker)
-		}()
+		// Otherwise an answer waits for the body of its request.
+		control.EnableFullDuplex()
+		go func() { pumped <- x.pump(ctx, r.Body, asker) }()
 	} else {
-		close(pumped)
+		pumped <- true
 	}
 	resp, err := x.head(ctx)
 	switch {
+	case err == errTooLarge:
+		x.leave()
+		asker.Cancel(err.Error())
+		w.Header().Set("Connection", "close")
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 	case err != nil:
+		x.leave()
 		asker.Cancel("the client left")
 	case resp.failure != nil:
 		f.fail(w, resp.failure)
@@ -82,13 +107,41 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	cancel() // the rest of the request's body is not wanted
+	var whole, done bool
 	select {
-	case <-pumped:
+	case whole = <-pumped:
+		done = true
 	default:
-		// The body may be waited for; this ends the wait, and the connection.
-		http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
+	if !whole {
+		// The rest may never come: this ends every wait for it, and the connection.
+		control.SetReadDeadline(time.Unix(1, 0))
+	}
+	if !done {
 		<-pumped
 	}
+}
+
+// maxHeaderLines bounds the lines of a request's head. There may be many in few
+// bytes, and each costs more further on.
+const maxHeaderLines = 4096
+
+// refuses says with which status a request is refused before the Worker hears
+// of it; 0 that it is not.
+func (f *Front) refuses(r *http.Request) int {
+	lines := 0
+	for _, values := range r.Header {
+		lines += len(values)
+	}
+	switch {
+	case lines > maxHeaderLines:
+		return http.StatusRequestHeaderFieldsTooLarge
+	case r.Method == http.MethodConnect, r.Method == http.MethodTrace, r.Method == "TRACK":
+		return http.StatusMethodNotAllowed // no Request can have them
+	case f.MaxBody > 0 && r.ContentLength > f.MaxBody:
+		return http.StatusRequestEntityTooLarge
+	}
+	return 0
 }
 
 // request turns a client's request into the Worker's.
@@ -110,9 +163,29 @@ func (f *Front) request(r *http.Request) *guest.Request {
 		head = append(head, guest.Header{Name: "Content-Length", Value: strconv.FormatInt(r.ContentLength, 10)})
 	}
 	return &guest.Request{
-		Method: r.Method, URL: scheme + "://" + r.Host + r.URL.RequestURI(), Header: head,
+		Method: r.Method, URL: scheme + "://" + cmp.Or(r.Host, "localhost") + escaped(r.URL.RequestURI()), Header: head,
 		HasBody: r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody, CF: "{}",
 	}
+}
+
+// escaped writes what is no ASCII as a URL must have it.
+func escaped(uri string) string {
+	clean := true
+	for i := 0; i < len(uri); i++ {
+		clean = clean && uri[i] < 0x80
+	}
+	if clean {
+		return uri
+	}
+	var b strings.Builder
+	for i := 0; i < len(uri); i++ {
+		if uri[i] < 0x80 {
+			b.WriteByte(uri[i])
+		} else {
+			fmt.Fprintf(&b, "%%%02X", uri[i])
+		}
+	}
+	return b.String()
 }
 
 // client says who asks and by which scheme: what a trusted proxy says of it, or
@@ -236,6 +309,10 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 		release(refused.Status, refused.Text)
 		return
 	}
+	if r.ContentLength != 0 {
+		release(http.StatusBadRequest, "a request that asks for a WebSocket has no body")
+		return
+	}
 	head := http.Header{}
 	setHeader(head, resp.Header)
 	var o ws.Options
@@ -257,6 +334,7 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 	}
 	if err != nil {
 		f.Log.Warn("socket not attached", "reason", err)
+		f.Release(resp.Socket)
 		conn.Close()
 	}
 }

@@ -58,7 +58,7 @@ var keys = []key{
 	{name: "alias", standing: supported, reach: topOnly},
 	{name: "env", standing: supported, reach: topOnly},
 
-	{name: "assets", standing: later, what: "static assets", binding: true},
+	{name: "assets", standing: supported},
 	{name: "kv_namespaces", standing: later, reach: notInherited, what: "KV", binding: true},
 	{name: "r2_buckets", standing: later, reach: notInherited, what: "R2", binding: true},
 	{name: "services", standing: later, reach: notInherited, what: "bindings to other Workers", binding: true},
