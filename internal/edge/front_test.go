@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,7 +197,6 @@ func TestURLsThatAreNone(t *testing.T) {
 	urls := make(chan string, 1)
 	_, s := front(t, &Front{}, func(c *call) { urls <- c.URL; c.text(200, "") })
 	for request, want := range map[string]string{
-		"OPTIONS * HTTP/1.1\nHost: a":                             "http://a/*",
 		"GET / HTTP/1.0\n":                                        "http://localhost/",
 		"GET http://b/c?d HTTP/1.1\nHost: a":                      "http://b/c?d",
 		"GET //evil/x HTTP/1.1\nHost: a":                          "http://a//evil/x",
@@ -427,9 +427,9 @@ func TestClientLeaves(t *testing.T) {
 
 // TestBodyPastTheLimit is refused, with what it says or when it gets there.
 func TestBodyPastTheLimit(t *testing.T) {
-	asked := 0
+	var asked atomic.Int32
 	_, s := front(t, &Front{MaxBody: 10}, func(c *call) {
-		asked++
+		asked.Add(1)
 		for m := range c.said {
 			if m == "end" {
 				c.text(200, "ok")
@@ -459,8 +459,8 @@ func TestBodyPastTheLimit(t *testing.T) {
 			t.Errorf("got %d, want %d", resp.StatusCode, c.want)
 		}
 	}
-	if asked != 3 {
-		t.Errorf("the Worker was asked %d times, want 3", asked)
+	if n := asked.Load(); n != 3 {
+		t.Errorf("the Worker was asked %d times, want 3", n)
 	}
 }
 
@@ -652,8 +652,8 @@ func TestClientLeavesBeforeItsSocketComes(t *testing.T) {
 // TestManyAnswersAtOnce is for the race detector.
 func TestManyAnswersAtOnce(t *testing.T) {
 	_, s := front(t, &Front{}, func(c *call) {
-		for m := range c.said {
-			if m == "end" || strings.HasPrefix(m, "abort") {
+		for c.HasBody {
+			if m := <-c.said; m == "end" || strings.HasPrefix(m, "abort") {
 				break
 			}
 		}
@@ -664,9 +664,6 @@ func TestManyAnswersAtOnce(t *testing.T) {
 		wait.Go(func() {
 			for range 30 {
 				resp, err := http.Post(s.URL, "", strings.NewReader(strings.Repeat("x", n*1000)))
-				if n == 0 {
-					continue
-				}
 				if err != nil {
 					t.Error(err)
 					return
