@@ -9,6 +9,7 @@
 import { types } from "node:util";
 import { Deserializer, Serializer } from "node:v8";
 import { Buffer } from "./bytes.ts";
+import { notPlain, readPlain, writePlain } from "./plain.ts";
 
 // A small Buffer is a view into a pool that it shares with everybody's. Serialising a view takes the
 // whole ArrayBuffer, so `{b: Buffer.from("hi")}` would store 64 KiB of other objects' data.
@@ -16,6 +17,8 @@ Buffer.poolSize = 0;
 
 /** The bytes of a structured clone of `value`. Throws what the author's getters throw, or a DataCloneError. */
 export function serialize(value: unknown): Uint8Array {
+  const plain = writePlain(value);
+  if (plain !== null) return plain;
   const bytes = write(value);
   // Only if V8 wrote an error of its own kind is the graph walked: that is rare, and the walk is not free.
   return mayHoldError(bytes) ? write(withErrorsMarked(value)) : bytes;
@@ -23,6 +26,8 @@ export function serialize(value: unknown): Uint8Array {
 
 /** A fresh copy of the value that `bytes` hold. `bytes` are borrowed. */
 export function deserialize(bytes: Uint8Array): unknown {
+  const plain = readPlain(bytes);
+  if (plain !== notPlain) return plain;
   // The first years of Durable Objects wrote no header; their format was version 13.
   const reader = new Reader(bytes[0] === 0xff ? bytes : Buffer.concat([Buffer.of(0xff, 13), bytes]));
   reader.readHeader();
@@ -132,13 +137,13 @@ class Reader extends Deserializer {
  */
 function mayHoldError(bytes: Buffer): boolean {
   for (let at = bytes.indexOf(0x72); at >= 0; at = bytes.indexOf(0x72, at + 1)) {
-    const next = bytes[at + 1] ?? 0;
-    if (errorTags.includes(classLetters.includes(next) ? bytes[at + 2] ?? 0 : next)) return true;
+    const next = bytes[at + 1];
+    if (errorTags.has(classLetters.has(next) ? bytes[at + 2] : next)) return true;
   }
   return false;
 }
-const classLetters = Buffer.from("EFRSTU");
-const errorTags = Buffer.from("msc.");
+const classLetters: ReadonlySet<number | undefined> = new Set(Buffer.from("EFRSTU"));
+const errorTags: ReadonlySet<number | undefined> = new Set(Buffer.from("msc."));
 
 /** A copy of the graph in which each error is a Marker. Walks what V8 walks. */
 function withErrorsMarked(root: unknown): unknown {
