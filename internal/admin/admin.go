@@ -113,6 +113,11 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 				fail(w, http.StatusNotFound, "object "+k.String()+" is not in memory and has no sockets")
 				return
 			}
+			for i := range d.SocketList {
+				if s := &d.SocketList[i]; s.Tags == nil {
+					s.Tags = []string{} // a list also when it is empty
+				}
+			}
 			reply(w, http.StatusOK, d)
 		})
 	})
@@ -122,7 +127,27 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
-	return guard(mux, o)
+	return guard(orNothing(mux), o)
+}
+
+// orNothing answers for paths that are not there as for all others: in JSON.
+func orNothing(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			other := *r
+			other.Method = method
+			if _, pattern := mux.Handler(&other); pattern != "" {
+				w.Header().Set("Allow", method)
+				fail(w, http.StatusMethodNotAllowed, "this path takes "+method)
+				return
+			}
+		}
+		fail(w, http.StatusNotFound, "there is nothing at "+r.URL.Path)
+	})
 }
 
 // guard lets nobody in but who may ask: no page of a browser, whatever name it
@@ -143,9 +168,9 @@ func guard(next http.Handler, o Options) http.Handler {
 			return
 		}
 		if o.Token != "" {
-			token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 			have := sha256.Sum256([]byte(token))
-			if subtle.ConstantTimeCompare(have[:], want[:]) != 1 {
+			if subtle.ConstantTimeCompare(have[:], want[:]) != 1 || !bearer {
 				w.Header().Set("WWW-Authenticate", "Bearer")
 				fail(w, http.StatusUnauthorized, "this admin address needs its token: Authorization: Bearer …")
 				return
@@ -184,9 +209,8 @@ func list(w http.ResponseWriter, r *http.Request, rt Runtime) {
 		}
 		limit = n
 	}
-	all := rt.Objects()
-	found := all[:0]
-	for _, o := range all {
+	found := []Object{}
+	for _, o := range rt.Objects() {
 		if c := q.Get("class"); c != "" && c != o.Class {
 			continue
 		}
