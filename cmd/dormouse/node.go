@@ -18,7 +18,7 @@ func nodeCommand() *cobra.Command {
 			if len(args) > 0 && args[0] == "--" {
 				args = args[1:]
 			}
-			n, err := findNode(c, "", "", ".")
+			n, err := findNode(c, os.Getenv("DORMOUSE_NODE"), "DORMOUSE_NODE", ".")
 			if err != nil {
 				return err
 			}

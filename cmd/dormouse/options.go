@@ -113,10 +113,7 @@ func dirOf(args []string) string {
 	return "."
 }
 
-// findNode looks for the Node of guests.
+// findNode looks for the Node of guests; by says how somebody named it.
 func findNode(c *cobra.Command, named, by, dir string) (project.Node, error) {
-	if named == "" {
-		named, by = os.Getenv("DORMOUSE_NODE"), "DORMOUSE_NODE"
-	}
 	return project.FindNode(c.Context(), project.NodeSearch{Named: named, NamedBy: by, Dir: dir, Path: os.Getenv("PATH")})
 }

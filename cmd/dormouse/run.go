@@ -128,7 +128,7 @@ func (r *runner) prepare(c *cobra.Command) error {
 	for _, w := range found.Warnings {
 		r.log.Warn(w.Error())
 	}
-	if r.nodeBin, err = findNode(c, r.settings.Node, "the setting node", config.Dir); err != nil {
+	if r.nodeBin, err = findNode(c, r.settings.Node, found.Source("node"), config.Dir); err != nil {
 		return err
 	}
 	config, v, err := r.build(c.Context())

@@ -48,6 +48,16 @@ type Result struct {
 	Warnings source.Problems
 }
 
+// Source is where the value of the setting with this name came from.
+func (r *Result) Source(name string) string {
+	for _, v := range r.Values {
+		if v.Name == name {
+			return v.Source
+		}
+	}
+	return ""
+}
+
 // Resolve gives every setting its value: that of its flag, else of its
 // environment variable, else of the file, else the default. Its error is
 // source.Problems: every mistake at once.
