@@ -6,9 +6,12 @@ import (
 	"strings"
 )
 
-// WriteReference writes a table of every setting, in Markdown.
+// WriteReference writes docs/configuration.md: a table of every setting.
 func WriteReference(w io.Writer) error {
 	var b strings.Builder
+	b.WriteString("# Configuration\n\n" +
+		"`wrangler.jsonc`, `.json` or `.toml` holds what Cloudflare's tools understand. Dormouse's own settings stand beside it\n" +
+		"in `dormouse.jsonc` (`--config` names another file), which may have comments. This table is made from the code.\n\n")
 	b.WriteString("| in dormouse.jsonc | type | default | what it is |\n|---|---|---|---|\n")
 	for _, s := range table {
 		kind, def := string(s.Type), "`"+s.Default+"`"
