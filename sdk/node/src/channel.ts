@@ -6,6 +6,7 @@
  * saves what is left, and `resume` goes on with it.
  */
 
+import { Buffer } from "node:buffer";
 import fs from "node:fs";
 import net from "node:net";
 import type { Outlet } from "./outlet.ts";

@@ -3,6 +3,7 @@
  * objects without properties; it would write them as `{}`.
  */
 
+import { Buffer } from "node:buffer";
 import { Headers } from "./http/headers.ts";
 import { Request } from "./http/request.ts";
 import { Response } from "./http/response.ts";

@@ -24,6 +24,10 @@ export interface Config {
     taskKeepalive: number;
     ignoreTimersBeyond: number;
     openDatabases: number;
+    /** How long one turn may take before its instance is ended; ms, 0 for ever. */
+    guestStall: number;
+    /** How much memory the process may occupy; bytes, 0: any. */
+    guestMemory: number;
   };
   inspect: boolean;
   marks: boolean;
@@ -58,6 +62,8 @@ export function parseConfig(json: string): Config {
       taskKeepalive: given.limits?.taskKeepalive ?? 900_000,
       ignoreTimersBeyond: given.limits?.ignoreTimersBeyond ?? 0,
       openDatabases: given.limits?.openDatabases ?? 256,
+      guestStall: given.limits?.guestStall ?? 0,
+      guestMemory: given.limits?.guestMemory ?? 0,
     },
     inspect: given.inspect ?? false,
     marks: given.marks ?? false,

@@ -9,6 +9,7 @@ import type { Config } from "./config.ts";
 import { criticalSection } from "./critical.ts";
 import type { GuestObject } from "./object.ts";
 import { DatabasePool, defaultLimits, Keeper, ObjectStorage, type StorageHost } from "./storage/index.ts";
+import type { Watch } from "./watchdog.ts";
 
 /** Page cache of one open database, in bytes: many objects, few that are busy. */
 const cacheBytes = 1 << 20;
@@ -17,10 +18,13 @@ export class Databases {
   readonly #config: Config;
   readonly #pool: DatabasePool;
 
-  /** `thread` is the keeper's module; `failed` is told when it fails and no object is to blame. */
-  constructor(config: Config, thread: URL, failed: (error: Error) => void) {
+  /**
+   * `thread` is the module of the keeper's thread, whose other work is to `watch` this one; `failed` is told
+   * when it fails and no object is to blame.
+   */
+  constructor(config: Config, thread: URL, watch: Watch | null, failed: (error: Error) => void) {
     this.#config = config;
-    const worker = new Thread(thread, { env: {}, stdin: false });
+    const worker = new Thread(thread, { env: {}, stdin: false, workerData: watch });
     worker.unref();
     worker.on("error", failed);
     const keeper = new Keeper(worker, (file, error) => failed(new Error(`keeper: ${file}: ${error.message}`)));

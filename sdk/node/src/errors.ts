@@ -41,11 +41,13 @@ const maxText = 64 << 10;
 
 /**
  * What the other side may know of anything that was thrown. Getters of the
- * author's may run here and may throw: such an error is told by its class.
+ * author's may run here and may throw. Without `enhanced` (before 2026-04-21)
+ * only the standard classes are kept, and no properties.
  */
-export function toWire(thrown: unknown, flags: number): WireError {
+export function toWire(thrown: unknown, flags: number, enhanced = true): WireError {
   try {
-    return describe(thrown, flags);
+    const e = describe(thrown, flags);
+    return enhanced || Object.hasOwn(standard, e.name) ? { ...e, extra: enhanced ? e.extra : null } : { ...e, name: "Error", message: `${e.name}: ${e.message}`, extra: null };
   } catch {
     return { flags, name: "Error", message: "an error that cannot be read was thrown", stack: "", extra: null };
   }

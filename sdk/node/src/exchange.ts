@@ -70,6 +70,13 @@ export class Exchanges {
     }
   }
 
+  /** Whoever waits for an answer of this owner's code gets the error. */
+  failUnanswered(owner: Owner, error: unknown): void {
+    for (const x of [...this.#open.values()]) {
+      if (x.owner === owner && x instanceof HostExchange) x.fail(error);
+    }
+  }
+
   frame(type: number, r: Reader): void {
     const id = r.u32();
     const x = this.#open.get(id);
@@ -217,7 +224,7 @@ export class HostExchange implements Exchange {
     if (this.#aborted) return;
     this.owner.touch();
     if (this.owner.number === 0) logError(this.owner, "Uncaught (in fetch)", error);
-    this.owner.out.numberAndError(frame.failure, this.id, toWire(error, remote));
+    this.owner.out.numberAndError(frame.failure, this.id, toWire(error, remote, enhanced()));
     this.bodyIn?.end(null);
     this.#all.close(this.id);
   }
@@ -252,6 +259,7 @@ class GuestExchange implements Exchange {
   readonly #resolve: (r: Response) => void;
   readonly #reject: (e: unknown) => void;
   readonly #task: Task;
+  #object: string | null = null; // the id of the object that was asked
   #answered = false;
   #sent = true;
   #unlisten: (() => void) | null = null;
@@ -273,6 +281,7 @@ class GuestExchange implements Exchange {
 
   send(to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request): void {
     const { owner } = this;
+    if (to.target === 0) this.#object = to.id;
     const body = hasContent(request);
     const content = body ? takeContent(request) : null;
     const headers = rawOf(request.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
@@ -366,7 +375,9 @@ class GuestExchange implements Exchange {
       return;
     }
     this.#over();
-    this.owner.turns.later(this.#scope, () => this.#reject(fromWire(error)));
+    const thrown = fromWire(error);
+    if (this.#object !== null && enhanced()) Object.assign(thrown, { durableObjectId: this.#object });
+    this.owner.turns.later(this.#scope, () => this.#reject(thrown));
   }
 
   /** The author reads no further. */
@@ -387,6 +398,10 @@ function readFailure(r: Reader): WireError {
   const error = readError(r);
   r.done();
   return error;
+}
+
+function enhanced(): boolean {
+  return ambient.config.compat.flags["enhanced_error_serialization"] === true;
 }
 
 function lengthOf(headers: [string, string][]): number | null {

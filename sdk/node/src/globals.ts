@@ -16,7 +16,7 @@ import * as timers from "./timers.ts";
 import { WebSocket } from "./websocket.ts";
 
 /** Node's, and no part of a Worker. */
-const absent = ["localStorage", "sessionStorage", "Storage", "EventSource", "BroadcastChannel", "Navigator", "require", "module", "exports", "__filename", "__dirname"];
+const alwaysAbsent = ["localStorage", "sessionStorage", "Storage", "EventSource", "BroadcastChannel", "Navigator", "require", "module", "exports", "__filename", "__dirname"];
 
 export interface Surface {
   console: object;
@@ -58,9 +58,12 @@ export function installGlobals(config: Config, { console, process }: Surface): E
     dispatchEvent: events.dispatchEvent.bind(events),
     reportError: (error: unknown) => (console as Console).error(error),
   };
+  const absent = [...alwaysAbsent];
   for (const [name, value] of Object.entries(values)) {
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
   }
+  // Names that only Node has, and that Workers have with it.
+  if (config.compat.flags["nodejs_compat_v2"] !== true) absent.push("process", "Buffer", "global", "setImmediate", "clearImmediate");
   for (const name of absent) delete (globalThis as Record<string, unknown>)[name];
   return events;
 }

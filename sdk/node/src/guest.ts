@@ -19,6 +19,7 @@ import { Outlet } from "./outlet.ts";
 import { report } from "./report.ts";
 import { Sockets } from "./sockets.ts";
 import type { ObjectStorage } from "./storage/index.ts";
+import { Runaways } from "./runaway.ts";
 import { Turns } from "./turn.ts";
 import { frame, magic, ProtocolError, type Reader, textKind, version } from "./wire.ts";
 import { type Module, run, Worker, WorkerOwner } from "./worker.ts";
@@ -28,8 +29,8 @@ export interface Surroundings {
   readonly fd: number;
   /** Prepares what author code will see, and loads its module. */
   load(config: Config, env: Env, exports: Module): Promise<Module>;
-  /** The module of the keeper thread. */
-  readonly keeper: URL;
+  /** The module of the second thread. */
+  readonly sideThread: URL;
   versions(): { node: string; sqlite: string; pid: number };
   /** Ends the process; a reason means that something is wrong. Never returns. */
   exit(reason: string): never;
@@ -42,6 +43,7 @@ export class Guest implements Receiver, Home {
   readonly #turns: Turns;
   readonly #exchanges = new Exchanges();
   readonly #cutter: Cutter;
+  readonly #runaways: Runaways;
   #sockets!: Sockets;
   #worker: Worker | null = null;
   #owner!: WorkerOwner;
@@ -72,6 +74,7 @@ export class Guest implements Receiver, Home {
       this.#channel.cut();
       this.#turns.cut();
     });
+    this.#runaways = new Runaways(this.#turns, this.#cutter);
   }
 
   // ---- What the channel calls
@@ -107,6 +110,7 @@ export class Guest implements Receiver, Home {
     if (this.#wasCut) {
       this.#wasCut = false;
       Cutter.after();
+      this.#runaways.end();
       this.#channel.resume();
       return;
     }
@@ -212,13 +216,13 @@ export class Guest implements Receiver, Home {
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
     introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, worker: this.#owner });
-    this.#databases = new Databases(config, this.#around.keeper, (e) => this.#around.exit(e.message));
+    this.#databases = new Databases(config, this.#around.sideThread, this.#runaways.watch(config.limits), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     const env = makeEnv(config);
     const exports: Module = {};
     this.#around
       .load(config, env, exports)
-      .then((module) => this.#loaded(new Worker(module, config, env)))
+      .then((module) => this.#loaded(new Worker(module, config, env, exports)))
       .catch((e: unknown) => this.#unfit(e));
   }
 
@@ -362,6 +366,10 @@ export class Guest implements Receiver, Home {
   }
 
   // ---- What its objects call
+
+  get exports(): unknown {
+    return this.#worker!.exports;
+  }
 
   get env(): unknown {
     return this.#worker!.env;

@@ -5,6 +5,7 @@
  * HMAC(key, name), otherwise it is random.
  */
 
+import { Buffer } from "node:buffer";
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { badParameter } from "./errors.ts";
 

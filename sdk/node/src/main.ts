@@ -33,7 +33,7 @@ nativeProcess.on("unhandledRejection", (reason, promise) => {
 new Guest({
   fd: 3,
   // Beside this file: as source, or as one of the two files that the host has bundled.
-  keeper: new URL(import.meta.url.endsWith(".ts") ? "./storage/keeper-thread.ts" : "./keeper.js", import.meta.url),
+  sideThread: new URL(import.meta.url.endsWith(".ts") ? "./side-thread.ts" : "./side.js", import.meta.url),
   load: (config, env, exports) =>
     loadAuthor(config, env, exports, (e) => {
       events = e;

@@ -106,7 +106,7 @@ export class Fetcher {
     if (arguments.length === 0) return Promise.reject(badParameter("fetch", "Fetcher", 1, "Request or string"));
     let request: Request;
     try {
-      request = isRequest(input) && init === undefined ? input : new Request(input, init);
+      request = isRequest(input) && init === undefined ? input : new Request(absolute(input), init);
     } catch (e) {
       return Promise.reject(e);
     }
@@ -136,6 +136,12 @@ export class DurableObjectStub extends Fetcher {
   override get [Symbol.toStringTag](): string {
     return "DurableObject";
   }
+}
+
+/** Once a stub took what has no host. */
+function absolute<T>(input: T): T | string {
+  if (typeof input !== "string" || ambient.config.compat.flags["durable_object_fetch_requires_full_url"] === true) return input;
+  return new URL(input, "https://fake-host").href;
 }
 
 /** The stub of one object. */
@@ -171,7 +177,7 @@ function withMethods<T extends Fetcher>(stub: T): T {
   });
 }
 
-function remoteMethod(name: string): () => Promise<never> {
+export function remoteMethod(name: string): () => Promise<never> {
   return () => Promise.reject(new Error(`"${name}" cannot be called: this version of Dormouse has no RPC on stubs yet. Use fetch() of the stub.`));
 }
 

@@ -41,6 +41,8 @@ export interface Pair {
 /** What the guest does for its objects. */
 export interface Home {
   readonly env: unknown;
+  /** What ctx.exports holds. */
+  readonly exports: unknown;
   construct(classIndex: number): Class;
   openStorage(o: GuestObject): ObjectStorage;
   gone(o: GuestObject): void;
@@ -53,6 +55,8 @@ const maxAlarmRetries = 6;
 
 export const dropSockets = 1;
 export const noAlarmRetry = 2;
+/** Its code did not end by itself. */
+export const ranAway = 4;
 
 /** Whether an instance that has nothing to do leaves, or also one with tasks, or any. */
 export const mode = { ifIdle: 0, ifQuiet: 1, now: 2 } as const;
@@ -109,6 +113,7 @@ export class GuestObject extends Owner {
   /** Runs the constructor. Events that come meanwhile wait. Between turns only. */
   construct(): void {
     const begun = performance.now();
+    this.turns.pulse.turn(this.number);
     // The first in the queue, and behind the critical sections of the constructor.
     this.root.wait(() => this.#born(performance.now() - begun));
     const constructor = this.root.enter(0);
@@ -116,7 +121,7 @@ export class GuestObject extends Owner {
     try {
       const Class = this.#home.construct(this.birth.classIndex);
       this.storage = this.#home.openStorage(this);
-      this.state = makeState(this);
+      this.state = makeState(this, this.#home.exports);
       this.instance = new Class(this.state, this.#home.env);
     } catch (e) {
       this.die(toWire(e, durableObjectReset | remote), dropSockets);
@@ -140,6 +145,7 @@ export class GuestObject extends Owner {
   /** A message for a hibernatable socket. Owned. */
   message(end: End, data: Payload): void {
     if (this.root.open) {
+      this.turns.pulse.turn(this.number);
       enterScope(this.scope);
       this.#runMessage(end, data);
       this.turns.drain();
@@ -453,7 +459,7 @@ export class GuestObject extends Owner {
   die(error: WireError, flags: number): void {
     if (this.gone) return;
     const { out } = this.turns;
-    if (this.#told) out.aborted(this.number, error, flags);
+    if (this.#told || (flags & ranAway) !== 0) out.aborted(this.number, error, flags);
     else out.numberAndError(frame.startFailed, this.number, error);
     this.#leave(error);
     ambient.worker.touch();

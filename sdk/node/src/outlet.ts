@@ -7,6 +7,7 @@
  * therefore not encoded until something else is written, or `settle` is called.
  */
 
+import { Buffer } from "node:buffer";
 import { type WireError, writeError } from "./errors.ts";
 import { binaryKind, frame, textKind, Writer } from "./wire.ts";
 
@@ -112,6 +113,7 @@ export class Outlet extends Writer {
     other.settle();
     this.settle();
     if (other.at > 0) this.raw(other.buffer.subarray(0, other.at));
+    this.whole = this.at;
     other.clear();
   }
 

@@ -2,6 +2,7 @@
  * DurableObjectState: the `ctx` of an object's constructor. Semantics 1 and 2.
  */
 
+import { Buffer } from "node:buffer";
 import { ambient } from "./ambient.ts";
 import { criticalSection } from "./critical.ts";
 import { logError } from "./console.ts";
@@ -13,7 +14,7 @@ import { frame } from "./wire.ts";
 
 let objectOf: (state: DurableObjectState) => GuestObject;
 let isPair: (x: unknown) => x is WebSocketRequestResponsePair;
-export let makeState: (o: GuestObject) => DurableObjectState;
+export let makeState: (o: GuestObject, exports: unknown) => DurableObjectState;
 
 const made = Symbol("made here");
 const maxTags = 10;
@@ -97,14 +98,14 @@ export class DurableObjectState {
   declare readonly container: undefined;
 
   static {
-    makeState = (o) => new DurableObjectState(made, o);
+    makeState = (o, exports) => new DurableObjectState(made, o, exports);
     objectOf = (state) => {
       if (!(#o in state)) throw illegalInvocation();
       return state.#o;
     };
   }
 
-  constructor(token: typeof made, o: GuestObject) {
+  constructor(token: typeof made, o: GuestObject, exports: unknown) {
     if (token !== made) throw new TypeError("Illegal constructor");
     this.#o = o;
     const { name } = o.birth;
@@ -114,7 +115,7 @@ export class DurableObjectState {
       storage: o.storage!.api,
       id: makeId(o.birth.id, name !== undefined && Buffer.byteLength(name) <= maxNameBytes ? name : undefined),
       props: {},
-      exports: {},
+      exports,
     };
     for (const [key, value] of Object.entries(parts)) Object.defineProperty(this, key, { value, enumerable: true, configurable: true, writable: true });
   }

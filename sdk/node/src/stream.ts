@@ -3,6 +3,7 @@
  * with its credit. Bounded by it: never more than 256 KiB wait on either side.
  */
 
+import { Buffer } from "node:buffer";
 import { asChunk, collect, type Content, type Incoming, knownLength } from "./http/body.ts";
 import type { Owner } from "./owner.ts";
 import { type Scope, scopeOf } from "./scope.ts";

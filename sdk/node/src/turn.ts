@@ -15,6 +15,7 @@ import type { Section, Work } from "./gate.ts";
 import { nativeProcess } from "./native.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
+import { Pulse } from "./pulse.ts";
 import { enterScope, type Scope } from "./scope.ts";
 
 /** Runs microtasks and next-ticks until there are none. Taken before author code exists. */
@@ -49,6 +50,7 @@ export interface Around {
 
 export class Turns {
   readonly out: Outlet;
+  readonly pulse = new Pulse();
   readonly #around: Around;
 
   // True while a turn, or the loop between turns, is on the stack.
@@ -111,6 +113,7 @@ export class Turns {
       section.wait(inScope(scope, work));
       return;
     }
+    this.pulse.turn(scope.owner.number);
     enterScope(scope);
     work();
     drain();
@@ -177,6 +180,7 @@ export class Turns {
     }
     touched.length = 0;
     this.#busy = false;
+    this.pulse.rest();
     this.#around.write();
     this.#around.finished();
   }
@@ -184,6 +188,7 @@ export class Turns {
   /** Before the first turn of a macrotask: what Node continued may have left work. */
   begin(): void {
     this.#busy = true;
+    this.pulse.begin();
     this.afterTurn();
   }
 
@@ -217,6 +222,7 @@ export class Turns {
 
 function inScope(scope: Scope, work: Work): Work {
   return () => {
+    scope.owner.turns.pulse.turn(scope.owner.number);
     enterScope(scope);
     work();
   };

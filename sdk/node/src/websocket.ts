@@ -3,6 +3,7 @@
  * (standard or hibernatable), and a client of another server. Semantics 2.9.
  */
 
+import { Buffer } from "node:buffer";
 import { ambient, scopeNow } from "./ambient.ts";
 import { checkClonable } from "./clonable.ts";
 import { End, type Payload, type Sink } from "./end.ts";

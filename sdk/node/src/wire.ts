@@ -5,6 +5,8 @@
  *
  * This file knows numbers, lengths and text. It never sees an object.
  */
+import { Buffer } from "node:buffer";
+
 
 export const version = 1;
 export const magic = 0x4d524f44;
@@ -185,16 +187,18 @@ function copy(from: Buffer, start: number, end: number): Buffer {
 
 /** Writer is one growing buffer of whole frames. The memory is used again after `clear`. */
 export class Writer {
-  // Invariant: 0 <= at <= buffer.length; frames up to `at` are whole unless one is open.
+  // Invariant: 0 <= whole <= at <= buffer.length; frames up to `whole` are whole,
+  // and so are those up to `at` unless one is open.
   buffer: Buffer;
   at = 0;
+  whole = 0;
 
   constructor(size: number) {
     this.buffer = Buffer.allocUnsafeSlow(size);
   }
 
   clear(): void {
-    this.at = 0;
+    this.at = this.whole = 0;
     // A buffer that one large message made is not kept for ever.
     if (this.buffer.length > 1 << 20) this.buffer = Buffer.allocUnsafeSlow(256 << 10);
   }
@@ -225,6 +229,12 @@ export class Writer {
       throw new RangeError(`frame of ${length} bytes: at most ${maxFrame} can be sent`);
     }
     this.buffer.writeUInt32LE(length, start);
+    this.whole = this.at;
+  }
+
+  /** Forgets a frame that a cut has left open. */
+  repair(): void {
+    this.at = this.whole;
   }
 
   u8(v: number): void {

@@ -8,6 +8,8 @@ import type { Config } from "./config.ts";
 import { logError } from "./console.ts";
 import type { Env } from "./env.ts";
 import type { HostExchange } from "./exchange.ts";
+import { fillExports } from "./exports.ts";
+import type { Request } from "./http/request.ts";
 import type { Class } from "./object.ts";
 import { Owner } from "./owner.ts";
 
@@ -34,12 +36,16 @@ export class Worker {
   readonly #module: Module;
   readonly #env: Env;
   readonly #classes: Class[];
+  /** What ctx.exports holds; undefined for old dates. */
+  readonly exports: Module | undefined;
 
   /** Throws when a class that is bound is not exported. */
-  constructor(module: Module, config: Config, env: Env) {
+  constructor(module: Module, config: Config, env: Env, exports: Module) {
     this.#module = module;
     this.#env = env;
+    this.exports = config.compat.flags["enable_ctx_exports"] === true ? exports : undefined;
     this.#classes = config.classes.map((c) => classOf(module, c.name));
+    fillExports(exports, module, this, config);
   }
 
   classAt(index: number): Class {
@@ -59,22 +65,27 @@ export class Worker {
     };
   }
 
-  /** Runs the `fetch` of an entrypoint. */
+  /** Runs the `fetch` of an entrypoint and answers. */
   fetch(x: HostExchange): void {
-    const context = new ExecutionContext();
-    run(x, () => {
-      const entry = x.entrypoint === "" ? this.#module["default"] : this.#module[x.entrypoint];
-      if (typeof entry === "function") {
-        const instance = new (entry as new (ctx: unknown, env: unknown) => Handlers)(context, this.#env);
-        if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
-        return instance["fetch"](x.request);
-      }
-      const handlers = entry as Handlers | undefined | null;
-      if (typeof handlers?.["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
-      return handlers["fetch"](x.request, this.#env, context);
-    });
+    void run(x, () => this.handle(x.entrypoint, {}, x.request));
+  }
+
+  /** What the `fetch` of an entrypoint returns. */
+  handle(entrypoint: string, props: unknown, request: Request): unknown {
+    const entry = this.#module[entrypoint === "" ? "default" : entrypoint];
+    const context = new ExecutionContext(props, this.exports);
+    if (typeof entry === "function") {
+      const instance = new (entry as new (ctx: unknown, env: unknown) => Handlers)(context, this.#env);
+      if (typeof instance["fetch"] !== "function") throw new Error(noFetch);
+      return instance["fetch"](request);
+    }
+    const handlers = entry as Handlers | undefined | null;
+    if (typeof handlers?.["fetch"] !== "function") throw new Error(noFetch);
+    return handlers["fetch"](request, this.#env, context);
   }
 }
+
+const noFetch = "Handler does not export a fetch() function.";
 
 /** Calls a handler and answers the exchange with what comes of it. */
 export function run(x: HostExchange, handler: () => unknown): Promise<void> {
@@ -93,8 +104,13 @@ export function run(x: HostExchange, handler: () => unknown): Promise<void> {
 
 /** `ctx` of the Worker's own handlers. */
 export class ExecutionContext {
-  readonly props: unknown = {};
-  readonly exports: unknown = {};
+  readonly props: unknown;
+  readonly exports: unknown;
+
+  constructor(props: unknown, exports: unknown) {
+    this.props = props;
+    this.exports = exports;
+  }
 
   waitUntil(promise: Promise<unknown>): void {
     Promise.resolve(promise).catch((e: unknown) => logError(ambient.worker, "Uncaught (in waitUntil)", e));

@@ -4,6 +4,7 @@
  * No extension is offered, so none has to be understood.
  */
 
+import { Buffer } from "node:buffer";
 import { randomFillSync } from "node:crypto";
 import type { Duplex } from "node:stream";
 import type { Payload } from "./end.ts";

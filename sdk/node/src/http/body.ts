@@ -3,7 +3,7 @@
  * stream. A stream object is made only when an author asks for one.
  */
 
-import { Blob } from "node:buffer";
+import { Blob, Buffer } from "node:buffer";
 import { Readable } from "node:stream";
 import { NativeResponse } from "../native.ts";
 

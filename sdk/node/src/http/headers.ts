@@ -2,6 +2,8 @@
  * Headers, as the Fetch standard has them and Workers bend them: getAll for
  * Set-Cookie, and values beyond Latin-1 travel as UTF-8.
  */
+import { Buffer } from "node:buffer";
+
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 

@@ -29,7 +29,7 @@ export async function loadAuthor(config: Config, env: Env, exports: Exports, eve
   register("cloudflare:workers", () => workersModule(env, exports));
   register("cloudflare:email", emailModule);
   register("cloudflare:durable-objects", durableObjectsModule);
-  installLoader(bundle, registerNodeModules(process, console, bundle));
+  installLoader(bundle, registerNodeModules(process, console, bundle, config.compat.flags));
   // What the module does while it is loaded belongs to the Worker.
   enterScope(ambient.worker.scope);
   return (await import(pathToFileURL(realpathSync(config.entry)).href)) as Exports;

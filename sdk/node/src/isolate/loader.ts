@@ -16,6 +16,8 @@ const self = "dormouse-registry:";
 /** Modules of Node's that are passed on as they are: they compute and do not reach outside. */
 export interface Modules {
   plain: ReadonlySet<string>;
+  /** Which of them this Worker has: by its date and flags. */
+  has(name: string, prefixed: boolean): boolean;
   /** Those that Node has and Workers do not, with what to say. */
   refused(name: string): Exports | undefined;
 }
@@ -46,17 +48,21 @@ function resolve(specifier: string, parent: string | undefined, inside: string, 
     if (!url.href.startsWith(inside)) throw noSuchModule(specifier, "it is outside the Worker's bundle");
     return code.test(url.pathname) ? url.href : asset(url.href, inside);
   }
-  const bare = specifier.startsWith("node:") ? specifier.slice(5) : specifier;
+  if (specifier.startsWith("cloudflare:") && registered(specifier)) return scheme + specifier;
+  const prefixed = specifier.startsWith("node:");
+  const bare = prefixed ? specifier.slice(5) : specifier;
+  if (!modules.has(bare, prefixed)) throw noSuchModule(specifier, missing);
   if (modules.plain.has(bare)) return `node:${bare}`;
-  const name = registered(specifier) ? specifier : registered(`node:${bare}`) ? `node:${bare}` : undefined;
-  if (name !== undefined) return scheme + name;
+  if (registered(`node:${bare}`)) return `${scheme}node:${bare}`;
   const refused = modules.refused(bare);
   if (refused !== undefined) {
     register(`node:${bare}`, () => refused);
     return `${scheme}node:${bare}`;
   }
-  throw noSuchModule(specifier, "a Worker imports files of its bundle, cloudflare:… and the node:… modules that Workers have");
+  throw noSuchModule(specifier, missing);
 }
+
+const missing = "a Worker imports files of its bundle, cloudflare:… and, with nodejs_compat, the node:… modules that Workers have";
 
 function noSuchModule(specifier: string, why: string): Error {
   const error = new Error(`No such module "${specifier}": ${why}.`);

@@ -41,7 +41,7 @@ const refusedNames = new Set([
 ]);
 
 /** Makes the modules available by name, before author code is loaded. */
-export function registerNodeModules(process: Exports, console: object, bundle: string): Modules {
+export function registerNodeModules(process: Exports, console: object, bundle: string, flags: Record<string, boolean>): Modules {
   disarmHandles();
   for (const [name, make] of Object.entries(cut)) register(`node:${name}`, () => withDefault(make(builtin(name))));
   register("node:process", () => withDefault(process));
@@ -57,6 +57,11 @@ export function registerNodeModules(process: Exports, console: object, bundle: s
   register("node:fs/promises", () => withDefault(files.promises()));
   return {
     plain,
+    has: (name, prefixed) => {
+      if (flags["nodejs_compat_v2"] === true) return true;
+      if (flags["nodejs_compat"] === true) return prefixed;
+      return flags["nodejs_als"] === true && prefixed && name === "async_hooks";
+    },
     refused: (name) => (refusedNames.has(name) ? refusedModule(name) : undefined),
   };
 }

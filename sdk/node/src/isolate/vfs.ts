@@ -5,6 +5,7 @@
  * gave reach the disk.
  */
 
+import { Buffer } from "node:buffer";
 import { randomFillSync } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";

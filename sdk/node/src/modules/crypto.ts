@@ -3,6 +3,7 @@
  * MD5, and a digest of a stream.
  */
 
+import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
 
 type Bytes = ArrayBuffer | ArrayBufferView;

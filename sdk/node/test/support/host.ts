@@ -26,6 +26,14 @@ export interface Options {
   nodeFlags?: string[];
 }
 
+/** The flags of a Worker of workerd's date. */
+const today = Object.fromEntries(
+  [
+    "web_socket_auto_reply_to_close", "websocket_standard_binary_type", "websocket_close_reason_byte_limit", "durable_object_fetch_requires_full_url",
+    "delete_all_deletes_alarm", "enable_ctx_exports", "enhanced_error_serialization", "nodejs_compat", "nodejs_compat_v2",
+  ].map((name) => [name, true]),
+);
+
 /** Pairs with Flags in flags.go. */
 function flags(bundle: string, data: string): string[] {
   return [
@@ -87,7 +95,7 @@ export class Host {
         missing: [],
         ...options.bindings,
       },
-      compat: { date: options.date ?? "2026-11-17", flags: { web_socket_auto_reply_to_close: true, ...options.flags } },
+      compat: { date: options.date ?? "2026-11-17", flags: { ...today, ...options.flags } },
       limits: options.limits ?? {},
       inspect: false,
     };

@@ -10,23 +10,11 @@ type Answer = [name: string, answer: { value?: unknown; error?: string }];
 const here = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const recorded = JSON.parse(fs.readFileSync(here("workerd-1.20261117.1.json"), "utf8")) as Answer[];
 
-/** What the flags are at workerd's date. */
-export const today = {
-  web_socket_auto_reply_to_close: true,
-  websocket_standard_binary_type: true,
-  websocket_close_reason_byte_limit: true,
-  durable_object_fetch_requires_full_url: true,
-  delete_all_deletes_alarm: true,
-  enable_ctx_exports: true,
-  enhanced_error_serialization: true,
-};
-
 test("the guest answers every question about the surface as workerd does", async (t) => {
   await using host = await Host.start({
     source: fs.readFileSync(here("worker.js"), "utf8"),
     files: { "probes.js": fs.readFileSync(here("probes.js")) },
     classes: ["Probe", "Other"],
-    flags: today,
     bindings: {
       namespaces: [
         { name: "SELF", class: 0, namespace: "test-Probe" },

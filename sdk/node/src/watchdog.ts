@@ -1,0 +1,151 @@
+/*
+ * The watchdog: a second thread's look at the first. When one turn takes longer
+ * than it may, the first thread is interrupted by the inspector, whatever it
+ * runs, and ends the instance that it runs for; if it cannot be interrupted (a
+ * query that does not end, for example), the process ends.
+ *
+ * It looks while turns are run and sleeps otherwise: an idle guest has no tick.
+ */
+
+import { writeSync } from "node:fs";
+import { Session } from "node:inspector";
+import { setTimeout as sleep } from "node:timers/promises";
+import { word } from "./pulse.ts";
+
+/** What the first thread says to the question whether a turn still runs. */
+export type Verdict =
+  | "over"
+  /** It will be off the stack in a moment. */
+  | "cut"
+  /** Nothing that could be ended would stop it. */
+  | "hopeless";
+
+export interface Watch {
+  readonly words: Int32Array;
+  /** The global under which the first thread shows its `(turn: number) => Verdict`, until it is called with -1. */
+  readonly global: string;
+  /** How long a turn may take; ms. */
+  readonly stall: number;
+  /** How much memory the process may occupy while a turn takes long; bytes, 0: any. */
+  readonly memory: number;
+}
+
+/** How long a cut may take. */
+const patience = 1000;
+
+/** The descriptor of the marks, and where in it the running object stands; docs/guest-protocol.md, "Marks". */
+const marksFd = 4;
+const runningAt = 8;
+
+export async function serveWatchdog(watch: Watch): Promise<never> {
+  const { words, stall } = watch;
+  const question = await Question.of(watch.global);
+  const tick = Math.max(20, Math.min(250, stall / 8));
+  let turn: number | null = null; // as of the last look
+  let since = 0; // it has been seen
+  let last = performance.now();
+  for (;;) {
+    const now = performance.now();
+    // The whole process may have stood still. That is nobody's turn.
+    if (now - last > tick + stall / 2) turn = null;
+    last = now;
+    const seen = Atomics.load(words, word.turns);
+    if (seen !== turn) {
+      turn = seen;
+      since = now;
+      mark(0);
+    } else if (Atomics.load(words, word.busy) === 0) {
+      mark(0);
+      await woken(words, seen);
+      turn = null;
+      last = performance.now();
+      continue;
+    } else {
+      mark(Atomics.load(words, word.object));
+      const resident = watch.memory > 0 ? process.memoryUsage.rss() : 0;
+      if (resident > watch.memory) {
+        end(`took ${resident >> 20} MiB of memory; the limit is ${watch.memory >> 20} MiB (guest_memory)`);
+      }
+      if (now - since >= stall) await cut(question, words, turn);
+    }
+    await sleep(tick);
+  }
+}
+
+/** Resolves when turns are run again; at once if they are. */
+async function woken(words: Int32Array, seen: number): Promise<void> {
+  Atomics.store(words, word.asleep, 1);
+  if (Atomics.load(words, word.busy) === 1 || Atomics.load(words, word.turns) !== seen) {
+    Atomics.store(words, word.asleep, 0);
+    return;
+  }
+  const wait = Atomics.waitAsync(words, word.asleep, 1);
+  if (wait.async) await wait.value;
+}
+
+async function cut(question: Question, words: Int32Array, turn: number): Promise<void> {
+  const verdict = await Promise.race([question.ask(turn), sleep(patience, "nothing" as const)]);
+  if (verdict === "over") return;
+  for (let waited = 0; verdict === "cut" && waited < patience; waited += 10) {
+    if (Atomics.load(words, word.turns) !== turn) return;
+    await sleep(10);
+  }
+  end("code ran without a pause for longer than guest_stall, and could not be ended");
+}
+
+let marked = 0;
+
+/** Tells the host, should this process die now, whose turn takes long. 0: nobody's. */
+function mark(object: number): void {
+  if (marked === object) return;
+  marked = object;
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt32LE(object, 0);
+  writeSync(marksFd, bytes, 0, 8, runningAt);
+}
+
+function end(reason: string): never {
+  writeSync(2, `dormouse guest: ${reason}\n`);
+  process.kill(process.pid, "SIGKILL");
+  for (;;) {}
+}
+
+/** A function of the first thread that can be called while that one runs something else. */
+class Question {
+  readonly #session: Session;
+  readonly #objectId: string;
+
+  private constructor(session: Session, objectId: string) {
+    this.#session = session;
+    this.#objectId = objectId;
+  }
+
+  static async of(global: string): Promise<Question> {
+    const session = new Session();
+    session.connectToMainThread();
+    const { result } = await new Promise<{ result: { objectId?: string } }>((resolve, reject) => {
+      session.post("Runtime.evaluate", { expression: `globalThis[${JSON.stringify(global)}]` }, (error, answer) => {
+        if (error === null) resolve(answer);
+        else reject(error);
+      });
+    });
+    if (result.objectId === undefined) throw new Error("watchdog: the first thread does not show itself");
+    const question = new Question(session, result.objectId);
+    await question.ask(-1);
+    return question;
+  }
+
+  ask(turn: number): Promise<Verdict> {
+    return new Promise((resolve, reject) => {
+      this.#session.post(
+        "Runtime.callFunctionOn",
+        { objectId: this.#objectId, functionDeclaration: "function (turn) { return this(turn); }", arguments: [{ value: turn }], returnByValue: true },
+        (error, answer) => {
+          if (error !== null) reject(error);
+          else if (answer.exceptionDetails !== undefined) reject(new Error(`watchdog: ${answer.exceptionDetails.exception?.description}`));
+          else resolve(answer.result.value as Verdict);
+        },
+      );
+    });
+  }
+}
