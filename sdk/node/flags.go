@@ -7,7 +7,7 @@ import (
 // Options is what the flags of a guest process depend on.
 type Options struct {
 	Bundle  string // folder of the Worker's bundle; read only
-	SDK     string // folder of the bundled guest (main.js, keeper.js); read only
+	SDK     string // folder of the bundled guest (main.js, side.js); read only
 	Data    string // folder of the objects' databases; read and write
 	HeapMB  int    // limit of the JavaScript heap; 0 leaves Node's own
 	Inspect string // address for DevTools, "127.0.0.1:9229"; empty for none
@@ -49,11 +49,11 @@ func Flags(o Options) []string {
 			"--allow-fs-write="+o.Data,
 			// Outbound fetch and sockets.
 			"--allow-net",
-			// The keeper of the databases is a worker thread. Authors cannot
-			// reach node:worker_threads.
+			// The keeper of the databases and the watchdog are a worker thread.
+			// Authors cannot reach node:worker_threads.
 			"--allow-worker",
-			// Ending one instance (abort) asks V8 through the inspector of the
-			// same thread. Authors cannot reach node:inspector.
+			// Ending one instance (abort, or code that runs without end) asks V8
+			// through the inspector. Authors cannot reach node:inspector.
 			"--allow-inspector",
 		)
 	}

@@ -1,6 +1,6 @@
 // Package node holds the JavaScript side of Dormouse as text: the guest that
 // runs Durable Object classes in a Node process. The host bundles src/main.ts
-// and src/storage/keeper-thread.ts, each into one file (main.js and keeper.js),
+// and src/side-thread.ts, each into one file (main.js and side.js),
 // before it starts a guest.
 package node
 

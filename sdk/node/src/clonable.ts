@@ -10,6 +10,7 @@ import { Response } from "./http/response.ts";
 import { DurableObjectId } from "./ids.ts";
 import { DurableObjectNamespace, Fetcher } from "./namespace.ts";
 import { DurableObjectState } from "./state.ts";
+import { serialize } from "./storage/clone.ts";
 import { WebSocket } from "./websocket.ts";
 
 // A function, for these modules lead back here.
@@ -17,13 +18,16 @@ const classes = (): readonly (abstract new (...args: never[]) => object)[] => [
   WebSocket, DurableObjectState, DurableObjectId, DurableObjectNamespace, Fetcher, Request, Headers, URL, URLSearchParams, AbortController, AbortSignal, WritableStream,
 ];
 
-/** `bytes` are what V8 wrote for `value`. Throws a DataCloneError when an object of the API is in it. */
-export function checkClonable(value: unknown, bytes: Uint8Array): void {
+/** The bytes of a structured clone. Throws a DataCloneError when the value, or something in it, is an object of the API. */
+export function serializeChecked(value: unknown): Uint8Array {
+  if (typeof value !== "object" || value === null) return serialize(value);
+  if (isRefused(value)) walk(value, new Set());
+  const bytes = serialize(value);
   // Such an object leaves an object without properties behind; most values have none.
-  if (value !== null && typeof value === "object" && (isRefused(value) || Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(emptyObject))) {
-    walk(value, new Set());
-  }
+  if (Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes(emptyObject)) walk(value, new Set());
+  return bytes;
 }
+
 
 const emptyObject = Buffer.from([0x6f, 0x7b, 0x00]);
 

@@ -37,14 +37,20 @@ export class Exchanges {
     run(x);
   }
 
-  /** A call of ours. The frame is written before this returns: order is the promise. */
-  ask(scope: Scope, to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request): Promise<Response> {
+  /**
+   * A call of ours. The frame is written before this returns: order is the
+   * promise. `failed` hears of a failure before the caller does.
+   */
+  ask(scope: Scope, to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request, failed: (error: Error) => void): Promise<Response> {
     const { owner } = scope;
     if (owner.gone) return new Promise(() => {});
     const id = this.#next;
     this.#next += 2;
     return new Promise<Response>((resolve, reject) => {
-      const x = new GuestExchange(id, scope, this, request, resolve, reject);
+      const x = new GuestExchange(id, scope, this, request, resolve, (error) => {
+        if (error instanceof Error) failed(error);
+        reject(error);
+      });
       this.#open.set(id, x);
       x.send(to, request);
     });

@@ -110,14 +110,9 @@ export class Fetcher {
     } catch (e) {
       return Promise.reject(e);
     }
-    const { target } = this.#route;
-    const answer = ambient.exchanges.ask(scopeNow(), this.#route, request);
-    if (target === 0) {
-      answer.catch((e: unknown) => {
-        if ((e as { durableObjectReset?: boolean }).durableObjectReset === true) this.#broken = e as Error;
-      });
-    }
-    return answer;
+    return ambient.exchanges.ask(scopeNow(), this.#route, request, (error) => {
+      if (this.#route.target === 0 && (error as { durableObjectReset?: boolean }).durableObjectReset === true) this.#broken = error;
+    });
   }
 
   get [Symbol.toStringTag](): string {

@@ -17,8 +17,9 @@ export class Sockets {
   // Ends that the host knows of and whose fate is open. When nobody can reach
   // one any more it will never be accepted, and its peer learns so.
   readonly #open = new FinalizationRegistry<{ id: number; owner: Owner }>(({ id, owner }) => {
-    owner.touch();
-    owner.out.release(id);
+    // Past the owner's own outlet: it may have left memory since.
+    owner.turns.out.release(id);
+    owner.turns.bounce();
   });
 
   constructor(incarnation: number) {

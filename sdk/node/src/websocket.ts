@@ -5,10 +5,10 @@
 
 import { Buffer } from "node:buffer";
 import { ambient, scopeNow } from "./ambient.ts";
-import { checkClonable } from "./clonable.ts";
+import { serializeChecked } from "./clonable.ts";
 import { End, type Payload, type Sink } from "./end.ts";
 import { badConstructorParameter, badParameter, illegalInvocation } from "./errors.ts";
-import { deserialize, serialize } from "./storage/clone.ts";
+import { deserialize } from "./storage/clone.ts";
 import { connect } from "./upgrade.ts";
 import type { Scope } from "./scope.ts";
 
@@ -195,8 +195,7 @@ export class WebSocket extends EventTarget {
     const end = endOf(this);
     if (arguments.length === 0) throw badParameter("serializeAttachment", "WebSocket", 1, "Value");
     const limit = ambient.config.limits.attachmentBytes;
-    const bytes = serialize(value);
-    checkClonable(value, bytes);
+    const bytes = serializeChecked(value);
     if (bytes.byteLength > limit) {
       throw new Error(`A WebSocket 'attachment' cannot be larger than ${limit} bytes.'attachment' was ${bytes.byteLength} bytes.`);
     }
