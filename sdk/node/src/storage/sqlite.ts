@@ -145,6 +145,17 @@ export class Database {
     }
   }
 
+  /** Makes the file as small as what is in it. Outside of a transaction. */
+  vacuum(): void {
+    // SQLite copies into a second database for it, which authors may never attach.
+    this.#db.limits.attach = 1;
+    try {
+      this.run("VACUUM");
+    } finally {
+      this.#db.limits.attach = 0;
+    }
+  }
+
   /** All rows of a query of the storage's own. There are few such texts; they stay compiled. */
   ask(sql: string, values: SqlValue[]): SqlValue[][] {
     this.settle();

@@ -291,7 +291,7 @@ export class ObjectStorage implements SqlEngine {
   #shrink(): void {
     this.#state.deletedAll = false;
     try {
-      this.#handle!.database.run("VACUUM");
+      this.#handle!.database.vacuum();
     } catch {
       // A cursor was opened since, or there is no room: the pages stay in the file, for later use.
     }

@@ -190,6 +190,8 @@ test("deleteAll gives the pages back, and cyclic foreign keys do not stop it", a
   await object.event(({ api }) => void api.deleteAll());
   assert.equal(object.broken_, null);
   assert.equal(object.api.sql.databaseSize, 4096);
+  assert.deepEqual(object.storage.reading.database.ask("PRAGMA page_count", []), [[1n]]); // Not only free pages.
+  assert.throws(() => object.api.sql.exec("attach ':memory:' as m"), /not authorized/);
   await object.event(({ api }) => {
     void api.deleteAll();
     api.sql.exec("create table c (id integer primary key, p references c (id))");
