@@ -48,6 +48,16 @@ var (
 	ErrLocked = errors.New("data folder is in use by another process")
 )
 
+// User says where the SQLite runs that uses a database.
+type User uint8
+
+const (
+	OtherProcess User = iota
+	// SameProcess: closing any descriptor of the database would drop SQLite's
+	// locks on it, so the engine keeps one that it had to open.
+	SameProcess
+)
+
 // Done hears the outcome of a request to an Engine, exactly once, on a
 // goroutine of the engine: it must not block and must not call the engine back
 // while it holds a lock. Without an error the bookmark names a state of the
@@ -79,7 +89,7 @@ type Engine interface {
 	// called when what its WAL already holds is durable: until then nothing
 	// may leave that could reveal it. ErrDamaged if an earlier failure has not
 	// been mended.
-	Open(key dormouse.Key, done Done) error
+	Open(key dormouse.Key, user User, done Done) error
 
 	// Commit makes everything durable that the object's WAL holds now, as far
 	// as the engine's Durability promises.

@@ -1,0 +1,75 @@
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/storage"
+	"golang.org/x/sys/unix"
+)
+
+// SyncAllWaits: SyncAll returns when everything is on disk, or with an error.
+const SyncAllWaits = true
+
+// Sync waits for the content and for the metadata without which it could not
+// be read, but not for timestamps.
+func (f osFile) Sync() error {
+	return ignoringEINTR("fdatasync", f.Name(), func() error { return unix.Fdatasync(int(f.Fd())) })
+}
+
+func (f osFile) Stat() (Info, error) {
+	var st unix.Stat_t
+	err := ignoringEINTR("fstat", f.Name(), func() error { return unix.Fstat(int(f.Fd()), &st) })
+	return Info{Size: st.Size, Links: uint64(st.Nlink)}, err
+}
+
+func (OS) Stat(name string) (Info, error) {
+	var st unix.Statx_t
+	err := ignoringEINTR("stat", name, func() error {
+		return unix.Statx(unix.AT_FDCWD, name, 0, unix.STATX_SIZE|unix.STATX_NLINK|unix.STATX_BTIME, &st)
+	})
+	info := Info{Size: int64(st.Size), Links: uint64(st.Nlink)}
+	if st.Mask&unix.STATX_BTIME != 0 {
+		info.Born = time.Unix(st.Btime.Sec, int64(st.Btime.Nsec))
+	}
+	return info, err
+}
+
+func (OS) SyncAll(name string) error {
+	d, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return ignoringEINTR("syncfs", name, func() error { return unix.Syncfs(int(d.Fd())) })
+}
+
+func (OS) Lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", name, storage.ErrLocked)
+		}
+		return nil, &os.PathError{Op: "flock", Path: name, Err: err}
+	}
+	return f, nil
+}
+
+func ignoringEINTR(op, name string, call func() error) error {
+	for {
+		switch err := call(); err {
+		case nil:
+			return nil
+		case unix.EINTR:
+		default:
+			return &os.PathError{Op: op, Path: name, Err: err}
+		}
+	}
+}

@@ -1,0 +1,51 @@
+//go:build unix && !linux
+
+package disk
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/dormouse-dev/dormouse/internal/storage"
+	"golang.org/x/sys/unix"
+)
+
+// SyncAllWaits: SyncAll only asks for it.
+const SyncAllWaits = false
+
+func (f osFile) Stat() (Info, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return Info{}, &os.PathError{Op: "fstat", Path: f.Name(), Err: err}
+	}
+	return Info{Size: st.Size, Links: uint64(st.Nlink)}, nil
+}
+
+func (OS) Stat(name string) (Info, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil {
+		return Info{}, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return Info{Size: st.Size, Links: uint64(st.Nlink)}, nil
+}
+
+// SyncAll has no better means here than to ask for everything; it does not
+// hear of errors.
+func (OS) SyncAll(string) error { return unix.Sync() }
+
+func (OS) Lock(name string) (io.Closer, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", name, storage.ErrLocked)
+		}
+		return nil, &os.PathError{Op: "flock", Path: name, Err: err}
+	}
+	return f, nil
+}
