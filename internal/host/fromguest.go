@@ -26,6 +26,9 @@ func (s *Shard) StartFailed(g guest.Guest, num guest.Object, e *dormouse.Error) 
 // Aborted tells that the guest has ended the instance.
 func (s *Shard) Aborted(g guest.Guest, num guest.Object, e *dormouse.Error, a guest.Abort) {
 	if o := s.at(g, num); o != nil {
+		if a.RanAway {
+			s.suspect(o, e.Message)
+		}
 		o.broke(e, a.DropSockets)
 		o.left("reset", e)
 	}

@@ -313,3 +313,19 @@ func TestAlarmsArePassedOn(t *testing.T) {
 		same(t, "alarms", s.wakes, []string{"lobby 1000 false", "lobby 2000 true"})
 	})
 }
+
+// TestSleepsSoonAfterItsTasks: the time that an object with tasks may stay does
+// not count for one whose tasks have ended.
+func TestSleepsSoonAfterItsTasks(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		s.connect(k, "amy")
+		s.on(func() { s.guest.Last().Tasks(1) })
+		sleep(hibernateAfter)
+		s.wantState(k, "active")
+		s.on(func() { s.guest.Last().Tasks(0) })
+		sleep(hibernateAfter)
+		s.heard("hibernate 1 after 1 if-idle")
+		s.wantState(k, "hibernated")
+	})
+}

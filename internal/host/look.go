@@ -21,7 +21,11 @@ type Info struct {
 	Since   time.Time // in memory since; zero when it is not
 	Guest   uint32
 	Waiting int // bytes at the output gate
-	Set     Set // its sockets; nil if it has none. Use it on the loop only
+	// How often in a row its code ended its guest or had to be ended, and until
+	// when it is not started because of it.
+	GuestDeaths   int
+	IsolatedUntil time.Time
+	Set           Set // its sockets; nil if it has none. Use it on the loop only
 }
 
 // List describes every object that the shard knows. On the loop.
@@ -30,15 +34,24 @@ func (s *Shard) List() []Info {
 	for _, o := range s.objects {
 		list = append(list, o.info())
 	}
+	for k, b := range s.blamed {
+		if s.objects[k] == nil && s.isolated(k) > 0 {
+			list = append(list, s.blameOn(b.Info))
+		}
+	}
 	return list
 }
 
 // Look describes one object; ok is false when it is neither in memory nor has
-// sockets. On the loop.
+// sockets nor is isolated. On the loop.
 func (s *Shard) Look(k dormouse.Key) (i Info, ok bool) {
 	o := s.objects[k]
 	if o == nil {
-		return Info{}, false
+		b := s.blamed[k]
+		if b == nil || s.isolated(k) == 0 {
+			return Info{}, false
+		}
+		return s.blameOn(b.Info), true
 	}
 	return o.info(), true
 }
@@ -54,7 +67,7 @@ func (o *resident) info() Info {
 	if o.live != nil {
 		i.Since, i.Guest = o.live.since, o.guest.Incarnation()
 	}
-	return i
+	return o.shard.blameOn(i)
 }
 
 // state is the word that people use.
@@ -122,3 +135,13 @@ func (s *Shard) Hibernate(k dormouse.Key, force bool, done func(gone bool)) {
 
 // Stats returns the counts since the shard began. On the loop.
 func (s *Shard) Stats() Stats { return s.stats }
+
+// InProgress counts the exchanges that guests have not ended, those that they
+// have begun, and the questions that they have not answered. On the loop.
+func (s *Shard) InProgress() (calls, asks, queries int) {
+	for _, l := range s.lives {
+		calls += len(l.calls)
+		asks += len(l.asks)
+	}
+	return calls, asks, len(s.queries)
+}

@@ -81,6 +81,8 @@ func (s *Shard) Unfit(e *dormouse.Error) {
 func (s *Shard) refuses(k dormouse.Key, fail func(*dormouse.Error)) bool {
 	o := s.objects[k]
 	switch {
+	case s.isolated(k) > 0 && (o == nil || o.live == nil):
+		fail(errIsolated(s.isolated(k)))
 	case o != nil && o.mailFull():
 		fail(overloaded())
 	case s.guest != nil || o != nil && o.live != nil:

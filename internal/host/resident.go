@@ -35,6 +35,7 @@ type resident struct {
 	hasName bool
 	paused  bool // its sockets are not read: it has too much before it
 	wanted  bool // waits for a guest
+	held    bool // isolated: waits for a time
 	settled bool // has a place in the shard's settings
 }
 
@@ -46,6 +47,7 @@ type activation struct {
 	asks      map[*ask]struct{}  // that it has made
 	rest      *loop.Timer
 	timing    bool   // rest is scheduled
+	evicting  bool   // for the end of an object that has tasks
 	final     bool   // told to leave whatever runs: Asleep will come
 	committed uint32 // numbers of this activation's commits
 	durable   uint32
@@ -121,7 +123,7 @@ func (o *resident) event(size int, deliver func(guest.Guest), fail func(*dormous
 // object when it is asleep. Events keep their order: while mail waits, so does
 // what comes after it.
 func (o *resident) arrive() bool {
-	if len(o.mail) > 0 || o.wanted {
+	if len(o.mail) > 0 || o.wanted || o.held {
 		return false
 	}
 	switch o.m.Arrive() {
@@ -189,6 +191,11 @@ func (o *resident) unpause() {
 // and drain is called when there is one.
 func (o *resident) activate() bool {
 	s := o.shard
+	if left := s.isolated(o.key); left > 0 {
+		o.m.Gone()
+		o.hold(left)
+		return false
+	}
 	g := s.guest
 	if g == nil {
 		o.m.Gone()
@@ -218,7 +225,7 @@ func (o *resident) activate() bool {
 
 // drain delivers what waits in the mailbox.
 func (o *resident) drain() {
-	for len(o.mail) > 0 && !o.wanted {
+	for len(o.mail) > 0 && !o.wanted && !o.held {
 		switch o.m.Arrive() {
 		case object.Wait:
 			return

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"time"
+
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/object"
@@ -8,16 +10,22 @@ import (
 
 // arm sees to it that restDue is called when the object may have to leave. A
 // timer that is already running is left alone: it looks again when it fires, so
-// a busy object costs nothing here.
+// a busy object costs nothing here. But an object whose tasks have ended leaves
+// sooner than one that still has some.
 func (o *resident) arm() {
-	if o.live.timing {
+	l := o.live
+	if l.timing && !l.evicting {
 		return
 	}
-	at, _, ok := o.m.Due(o.rest())
-	if !ok {
+	at, mode, ok := o.m.Due(o.rest())
+	if !ok || l.timing && mode == guest.IfQuiet {
 		return
 	}
-	o.live.timing = true
+	o.schedule(at, mode)
+}
+
+func (o *resident) schedule(at time.Time, mode guest.Mode) {
+	o.live.timing, o.live.evicting = true, mode == guest.IfQuiet
 	o.shard.Loop.Schedule(o.live.rest, at)
 }
 
@@ -34,8 +42,7 @@ func (o *resident) restDue() {
 		return // Progress will arm again
 	}
 	if at.After(o.shard.Loop.Now()) {
-		o.live.timing = true
-		o.shard.Loop.Schedule(o.live.rest, at)
+		o.schedule(at, mode)
 		return
 	}
 	o.settle(mode)

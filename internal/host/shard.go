@@ -23,6 +23,7 @@ type Shard struct {
 	queue  queue
 	paused pause
 
+	blamed    map[dormouse.Key]*blame // for the deaths of guests
 	queries   map[uint32]query
 	lastQuery uint32
 	stats     Stats
@@ -44,6 +45,8 @@ type life struct {
 
 	// Of a guest that has died, until Gone.
 	begun, unbegun []guest.Event
+	guilty         bool         // one of its objects is to blame
+	culprit        guest.Object // this one; 0: that is not known
 }
 
 // Stats count since the shard began.
@@ -65,6 +68,7 @@ func New(c Config) *Shard {
 		Config:  c,
 		objects: make(map[dormouse.Key]*resident),
 		lives:   make(map[guest.Guest]*life),
+		blamed:  make(map[dormouse.Key]*blame),
 		queries: make(map[uint32]query),
 	}
 }
@@ -142,6 +146,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	for _, c := range l.calls {
 		c.fail(&errGuestGone)
 	}
+	s.blameCulprits(l, why)
 	s.goOn(l)
 	for n, q := range s.queries {
 		if q.guest == g {

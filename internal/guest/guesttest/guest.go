@@ -30,8 +30,9 @@ type Guest struct {
 	OnMessage func(i *Instance, s dormouse.SocketID, text bool, payload string)
 	OnRequest func(i *Instance, x guest.Exchange, r *guest.Request) // i is nil for the Worker
 
-	// What the host has said since Take, one line each.
+	// What the host has said since Take, one line each; nothing with Deaf.
 	Heard []string
+	Deaf  bool
 	// Behind is what Backlog answers.
 	Behind int
 	// Broken is why the host has given it up; it says nothing any more then.
@@ -55,6 +56,8 @@ type Instance struct {
 	Progress guest.Progress // as it will be told next
 	Commits  uint32
 	Gone     bool
+
+	sockets []dormouse.SocketID // hibernatable ones, also those that have ended
 }
 
 // New makes a guest of the given incarnation. Ready introduces it to its host.
@@ -127,8 +130,13 @@ func (g *Guest) Respond(x guest.Exchange, status int, body string) {
 
 // Accept takes a socket for an object, as acceptWebSocket does.
 func (i *Instance) Accept(s dormouse.SocketID, tags ...string) {
-	i.Guest.owners[s] = i
+	i.own(s)
 	i.Guest.Host.Accept(i.Guest, i.Object, s, tags)
+}
+
+func (i *Instance) own(s dormouse.SocketID) {
+	i.Guest.owners[s] = i
+	i.sockets = append(i.sockets, s)
 }
 
 // Open takes a socket as a standard one.
@@ -162,10 +170,8 @@ func (i *Instance) Leave() {
 	i.Gone = true
 	g := i.Guest
 	delete(g.instances, i.Object)
-	for s, owner := range g.owners {
-		if owner == i {
-			delete(g.owners, s)
-		}
+	for _, s := range i.sockets {
+		delete(g.owners, s)
 	}
 }
 
@@ -214,7 +220,7 @@ func (g *Guest) event(i *Instance, handler func()) {
 }
 
 func (g *Guest) hear(format string, args ...any) {
-	if !g.gone {
+	if !g.gone && !g.Deaf {
 		g.Heard = append(g.Heard, fmt.Sprintf(format, args...))
 	}
 }
@@ -230,7 +236,7 @@ func (g *Guest) Start(a guest.Activation) {
 	i := &Instance{Activation: a, Guest: g}
 	g.instances[a.Object], g.last = i, i
 	for _, s := range a.Sockets {
-		g.owners[s.ID] = i
+		i.own(s.ID)
 	}
 	g.later(func() {
 		if !i.Gone {

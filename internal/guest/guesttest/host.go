@@ -162,6 +162,12 @@ func (h *Host) Remains(g guest.Guest, begun, unbegun []guest.Event) {
 	}
 }
 
+func (h *Host) Culprit(g guest.Guest, o guest.Object) {
+	if o != 0 {
+		h.hear(g, "culprit %d", o)
+	}
+}
+
 // Payload is a message as the lines have it.
 func Payload(text bool, payload []byte) string {
 	if text {

@@ -1,0 +1,137 @@
+package host
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/loop"
+)
+
+// An object whose code ends its guest, or runs without end, costs its neighbours
+// a pause each time. One that does so again within blameFor is not started for a
+// while: twice as long each time.
+const (
+	blameFor     = time.Minute
+	firstBackoff = time.Second
+	longBackoff  = time.Minute
+	maxBlamed    = 1024 // records; past it those whose time is over are dropped, then the oldest
+)
+
+// blame is what a shard remembers of an object that did not behave.
+type blame struct {
+	Info                // who it is, for people, when nothing else is known of it
+	times     int       // in a row
+	last      time.Time // the latest
+	until     time.Time // it is not started before; zero if it may
+	backoff   time.Duration
+	forgotten time.Time // from then on it counts no more
+}
+
+// suspect remembers that an object's code was at work when its guest died, or
+// had to be ended itself.
+func (s *Shard) suspect(o *resident, what string) {
+	now := s.Loop.Now()
+	b := s.blamed[o.key]
+	if b == nil || now.After(b.forgotten) {
+		s.makeRoom(now)
+		b = &blame{}
+		s.blamed[o.key] = b
+	}
+	b.Info = Info{Key: o.key, Class: s.Classes[o.class].Name, Name: o.name, HasName: o.hasName, State: "inactive"}
+	b.times++
+	b.last, b.forgotten = now, now.Add(blameFor)
+	if b.times < 2 {
+		return
+	}
+	b.backoff = min(max(firstBackoff, 2*b.backoff), longBackoff)
+	b.until = now.Add(b.backoff)
+	b.forgotten = b.until.Add(blameFor)
+	s.Config.Log.Warn("object isolated: it is not started for a while, so that its neighbours live",
+		append(s.attrs(o), "reason", what, "times", b.times, "pause", b.backoff)...)
+}
+
+func (s *Shard) makeRoom(now time.Time) {
+	if len(s.blamed) < maxBlamed {
+		return
+	}
+	var oldest *blame
+	for k, b := range s.blamed {
+		if now.After(b.forgotten) {
+			delete(s.blamed, k)
+		} else if oldest == nil || b.last.Before(oldest.last) {
+			oldest = b
+		}
+	}
+	if len(s.blamed) >= maxBlamed {
+		delete(s.blamed, oldest.Key)
+	}
+}
+
+// isolated returns how long an object may not be started yet, and 0 if it may.
+func (s *Shard) isolated(k dormouse.Key) time.Duration {
+	if b := s.blamed[k]; b != nil {
+		return max(0, b.until.Sub(s.Loop.Now()))
+	}
+	return 0
+}
+
+func errIsolated(left time.Duration) *dormouse.Error {
+	return &dormouse.Error{
+		Message:    fmt.Sprintf("Durable Object is isolated because its code did not end or ended its process; it is started again in %v.", left.Round(time.Millisecond)),
+		Overloaded: true, Retryable: true,
+	}
+}
+
+// hold keeps an isolated object from being started. What its sockets say waits,
+// within the bounds of the mailbox; requests fail.
+func (o *resident) hold(left time.Duration) {
+	if o.held {
+		return
+	}
+	o.held = true
+	o.failMail(errIsolated(left))
+	o.shard.Loop.Schedule(loop.NewTimer(func() {
+		o.held = false
+		o.drain()
+		o.forget()
+	}), o.shard.Loop.Now().Add(left))
+}
+
+// Culprit tells, right before Gone, which activation had the turn that a dead
+// guest did not come out of; 0 when only that is not known.
+func (s *Shard) Culprit(g guest.Guest, o guest.Object) {
+	if l := s.lives[g]; l != nil {
+		l.guilty, l.culprit = true, o
+	}
+}
+
+// blameCulprits finds who was at work when a guest died: the culprit if there is
+// one, or else all that had an event in progress.
+func (s *Shard) blameCulprits(l *life, why error) {
+	if !l.guilty {
+		return
+	}
+	what := "its guest died"
+	if why != nil {
+		what = why.Error()
+	}
+	for num, o := range l.activations {
+		if num == l.culprit || l.culprit == 0 && !o.m.Quiet() {
+			s.suspect(o, what)
+		}
+	}
+}
+
+// blameOn adds to a description what the object is blamed for.
+func (s *Shard) blameOn(i Info) Info {
+	now := s.Loop.Now()
+	if b := s.blamed[i.Key]; b != nil && now.Before(b.forgotten) {
+		i.GuestDeaths = b.times
+		if b.until.After(now) {
+			i.IsolatedUntil = b.until
+		}
+	}
+	return i
+}
