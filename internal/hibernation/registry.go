@@ -232,6 +232,7 @@ func (r *Registry) Deliver(e guest.Event) {
 	switch e.Kind {
 	case guest.MessageEvent:
 		s.set.rec.Message(e.Socket, e.Text, e.Payload)
+		s.last = s.set.rec.Arrived()
 	case guest.ClosedEvent:
 		s.set.rec.Closed(e.Socket, e.Closing)
 	case guest.ErroredEvent:
