@@ -196,6 +196,7 @@ export class DurableObjectStorage {
     return host.criticalSection(async () => {
       storage.check();
       const frame = storage.guard(() => storage.transactions.begin());
+      storage.check(); // The commit of what came before may have failed.
       let result: T;
       try {
         result = await callback(new DurableObjectTransaction(storage, host, frame));

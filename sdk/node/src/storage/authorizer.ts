@@ -24,8 +24,8 @@ export interface Effects {
   writes: boolean;
   /** It changes the schema: names of columns and kinds of tables that are known have to be asked for again. */
   schema: boolean;
-  /** It gives a table or column another name, of which SQLite does not ask. */
-  renames: boolean;
+  /** It alters a table; of a new name that it gives SQLite does not ask. */
+  alters: boolean;
   /** It changes the state of the connection, which must not outlive the instance. */
   connection: boolean;
   /** No function in it can fail on a value. */
@@ -48,7 +48,7 @@ export interface Effects {
 
 export function noEffects(): Effects {
   return {
-    asked: false, writes: false, schema: false, renames: false, connection: false, total: true, recursive: false, triggers: false,
+    asked: false, writes: false, schema: false, alters: false, connection: false, total: true, recursive: false, triggers: false,
     reads: new Set(), inserts: new Set(), deletes: new Set(), updates: new Map(), creates: undefined, refusal: undefined,
   };
 }
@@ -140,7 +140,7 @@ export function judge(
       effects.refusal = useTransactions;
       return deny;
     case sqlite.PRAGMA:
-      return isAllowedPragma(`${first}`, second) ? allow : deny;
+      return isAllowedPragma(`${first}`.toLowerCase(), second) ? allow : deny;
     case sqlite.FUNCTION:
       return judgeFunction(effects, `${second}`);
     default: // ATTACH, DETACH, temporary tables, and whatever SQLite may learn to do.
@@ -192,8 +192,8 @@ function note(effects: Effects, action: number, first: string | null, second: st
       return;
     case sqlite.PRAGMA:
       effects.total = false;
-      if (second !== null && pragmas.get(`${first}`) === "boolean") effects.writes = effects.connection = true;
-      if (first === "optimize") effects.writes = true;
+      if (second !== null && pragmas.get(`${first}`.toLowerCase()) === "boolean") effects.writes = effects.connection = true;
+      if (`${first}`.toLowerCase() === "optimize") effects.writes = true;
       return;
     case sqlite.INSERT:
       effects.inserts.add(`${first}`);
@@ -214,7 +214,7 @@ function note(effects: Effects, action: number, first: string | null, second: st
       effects.schema = true;
       break;
     case sqlite.ALTER_TABLE:
-      effects.renames = effects.schema = true;
+      effects.alters = effects.schema = true;
       break;
     default:
       effects.schema = true;

@@ -110,6 +110,11 @@ export class Query {
     return row;
   }
 
+  /** Nobody asks for rows any more. */
+  close(): void {
+    this.#progress?.close();
+  }
+
   /** The names of the columns, as they were when it began. */
   get names(): readonly string[] {
     if (this.#values !== null) this.#database.settle();

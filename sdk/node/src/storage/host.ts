@@ -29,7 +29,7 @@ export interface StorageHost {
 
   /**
    * The alarm has moved. Earlier is told before the commit and later (or none) after it, so that
-   * an index of alarms is never later than the truth; see design of alarms in docs.
+   * an index of alarms is never later than the truth.
    */
   setAlarm(time: number | null, when: "before commit" | "after commit"): void;
 

@@ -54,7 +54,7 @@ export class Keeper {
   #last = 0;
   #closed = false;
 
-  /** `onError` is told of failures that nobody waits for. */
+  /** `onError` is told of failures that the operator should see. */
   constructor(port: KeeperPort, onError: (path: string, error: Error) => void) {
     this.#port = port;
     this.#onError = onError;
@@ -99,7 +99,7 @@ export class Keeper {
     return result!;
   }
 
-  /** Tells of a failure that nobody waits for. */
+  /** Tells the operator of a failure, with the path: whoever waits for it is told without. */
   report(path: string, error: Error): void {
     this.#onError(path, error);
   }
@@ -139,7 +139,7 @@ export function serveKeeper(port: KeeperPort): void {
       const result = serve(kept, request);
       port.postMessage(result === undefined ? { id } : { id, result });
     } catch (error) {
-      port.postMessage({ id, error: `keeper cannot ${request.operation} ${request.path}: ${(error as Error).message}` });
+      port.postMessage({ id, error: `the keeper cannot ${request.operation} the database: ${(error as Error).message}` });
     }
   });
 }

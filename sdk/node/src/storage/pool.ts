@@ -125,9 +125,12 @@ export class DatabasePool {
   }
 
   #open(path: string): Handle {
-    if (this.#used.has(path)) throw new Error(`database ${path} is in use by another instance`);
+    if (this.#used.has(path)) throw new Error("the database is in use by another instance");
     const handle = new Handle(path, unusable(() => new Database(path, this.#databases)));
-    this.#options.keeper?.hold(path).catch((error: Error) => handle.onKeeperError?.(error));
+    this.#options.keeper?.hold(path).catch((error: Error) => {
+      this.#options.keeper!.report(path, error);
+      handle.onKeeperError?.(error);
+    });
     this.#use(handle);
     this.#shrink();
     return handle;

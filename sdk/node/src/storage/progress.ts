@@ -24,7 +24,7 @@ export class Progress {
     this.#statement = statement;
     this.#rows = statement.iterate(values);
     statement.progress = this;
-    statement.database.open.add(this);
+    statement.database.queries.add(this);
   }
 
   /** Whether it may have more rows. */
@@ -75,7 +75,7 @@ export class Progress {
     this.#reason = reason;
     this.#rows.return?.();
     this.#statement.progress = null;
-    this.#statement.database.open.delete(this);
+    this.#statement.database.queries.delete(this);
   }
 
   #read(): SqlValue[] | null {

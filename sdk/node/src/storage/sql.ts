@@ -80,7 +80,7 @@ function execute(engine: SqlEngine, sql: string, values: SqlValue[]): Query {
   let place = engine.reading;
   place.database.settle();
   if (place.database.path === null && wouldWrite(place, sql)) place = engine.writing();
-  const run = (statement: Statement) => void runStatement(engine, statement, []);
+  const run = (statement: Statement) => runBefore(engine, statement);
   const { text, fresh } = place.statements.get(sql, run);
   if (!fresh) text.before.forEach(run);
   return runStatement(engine, text.last, values);
@@ -103,7 +103,7 @@ function runStatement(engine: SqlEngine, statement: Statement, values: SqlValue[
   const { effects } = statement;
   if (!effects.writes) {
     if (!statement.returnsRows) return Query.complete(statement, values);
-    return isPlain(statement) ? Query.pend(statement, values) : Query.begin(statement, values);
+    return mayWait(statement, values) ? Query.pend(statement, values) : Query.begin(statement, values);
   }
   engine.writing();
   try {
@@ -114,8 +114,17 @@ function runStatement(engine: SqlEngine, statement: Statement, values: SqlValue[
   }
 }
 
+/** A statement of whose rows nobody will ask: a query is begun, in case it fails, and ended. */
+function runBefore(engine: SqlEngine, statement: Statement): void {
+  if (statement.effects.writes || !statement.returnsRows) runStatement(engine, statement, []);
+  else if (statement.parameters.count > 0) throw new Error(wrongCount);
+  else Query.begin(statement, []).close();
+}
+
 /** Whether a query may be begun later than it was executed; see cursor.ts. */
-function isPlain(statement: Statement): boolean {
+function mayWait(statement: Statement, values: readonly SqlValue[]): boolean {
+  // Bytes are the author's, who may change them meanwhile.
+  for (const value of values) if (typeof value === "object" && value !== null) return false;
   const { schema } = statement.database;
   if (statement.plainOf !== schema) {
     statement.plain = cannotFail(statement);

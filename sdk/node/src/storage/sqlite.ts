@@ -1,6 +1,6 @@
 /*
  * One open database file, or the empty one that stands in while an object has written nothing. The
- * only file that knows `node:sqlite` (its constants aside).
+ * only file that knows `node:sqlite`.
  *
  * The guest neither syncs nor checkpoints (`synchronous = OFF`, `wal_autocheckpoint = 0`): the host
  * makes a commit durable by its WAL, and the keeper checkpoints. See docs/storage.md.
@@ -58,7 +58,7 @@ export class Database {
   /** Settles a query whose rows nobody has asked for yet; see cursor.ts. Pairs with `settle`. */
   pending: { settle(): void } | null = null;
   /** Queries in progress; they keep their place in the WAL until they are closed. */
-  readonly open = new Set<{ close(reason?: string): void }>();
+  readonly queries = new Set<{ close(reason?: string): void }>();
   /** Somebody changed the connection itself: it serves no other instance. */
   tainted = false;
 
@@ -110,7 +110,7 @@ export class Database {
       const statement = this.#prepare(sql, effects);
       // Of VACUUM nothing is asked. Within a transaction it is refused by SQLite itself.
       if (!effects.asked) effects.writes = true;
-      if (effects.renames && namesOurs(statement!.sql)) throw new Error("not authorized: SQLITE_AUTH");
+      if (effects.alters && renamesToOurs(statement!.sql)) throw new Error("not authorized: SQLITE_AUTH");
       return statement;
     } catch (error) {
       throw this.#asAuthorKnowsIt(error, sql, effects);
@@ -196,8 +196,8 @@ export class Database {
 
   closeQueries(reason?: string): void {
     this.settle();
-    for (const rows of this.open) rows.close(reason);
-    this.open.clear();
+    for (const query of this.queries) query.close(reason);
+    this.queries.clear();
   }
 
   #prepare(sql: string, effects: Effects, trusted = false): Statement | null {
@@ -240,10 +240,11 @@ export class Database {
   }
 }
 
-/** Whether a statement speaks of a name that belongs to the storage. */
-function namesOurs(sql: string): boolean {
-  for (const token of tokens(sql)) if (token.kind === "word" && isOurs(nameOf(token))) return true;
-  return false;
+/** Whether an ALTER TABLE would make a table one of the storage's own. */
+function renamesToOurs(sql: string): boolean {
+  const all = Array.from(tokens(sql));
+  const to = all.findIndex((token, i) => nameOf(token) === "to" && i > 0 && nameOf(all[i - 1]!) === "rename");
+  return to >= 0 && isOurs(nameOf(all[to + 1] ?? all[to]!));
 }
 
 /** Where errors that authors see come from. */
@@ -285,8 +286,8 @@ export class Statement {
   readonly parameters: Parameters;
   /** Whether it returns rows at all. */
   readonly returnsRows: boolean;
-  #names: string[] | null = null;
-  #namesOf = -1; // The schema they belong to.
+  #names: readonly string[];
+  #namesOf: number; // The schema they belong to.
 
   /** The query in progress that uses it; another one needs a statement of its own. */
   progress: Progress | null = null;
@@ -322,7 +323,7 @@ export class Statement {
       this.#names = this.#native.columns().map((column) => column.name);
       this.#namesOf = this.database.schema;
     }
-    return this.#names!;
+    return this.#names;
   }
 
   /** Runs it to the end; how many rows it changed. */

@@ -32,8 +32,7 @@ function descriptors(folder: TestFolder): number {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !condition(); i++) await new Promise((resolve) => setImmediate(resolve));
-  if (!condition()) await new Promise((resolve) => setTimeout(resolve, 500));
+  for (const end = Date.now() + 10_000; !condition() && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 1));
   assert.ok(condition());
 }
 
@@ -71,6 +70,17 @@ test("a connection that somebody has changed is not given to the next instance",
   assert.equal(folder.pool.open, 0);
   object.start();
   assert.deepEqual(object.api.sql.exec("select 'a' like 'A' as v").one(), { v: 1 });
+});
+
+test("a connection that was cut off within a transaction is closed, which undoes it", async () => {
+  await using folder = new TestFolder();
+  const object = folder.object();
+  await write(object);
+  object.storage.reading.database.run("BEGIN; DELETE FROM _cf_KV");
+  object.storage.close();
+  assert.equal(folder.pool.open, 0);
+  object.start();
+  assert.equal(await object.api.get("a"), 1);
 });
 
 test("descriptors are counted as they are", { skip: !existsSync("/proc/self/fd") }, async () => {
@@ -137,17 +147,19 @@ test("an open cursor holds its place in the WAL, and a checkpoint goes no furthe
 
 test("the keeper's errors are answers, and break the object that needed it", async () => {
   await using kept = new TestKeeper();
-  await assert.rejects(kept.keeper.checkpoint("/nowhere"), /keeper cannot checkpoint \/nowhere: it is not held/);
-  await assert.rejects(kept.keeper.hold("/nowhere/at/all"), /keeper cannot hold \/nowhere\/at\/all: unable to open database file/);
+  await assert.rejects(kept.keeper.checkpoint("/nowhere"), /the keeper cannot checkpoint the database: it is not held/);
+  await assert.rejects(kept.keeper.hold("/nowhere/at/all"), /the keeper cannot hold the database: unable to open database file/);
 
   const port = { postMessage() {}, on() {} };
-  const failing = new Keeper(port, () => {});
+  const reported: string[] = [];
+  const failing = new Keeper(port, (path) => void reported.push(path));
   failing.hold = () => Promise.reject(new Error("too many open files"));
   await using folder = new TestFolder({ keeper: failing });
   const object = folder.object();
   await write(object);
   await until(() => object.broken_ !== null);
-  assert.match(object.broken_!.message, /too many open files/);
+  assert.equal(object.broken_!.message, "Durable Object storage failed: too many open files");
+  assert.deepEqual(reported, [object.path]);
   await assert.rejects(object.api.get("a"), /no longer accessible/);
 });
 

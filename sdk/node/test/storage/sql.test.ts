@@ -20,7 +20,7 @@ async function filled(folder: TestFolder, rows = 10): Promise<TestObject> {
 }
 
 /** Queries in progress on the object's database. */
-const inProgress = ({ storage }: TestObject) => storage.reading.database.open.size;
+const inProgress = ({ storage }: TestObject) => storage.reading.database.queries.size;
 
 test("a query sees the database as it was when it was executed, asked for at once or later", async () => {
   await using folder = new TestFolder();
@@ -56,6 +56,27 @@ test("a query that waits is begun by whatever happens next: writes of kv, commit
   storage.commitTurn();
   storage.close();
   assert.deepEqual(closed.toArray(), [{ a: 1 }]);
+});
+
+test("bytes are bound as they were when the query was executed", async () => {
+  await using folder = new TestFolder();
+  const { api: { sql } } = await filled(folder, 1);
+  const bytes = new Uint8Array([1, 2]);
+  const cursor = sql.exec("select ? as b", bytes);
+  bytes[0] = 9;
+  assert.deepEqual(new Uint8Array(cursor.one()["b"] as ArrayBuffer), new Uint8Array([1, 2]));
+});
+
+test("queries before the last one of a text are ended at once", async () => {
+  await using folder = new TestFolder();
+  const object = await filled(folder);
+  const { sql } = object.api;
+  for (let i = 0; i < 3; i++) {
+    assert.deepEqual(sql.exec("select * from t; update t set v = 'x' where id = 1; select v from t where id = 1").toArray(), [{ v: "x" }]);
+    assert.deepEqual(sql.exec("with recursive c (x) as (select 1 union all select x + 1 from c) select x from c; select 7 as a").toArray(), [{ a: 7 }]);
+    assert.equal(inProgress(object), 0);
+  }
+  assert.throws(() => sql.exec("select abs(-9223372036854775808); select 1"), /integer overflow/);
 });
 
 test("a query that fails on its way fails when it is executed", async () => {

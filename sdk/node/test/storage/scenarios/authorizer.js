@@ -55,6 +55,10 @@ export const authorizer = [
         see('pragma table_info of _cf_KV', run('pragma table_info(_cf_KV)'));
         see('pragma_page_count()', run('select * from pragma_page_count'));
         see('pragma_table_info of _cf_KV', run("select * from pragma_table_info('_cf_KV')"));
+        see('pragma in capitals', run('PRAGMA TABLE_INFO(t)'));
+        see('pragma of a schema', run('pragma main.table_info(t)'));
+        see('rename a column to _cf_', run('alter table t rename column a to _cf_a'));
+        see('rename to _cf_, quoted', run('alter table t rename to "_CF_t"'));
         see('explain', run('explain select 1').name);
         see('recursive savepoint in trigger', run('create trigger _cf_tr after insert on t begin select 1; end'));
       },
