@@ -309,6 +309,7 @@ func (r *Registry) Close(id dormouse.SocketID, code uint16, reason string) {
 		s.close(code, reason)
 		return
 	}
+	s.closing = true
 	s.hold(len(reason), func() { s.close(code, reason) })
 }
 

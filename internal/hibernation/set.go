@@ -86,7 +86,7 @@ func (t *Set) Table() []guest.Socket {
 	rows := make([]guest.Socket, 0, t.n)
 	for s := range t.all {
 		row := guest.Socket{
-			ID: s.id, WeClosed: s.weClosed && !s.echoed, PeerClosed: s.peerClosed || s.ended, Stamp: s.stampTime(),
+			ID: s.id, WeClosed: s.closing || s.weClosed && !s.echoed, PeerClosed: s.peerClosed || s.ended, Stamp: s.stampTime(),
 			Tags: s.tags, Attachment: s.attachment,
 		}
 		rows = append(rows, row)
@@ -169,7 +169,7 @@ func (t *Set) Reset(drop bool) {
 	t.muted = true
 	if !drop {
 		for s := range t.all {
-			s.held = 0
+			s.held, s.closing = 0, false
 		}
 		return
 	}

@@ -33,6 +33,7 @@ type Socket struct {
 	listed     bool // in the set: the guest does not have its last words
 	orphan     bool // its code is gone: nobody hears it
 	echoed     bool // weClosed, but the object did not say so
+	closing    bool // the object has closed it; it may wait at the gate
 	weClosed   bool
 	peerClosed bool
 	ended      bool // the peer is gone; only its last words may be outstanding
@@ -251,7 +252,7 @@ func (s *Socket) CloseFrame(code uint16, reason string) {
 	if s.set == nil {
 		return
 	}
-	answered := s.weClosed
+	answered := s.weClosed || s.closing
 	if !answered && s.set.autoReply {
 		s.echo(code, reason)
 		answered = true
@@ -315,7 +316,7 @@ func (s *Socket) forget() {
 }
 
 // halfOpen says that the peer has closed and that this side can still answer.
-func (s *Socket) halfOpen() bool { return !s.ended && !s.weClosed }
+func (s *Socket) halfOpen() bool { return !s.ended && !s.weClosed && !s.closing }
 
 // drop ends the connection without a Close frame; the object is not told.
 func (s *Socket) drop() {

@@ -437,3 +437,24 @@ func TestSettingsOutliveTheInstance(t *testing.T) {
 		s.heard("start 2 timeout=1m0s", "request 4 of 2 GET http://x/")
 	})
 }
+
+// TestCloseBehindACommitIsKnownToTheNextInstance: a socket is closed for its
+// object from the moment it has said so, also while the Close waits for the
+// disk.
+func TestCloseBehindACommitIsKnownToTheNextInstance(t *testing.T) {
+	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		c := s.connect(k, "amy")
+		i := s.guest.Last()
+		s.on(func() {
+			i.Commit()
+			s.guest.Host.Close(s.guest, c.server, 4000, "bye")
+		})
+		sleep(hibernateAfter)
+		s.take()
+		c.say("hello")
+		s.heard("start 2 [1.2 we-closed tags=amy]", "message 1.2 text hello")
+		s.sync(1, nil)
+		c.gets("close 4000 bye")
+	})
+}
