@@ -3,6 +3,7 @@
  */
 
 import type { Config } from "./config.ts";
+import { CloseEvent, ErrorEvent, MessageEvent } from "./events.ts";
 import { fetch } from "./fetch.ts";
 import { Headers } from "./http/headers.ts";
 import { Request } from "./http/request.ts";
@@ -39,6 +40,9 @@ export function installGlobals(config: Config, { console, process }: Surface): E
     WebSocket,
     WebSocketPair,
     WebSocketRequestResponsePair,
+    MessageEvent,
+    CloseEvent,
+    ErrorEvent,
     FixedLengthStream,
     IdentityTransformStream,
     Cache,
@@ -60,6 +64,8 @@ export function installGlobals(config: Config, { console, process }: Surface): E
   };
   const absent = [...alwaysAbsent];
   for (const [name, value] of Object.entries(values)) {
+    // Some of Node's are loaded when they are redefined, but not when they are deleted.
+    delete (globalThis as Record<string, unknown>)[name];
     Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
   }
   // Names that only Node has, and that Workers have with it.

@@ -1,6 +1,9 @@
 /*
  * Node's own versions of the globals that authors see ours of. This module is
  * evaluated before any of them is replaced.
+ *
+ * Of those that come with Node's fetch (Response, WebSocket, MessageEvent, …)
+ * none may be looked at here: that loads all of it, tens of milliseconds.
  */
 
 import v8 from "node:v8";
@@ -12,9 +15,13 @@ export const nativeSetImmediate = globalThis.setImmediate;
 export const nativeSetInterval = globalThis.setInterval;
 export const nativeClearInterval = globalThis.clearInterval;
 export const nativeFetch = globalThis.fetch;
-export const NativeResponse = globalThis.Response;
 export type NativeResponseType = globalThis.Response;
-export const NativeRequest = globalThis.Request;
+
+/** Node's Response, for what ours leaves to it. Loads Node's fetch. To be called outside any scope. */
+export async function nativeResponse(): Promise<typeof globalThis.Response> {
+  return (await nativeFetch("data:,")).constructor as typeof globalThis.Response;
+}
+
 export const nativeProcess = globalThis.process;
 
 /**

@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { ambient, scopeNow } from "./ambient.ts";
 import { serializeChecked } from "./clonable.ts";
 import { End, type Payload, type Sink } from "./end.ts";
+import { CloseEvent, ErrorEvent, MessageEvent } from "./events.ts";
 import { badConstructorParameter, badParameter, illegalInvocation } from "./errors.ts";
 import { deserialize } from "./storage/clone.ts";
 import { connect } from "./upgrade.ts";

@@ -149,7 +149,7 @@ const tables: Record<number, Field[]> = {
   [frame.awaitDurable]: [u32, u32],
   [frame.setAlarm]: [u32, bool, f64, bool],
   [frame.log]: [u32, below(4), f64, text],
-  [frame.aborted]: [u32, error, below(4)],
+  [frame.aborted]: [u32, error, below(8)],
   [frame.asleep]: [u32],
   [frame.awake]: [u32],
   [frame.report]: [u32, text],

@@ -4,8 +4,10 @@
  */
 
 import { Blob, Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
-import { NativeResponse } from "../native.ts";
+import { nativeResponse } from "../native.ts";
+import { outside } from "../scope.ts";
 
 /** Bytes that arrive: from the host, or from a connection. Read by one reader at a time. */
 export interface Incoming {
@@ -99,7 +101,8 @@ export abstract class Body {
   async formData(): Promise<FormData> {
     const type = this.headers.get("content-type") ?? "";
     const bytes = await collect(this.#take());
-    return new NativeResponse(bytes, { headers: { "content-type": type } }).formData() as Promise<FormData>;
+    const Native = await outside(nativeResponse);
+    return new Native(bytes, { headers: { "content-type": type } }).formData() as Promise<FormData>;
   }
 
   #take(): Content {
@@ -140,14 +143,36 @@ export function extract(init: BodyInit): { content: Content; type: string | null
     return { content: { kind: "text", text: init.toString() }, type: "application/x-www-form-urlencoded;charset=UTF-8" };
   }
   if (init instanceof Blob) return { content: { kind: "stream", stream: init.stream() as ReadableStream<Uint8Array> }, type: init.type || null };
-  if (init instanceof FormData) {
-    const made = new NativeResponse(init as never);
-    return { content: { kind: "stream", stream: made.body as ReadableStream<Uint8Array> }, type: made.headers.get("content-type") };
+  if (isFormData(init)) {
+    const boundary = `----dormouse${randomBytes(16).toString("hex")}`;
+    const stream = ReadableStream.from(multipart(init, boundary)) as ReadableStream<Uint8Array>;
+    return { content: { kind: "stream", stream }, type: `multipart/form-data; boundary=${boundary}` };
   }
   if (typeof init === "object" && Symbol.asyncIterator in (init as object)) {
     return { content: { kind: "stream", stream: ReadableStream.from(init as AsyncIterable<Uint8Array>) as ReadableStream<Uint8Array> }, type: null };
   }
   return { content: { kind: "text", text: `${init as unknown as string}` }, type: "text/plain;charset=UTF-8" };
+}
+
+/** Without looking at the global: that would load Node's fetch. */
+function isFormData(x: unknown): x is FormData {
+  return Object.prototype.toString.call(x) === "[object FormData]" && typeof (x as FormData).getAll === "function";
+}
+
+/** RFC 7578, as browsers write it. */
+async function* multipart(form: FormData, boundary: string): AsyncGenerator<Uint8Array> {
+  const quoted = (s: string) => s.replace(/\r\n|\r|\n/g, "\r\n").replace(/[\r\n"]/g, (c) => (c === '"' ? "%22" : c === "\r" ? "%0D" : "%0A"));
+  for (const [name, value] of form as unknown as Iterable<[string, string | File]>) {
+    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${quoted(name)}"`;
+    if (typeof value === "string") {
+      yield Buffer.from(`${head}\r\n\r\n${value.replace(/\r\n|\r|\n/g, "\r\n")}\r\n`);
+      continue;
+    }
+    yield Buffer.from(`${head}; filename="${quoted(value.name)}"\r\nContent-Type: ${value.type === "" ? "application/octet-stream" : value.type}\r\n\r\n`);
+    yield new Uint8Array(await value.arrayBuffer());
+    yield Buffer.from("\r\n");
+  }
+  yield Buffer.from(`--${boundary}--\r\n`);
 }
 
 function bytesContent(bytes: Uint8Array<ArrayBuffer>): Content {
