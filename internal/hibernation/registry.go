@@ -61,6 +61,7 @@ type Registry struct {
 	cfg     Config
 	sockets map[dormouse.SocketID]*Socket
 	graves  graves
+	away    map[dormouse.SocketID]struct{} // ends that are on their way to whoever takes them
 	shared  lastShared
 	counts  Counts
 }
@@ -79,6 +80,7 @@ func New(cfg Config) *Registry {
 	return &Registry{
 		cfg:     cfg,
 		sockets: make(map[dormouse.SocketID]*Socket),
+		away:    make(map[dormouse.SocketID]struct{}),
 		counts:  Counts{Closes: make(map[uint16]uint64)},
 	}
 }
@@ -163,6 +165,7 @@ func (r *Registry) link(s *Socket) {
 // Attach gives the end id, which a guest has passed on, to the client behind c.
 // o.Head and o.Deflate are used. After an error c is still the caller's.
 func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options) error {
+	delete(r.away, id)
 	if r.graves.has(id.Peer()) {
 		return fmt.Errorf("the other end of socket %d is gone", id)
 	}
@@ -188,6 +191,7 @@ func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Op
 
 // Release tells that nobody will use the end id any more.
 func (r *Registry) Release(id dormouse.SocketID) {
+	delete(r.away, id)
 	if s := r.sockets[id]; s != nil {
 		s.drop()
 		return
@@ -205,6 +209,39 @@ func (r *Registry) Release(id dormouse.SocketID) {
 			p.Gone(ws.ErrNoCloseFrame)
 		}
 	})
+}
+
+// Passed tells that the end id is on its way to a client or to another guest;
+// with away false that the guest which made the pair has got it back.
+func (r *Registry) Passed(id dormouse.SocketID, away bool) {
+	if !away {
+		delete(r.away, id)
+	} else if s := r.sockets[id.Peer()]; s != nil && s.conn == nil {
+		r.away[id] = struct{}{}
+	}
+}
+
+// Abandoned tells that a guest is gone. An end that it has made, and had not
+// passed on, is gone with it; the other end, if it is a hibernatable one, would
+// wait for ever.
+func (r *Registry) Abandoned(incarnation uint32) {
+	for id, s := range r.sockets {
+		if s.conn != nil || s.ended || id.Incarnation() != incarnation {
+			continue
+		}
+		if _, away := r.away[id.Peer()]; !away {
+			r.bury(id.Peer())
+			s.Gone(ws.ErrNoCloseFrame)
+		}
+	}
+}
+
+// Recipient is whom a socket belongs to; nil: nobody.
+func (r *Registry) Recipient(id dormouse.SocketID) any {
+	if s := r.sockets[id]; s != nil && s.set != nil {
+		return s.set.rec
+	}
+	return nil
 }
 
 // bury remembers that an end is gone whose peer nobody has taken yet: whoever

@@ -56,6 +56,7 @@ func (s *Socket) attach(c ws.Conn) {
 		return
 	}
 	s.conn = c
+	delete(s.reg.away, s.id.Peer())
 	if s.set != nil && s.set.paused {
 		c.Pause()
 	}
@@ -284,6 +285,7 @@ func (s *Socket) Gone(err error) {
 	s.ended = true
 	s.conn = nil
 	s.pending = nil
+	delete(s.reg.away, s.id.Peer())
 	if s.timer != nil {
 		s.reg.cfg.Loop.Cancel(s.timer)
 		s.timer = nil
@@ -326,6 +328,7 @@ func (s *Socket) drop() {
 		s.reg.bury(s.id)
 	}
 	s.set, s.pending, s.attachment, s.tags, s.held = nil, nil, nil, nil, 0
+	delete(s.reg.away, s.id.Peer())
 	s.ended = true
 	s.conn = nil
 	if s.timer != nil {

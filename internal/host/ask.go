@@ -171,6 +171,9 @@ func (a *ask) Response(r *guest.Response) {
 			}
 			return
 		}
+		if r.Socket != 0 && r.Socket.Incarnation() == a.guest.Incarnation() {
+			a.shard.Registry.Passed(r.Socket, false)
+		}
 		a.guest.Response(a.x, r)
 		if !r.HasBody {
 			a.half(response)

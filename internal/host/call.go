@@ -76,6 +76,7 @@ func (c *Call) enter(g guest.Guest, open halves) bool {
 			o.live.calls = make(map[*Call]struct{})
 		}
 		o.live.calls[c] = struct{}{}
+		o.live.requests = append(o.live.requests, o.m.Delivered())
 	}
 	return true
 }
@@ -218,6 +219,9 @@ func (c *Call) Cancel(reason string) {
 func (c *Call) respond(r *guest.Response) {
 	c.heard, c.body, c.socket = true, r.HasBody, r.Socket
 	c.window += guest.Credit
+	if r.Socket != 0 {
+		c.shard.Registry.Passed(r.Socket, true)
+	}
 	c.gated(512, func() {
 		c.replied, c.socket = true, 0
 		c.answer.Response(r)

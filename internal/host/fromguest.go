@@ -65,7 +65,7 @@ func (s *Shard) Release(_ guest.Guest, id dormouse.SocketID) { s.Registry.Releas
 // Accept makes a hibernatable socket.
 func (s *Shard) Accept(g guest.Guest, num guest.Object, id dormouse.SocketID, tags []string) {
 	o := s.at(g, num)
-	if o == nil {
+	if o == nil || o.broken() {
 		s.Registry.Release(id)
 		return
 	}
@@ -83,7 +83,7 @@ func (s *Shard) Open(g guest.Guest, id dormouse.SocketID, num guest.Object) {
 	owner := l.worker
 	if num != 0 {
 		o := l.activations[num]
-		if o == nil {
+		if o == nil || o.broken() {
 			s.Registry.Release(id)
 			return
 		}
@@ -100,14 +100,14 @@ func (s *Shard) Open(g guest.Guest, id dormouse.SocketID, num guest.Object) {
 
 // AutoResponse sets what is answered without the object.
 func (s *Shard) AutoResponse(g guest.Guest, num guest.Object, p *guest.Pair) {
-	if o := s.at(g, num); o != nil && (p != nil || o.set != nil) {
+	if o := s.at(g, num); o != nil && !o.broken() && (p != nil || o.set != nil) {
 		o.sockets().SetPair(p)
 	}
 }
 
 // EventTimeout keeps how long an event of the object may take.
 func (s *Shard) EventTimeout(g guest.Guest, num guest.Object, d time.Duration) {
-	if o := s.at(g, num); o != nil && (d != 0 || o.set != nil) {
+	if o := s.at(g, num); o != nil && !o.broken() && (d != 0 || o.set != nil) {
 		o.sockets().SetEventTimeout(d)
 	}
 }

@@ -56,6 +56,14 @@ type Registry interface {
 	Close(s dormouse.SocketID, code uint16, reason string)
 	SetAttachment(s dormouse.SocketID, value []byte)
 	Release(s dormouse.SocketID)
+	// Recipient is whom a socket belongs to; nil: nobody.
+	Recipient(s dormouse.SocketID) any
+	// Abandoned tells that a guest is gone: what only it could have passed on has
+	// no other side any more.
+	Abandoned(incarnation uint32)
+	// Passed tells that the end id is on its way to a client or to another guest;
+	// with false that the guest which made the pair has got it back.
+	Passed(id dormouse.SocketID, away bool)
 	// Deliver says an event of a socket once more, to whom the socket belongs.
 	Deliver(guest.Event)
 	// SetPaused stops and resumes the reading of every client of the shard.

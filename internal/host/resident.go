@@ -53,6 +53,7 @@ type activation struct {
 	durable   uint32
 	awaited   []uint32
 	settled   []func(gone bool) // who asked for it to leave
+	requests  []uint32          // events that are none of sockets, and have not begun
 	ending    []ending          // sockets whose last words the guest has, and has not begun
 }
 
@@ -62,12 +63,15 @@ type ending struct {
 	event  uint32
 }
 
-// begun frees the sockets whose last words have begun.
+// begun frees the sockets whose last words have begun, and forgets requests.
 func (o *resident) begun(started uint32) {
 	l := o.live
 	for len(l.ending) > 0 && int32(started-l.ending[0].event) >= 0 {
 		o.set.Ended(l.ending[0].socket)
 		l.ending = l.ending[1:]
+	}
+	for len(l.requests) > 0 && int32(started-l.requests[0]) >= 0 {
+		l.requests = l.requests[1:]
 	}
 }
 

@@ -82,6 +82,7 @@ func (s *Shard) Asleep(g guest.Guest, num guest.Object) {
 	switch {
 	case o == nil:
 	case s.lives[g].retired != nil:
+		o.lost(o.unbegun(), "moved")
 		o.left("moved", &errUpdated)
 	default:
 		o.left("idle", &errEvicted)

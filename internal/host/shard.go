@@ -143,6 +143,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	for _, a := range l.asks {
 		a.cancel("the asking process ended")
 	}
+	s.lostWith(l)
 	for _, c := range l.calls {
 		c.fail(&errGuestGone)
 	}
@@ -155,6 +156,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		}
 	}
 	l.worker.left()
+	s.Registry.Abandoned(g.Incarnation())
 }
 
 // goOn puts the objects of a dead guest to sleep, delivers what it had not
