@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 
 	"github.com/evanw/esbuild/pkg/api"
 
@@ -78,7 +79,21 @@ func bundleSDK(sources map[string][]byte) (map[string][]byte, error) {
 	}
 	files := map[string][]byte{"package.json": []byte(`{"type": "module"}`)}
 	for _, f := range r.OutputFiles {
-		files[path.Base(filepath.ToSlash(f.Path))] = f.Contents
+		files[path.Base(filepath.ToSlash(f.Path))] = ownNames(f.Contents)
 	}
 	return files, nil
+}
+
+var renamedClass = regexp.MustCompile(`(?m)^var (\w+) = class _(\w+)\b`)
+
+// ownNames gives classes the names again that they have in the sources, because
+// authors see them. The bundler writes a class that speaks of itself as "var C =
+// class _C"; within the class both mean the same.
+func ownNames(script []byte) []byte {
+	for _, m := range renamedClass.FindAllSubmatch(script, -1) {
+		if name := string(m[1]); name == string(m[2]) {
+			script = regexp.MustCompile(`\b_`+name+`\b`).ReplaceAll(script, m[1])
+		}
+	}
+	return script
 }

@@ -333,8 +333,10 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 		err = f.Attach(resp.Socket, conn, rest, o)
 	}
 	if err != nil {
+		// The client sees a socket that ends at once.
 		f.Log.Warn("socket not attached", "reason", err)
 		f.Release(resp.Socket)
+		conn.Write(o.Head)
 		conn.Close()
 	}
 }

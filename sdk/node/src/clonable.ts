@@ -8,6 +8,7 @@ import { Headers } from "./http/headers.ts";
 import { Request } from "./http/request.ts";
 import { Response } from "./http/response.ts";
 import { DurableObjectId } from "./ids.ts";
+import { RpcTarget } from "./modules/workers.ts";
 import { DurableObjectNamespace, Fetcher } from "./namespace.ts";
 import { DurableObjectState } from "./state.ts";
 import { serialize } from "./storage/clone.ts";
@@ -32,7 +33,7 @@ export function serializeChecked(value: unknown): Uint8Array {
 const emptyObject = Buffer.from([0x6f, 0x7b, 0x00]);
 
 function isRefused(x: object): boolean {
-  return x instanceof ReadableStream || x instanceof Response || classes().some((c) => x instanceof c);
+  return x instanceof ReadableStream || x instanceof RpcTarget || x instanceof Response || classes().some((c) => x instanceof c);
 }
 
 function walk(x: unknown, seen: Set<object>): void {
@@ -44,6 +45,7 @@ function walk(x: unknown, seen: Set<object>): void {
       throw new DOMException(`Could not serialize object of type "${c.name}". This type does not support serialization.`, "DataCloneError");
     }
   }
+  if (x instanceof RpcTarget) throw new DOMException("Remote RPC references can only be serialized for RPC.", "DataCloneError");
   if (ArrayBuffer.isView(x)) return;
   const within: Iterable<unknown> = x instanceof Map ? [...x.keys(), ...x.values()] : x instanceof Set ? x : Object.values(x);
   for (const v of within) walk(v, seen);

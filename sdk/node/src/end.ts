@@ -53,8 +53,9 @@ export class End {
   attachment: Uint8Array | null = null;
   /** When an auto-response was last given; ms, 0 never. */
   stamp = 0;
-  protocol = "";
-  extensions = "";
+  // Null for a connected outbound end whose server has named none.
+  protocol: string | null = "";
+  extensions: string | null = "";
   url: string | null = null;
 
   connecting = false;
@@ -86,6 +87,8 @@ export class End {
 
   get readyState(): number {
     if (this.connecting) return 0;
+    // After webSocketError a hibernatable end stays half closed, whatever is called on it.
+    if (this.failed && this.mode === "hibernatable") return 2;
     if (this.failed || (this.closedOut && this.closedIn) || (this.dead && this.closedOut)) return 3;
     return this.closedOut || this.closedIn || this.dead ? 2 : 1;
   }

@@ -5,6 +5,7 @@
 
 import { ambient } from "./ambient.ts";
 import { logError } from "./console.ts";
+import type { End } from "./end.ts";
 import { flagged, fromWire, readError, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { type Content, hasContent, knownLength, takeContent } from "./http/body.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
@@ -195,14 +196,13 @@ export class HostExchange implements Exchange {
       if (!this.#upgrade) {
         throw new TypeError(`Worker tried to return a WebSocket in a response to a request which did not contain the header "Upgrade: websocket".`);
       }
-      if (end.outbound) throw new TypeError("Can't return WebSocket in a Response if it was created with `new WebSocket()`");
-      if (end.mode === "hibernatable") throw new TypeError("Can't return WebSocket in a Response after calling acceptWebSocket().");
-      if (end.mode === "standard") throw new TypeError("Can't return WebSocket in a Response after calling accept().");
-      if (end.mode === "passed") throw new TypeError("Can't return WebSocket that was already used in a response.");
-      ambient.sockets.passOn(end, owner);
+      const wrong = whyNotThis(end);
+      const passed = wrong === null ? end : this.#endless(wrong);
+      ambient.sockets.passOn(passed, owner);
       this.#answered = true;
       owner.touch();
-      owner.out.response(this.id, 101, response.statusText, false, headers, end.id);
+      owner.out.response(this.id, 101, response.statusText, false, headers, passed.id);
+      if (wrong !== null) owner.out.release(passed.id + 1);
       this.#all.close(this.id);
       return;
     }
@@ -222,6 +222,16 @@ export class HostExchange implements Exchange {
       this.#all.settle(this.id, this);
     });
     this.bodyOut.start(content);
+  }
+
+  /**
+   * For an end that cannot be returned: the author learns it from the log, the
+   * other side from a socket that ends at once.
+   */
+  #endless(why: string): End {
+    logError(this.owner, "Uncaught (in fetch)", new TypeError(why));
+    const [end] = ambient.sockets.pair();
+    return end;
   }
 
   fail(error: unknown): void {
@@ -251,6 +261,15 @@ export class HostExchange implements Exchange {
     this.owner.touch();
     this.owner.out.numberAndText(frame.cancel, this.id, reason);
   }
+}
+
+/** Why an end cannot leave in a response; null: it can. */
+function whyNotThis(end: End): string | null {
+  if (end.outbound) return "Can't return WebSocket in a Response if it was created with `new WebSocket()`";
+  if (end.mode === "hibernatable") return "Can't return WebSocket in a Response after calling acceptWebSocket().";
+  if (end.mode === "standard") return "Can't return WebSocket in a Response after calling accept().";
+  if (end.mode === "passed") return "Can't return WebSocket that was already used in a response.";
+  return null;
 }
 
 /** A request that this guest began. */

@@ -8,11 +8,14 @@ import { fetch } from "./fetch.ts";
 import { Headers } from "./http/headers.ts";
 import { Request } from "./http/request.ts";
 import { Response } from "./http/response.ts";
+import { DurableObjectId } from "./ids.ts";
 import { Cache, CacheStorage } from "./modules/caches.ts";
 import { extendCrypto } from "./modules/crypto.ts";
 import { FixedLengthStream, IdentityTransformStream } from "./modules/streams.ts";
+import { DurableObjectNamespace, DurableObjectStub } from "./namespace.ts";
 import { WebSocketPair } from "./pair.ts";
-import { WebSocketRequestResponsePair } from "./state.ts";
+import { innerClass, platformClass } from "./platform.ts";
+import { DurableObjectState, WebSocketRequestResponsePair } from "./state.ts";
 import * as timers from "./timers.ts";
 import { WebSocket } from "./websocket.ts";
 
@@ -28,18 +31,19 @@ export interface Surface {
 export function installGlobals(config: Config, { console, process }: Surface): EventTarget {
   extendCrypto();
   timeoutSignals();
+  for (const c of [DurableObjectState, DurableObjectId, DurableObjectNamespace, DurableObjectStub]) innerClass(c);
   const events = new EventTarget();
   const values: Record<string, unknown> = {
     self: globalThis,
     console,
     process,
     fetch,
-    Headers,
-    Request,
-    Response,
-    WebSocket,
-    WebSocketPair,
-    WebSocketRequestResponsePair,
+    Headers: platformClass(Headers),
+    Request: platformClass(Request),
+    Response: platformClass(Response),
+    WebSocket: platformClass(WebSocket),
+    WebSocketPair: platformClass(WebSocketPair),
+    WebSocketRequestResponsePair: platformClass(WebSocketRequestResponsePair),
     MessageEvent,
     CloseEvent,
     ErrorEvent,

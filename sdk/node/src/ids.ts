@@ -17,9 +17,9 @@ const made = Symbol("made here");
 
 export class DurableObjectId {
   readonly #hex: string;
-  readonly jurisdiction: string | undefined = undefined;
+  declare readonly jurisdiction: undefined;
   /** Undefined for unique ids, for those made from text, and inside the object for very long names. */
-  readonly name: string | undefined;
+  declare readonly name: string | undefined;
 
   static {
     idText = (id) => id.#hex;
@@ -30,7 +30,8 @@ export class DurableObjectId {
   constructor(token: typeof made, hex: string, name: string | undefined) {
     if (token !== made) throw new TypeError("Illegal constructor");
     this.#hex = hex;
-    this.name = name;
+    Object.defineProperty(this, "jurisdiction", { value: undefined, enumerable: true });
+    Object.defineProperty(this, "name", { value: name, enumerable: true });
   }
 
   toString(): string {

@@ -17,7 +17,7 @@ import type { ObjectStorage } from "./storage/index.ts";
 import { makeState, type DurableObjectState } from "./state.ts";
 import { clearTimers } from "./timers.ts";
 import type { Turns } from "./turn.ts";
-import { echoable, socketOf } from "./websocket.ts";
+import { socketOf } from "./websocket.ts";
 import { frame } from "./wire.ts";
 
 export type Instance = Record<string, unknown>;
@@ -178,12 +178,8 @@ export class GuestObject extends Owner {
       if (this.instance === null) return;
       end.closedIn = true;
       if (ended) end.dead = true;
-      if (clean && !ended && !end.closedOut && ambient.config.compat.flags["web_socket_auto_reply_to_close"] === true) {
-        const echo = echoable(code);
-        end.closedOut = end.replied = true;
-        this.touch();
-        this.out.close(end.id, echo, echo === 0 ? "" : reason);
-      }
+      // The host has answered for us: web_socket_auto_reply_to_close.
+      if (clean && ended && !end.closedOut) end.closedOut = end.replied = true;
       this.#last(end, "webSocketClose", [code, reason, clean]);
     });
   }
@@ -191,7 +187,7 @@ export class GuestObject extends Owner {
   errored(end: End, message: string): void {
     this.turns.event(this.scope, () => {
       if (this.instance === null) return;
-      end.dead = true;
+      end.failed = end.dead = true;
       this.#last(end, "webSocketError", [new Error(message)]);
     });
   }

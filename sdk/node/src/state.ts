@@ -100,7 +100,7 @@ export class DurableObjectState {
   static {
     makeState = (o, exports) => new DurableObjectState(made, o, exports);
     objectOf = (state) => {
-      if (!(#o in state)) throw illegalInvocation();
+      if (typeof state !== "object" || state === null || !(#o in state)) throw illegalInvocation();
       return state.#o;
     };
   }
@@ -212,6 +212,7 @@ export class DurableObjectState {
 
   abort(reason?: string, options?: { retryAlarm?: boolean }): void {
     const o = objectOf(this);
+    if (options !== undefined && options !== null && typeof options !== "object") throw badParameter("abort", "DurableObjectState", 2, "AbortOptions");
     const text = reason === undefined ? "Application called abort() to reset Durable Object." : `${reason}`;
     const retry = options?.retryAlarm !== false;
     o.abort(toWire(new Error(text), durableObjectReset | remote), dropSockets | (retry ? 0 : noAlarmRetry));
@@ -248,7 +249,7 @@ function checkPair(what: string, text: string): void {
 }
 
 function toUint32(value: unknown): number {
-  const n = Number(value);
+  const n = +(value as number); // Throws for a BigInt.
   if (!Number.isFinite(n)) throw new TypeError("The value cannot be converted because it is not an integer.");
   const whole = Math.trunc(n);
   if (whole < 0) throw new TypeError("The value cannot be converted because it is negative and this API expects a positive number.");

@@ -71,7 +71,7 @@ export async function upgrade(owner: Owner, far: End, url: URL, headers: [string
   });
 }
 
-const hop = new Set(["connection", "upgrade", "keep-alive", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "transfer-encoding", "content-length", "te"]);
+const hop = new Set(["host", "connection", "upgrade", "keep-alive", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "transfer-encoding", "content-length", "te"]);
 
 function grouped(fields: [string, string][]): Record<string, string[]> {
   const headers: Record<string, string[]> = {};
@@ -203,7 +203,8 @@ async function start(scope: Scope, url: URL, protocols: string[], near: End, far
     await owner.whenDurable();
     const answer = await upgrade(owner, far, url, headers, signal);
     if (answer.upgraded) {
-      near.protocol = answer.protocol;
+      near.protocol = answer.protocol === "" ? null : answer.protocol;
+      near.extensions = null;
     } else {
       answer.body.destroy();
       problem = `Failed to establish the WebSocket connection: expected server to reply with HTTP status code 101 (switching protocols), but received ${answer.status} instead.`;

@@ -20,25 +20,16 @@ export let socketOf: (end: End) => WebSocket;
 
 type Handler = ((event: Event) => unknown) | undefined | null;
 
-/** What was assigned to `on…`, by event. */
-const handlers = new WeakMap<WebSocket, Map<string, Handler>>();
+const eventTypes = ["open", "message", "close", "error"] as const;
 
-function handlerOf(ws: WebSocket, type: string): Handler {
-  endOf(ws);
-  return handlers.get(ws)?.get(type);
-}
-
-function setHandler(ws: WebSocket, type: string, handler: Handler): void {
-  endOf(ws);
-  let mine = handlers.get(ws);
-  if (mine === undefined) handlers.set(ws, (mine = new Map()));
-  if (!mine.has(type)) {
+/** Events of a socket are heard by its `on…` first, which is a plain property. */
+function hearProperties(ws: WebSocket): void {
+  for (const type of eventTypes) {
     ws.addEventListener(type, (event) => {
-      const h = handlers.get(ws)?.get(type);
-      if (typeof h === "function") h.call(ws, event);
+      const handler = ws[`on${type}`];
+      if (typeof handler === "function") handler.call(ws, event);
     });
   }
-  mine.set(type, typeof handler === "function" ? handler : null);
 }
 
 const inner = Symbol("end");
@@ -53,13 +44,18 @@ export class WebSocket extends EventTarget {
   static readonly CLOSING = 2;
   static readonly CLOSED = 3;
 
+  declare onopen: Handler;
+  declare onmessage: Handler;
+  declare onclose: Handler;
+  declare onerror: Handler;
+
   #end: End;
   #binaryType: "blob" | "arraybuffer";
 
   static {
     isWebSocket = (x): x is WebSocket => typeof x === "object" && x !== null && #end in x;
     endOf = (ws) => {
-      if (!(#end in ws)) throw illegalInvocation();
+      if (typeof ws !== "object" || ws === null || !(#end in ws)) throw illegalInvocation();
       return ws.#end;
     };
     socketOf = (end) => (end.socket ??= new WebSocket(inner as never, end as never));
@@ -87,11 +83,11 @@ export class WebSocket extends EventTarget {
     return endOf(this).url;
   }
 
-  get protocol(): string {
+  get protocol(): string | null {
     return endOf(this).protocol;
   }
 
-  get extensions(): string {
+  get extensions(): string | null {
     return endOf(this).extensions;
   }
 
@@ -107,38 +103,6 @@ export class WebSocket extends EventTarget {
   set binaryType(type: string) {
     endOf(this);
     if (type === "blob" || type === "arraybuffer") this.#binaryType = type;
-  }
-
-  get onopen(): Handler {
-    return handlerOf(this, "open");
-  }
-
-  set onopen(h: Handler) {
-    setHandler(this, "open", h);
-  }
-
-  get onmessage(): Handler {
-    return handlerOf(this, "message");
-  }
-
-  set onmessage(h: Handler) {
-    setHandler(this, "message", h);
-  }
-
-  get onclose(): Handler {
-    return handlerOf(this, "close");
-  }
-
-  set onclose(h: Handler) {
-    setHandler(this, "close", h);
-  }
-
-  get onerror(): Handler {
-    return handlerOf(this, "error");
-  }
-
-  set onerror(h: Handler) {
-    setHandler(this, "error", h);
   }
 
   accept(options?: { allowHalfOpen?: boolean }): void {
@@ -237,12 +201,12 @@ function sendable(end: End): boolean {
 }
 
 function checkCode(code: unknown): number {
-  const n = Math.trunc(Number(code)) & 0xffff;
+  const n = Math.trunc(Number(code)) || 0;
   const pedantic = ambient.config.compat.flags["pedantic_wpt"] === true;
   const valid = pedantic
     ? n === 1000 || (n >= 3000 && n <= 4999)
     : n >= 1000 && n <= 4999 && n !== 1004 && n !== 1005 && n !== 1006 && n !== 1015;
-  if (!valid) throw new DOMException(`Invalid WebSocket close code: ${Math.trunc(Number(code)) || 0}.`, "InvalidAccessError");
+  if (!valid) throw new DOMException(`Invalid WebSocket close code: ${n}.`, "InvalidAccessError");
   return n;
 }
 
@@ -256,6 +220,7 @@ function adopt(end: End, scope: Scope): void {
   const { owner } = scope;
   // A bridge has a task of its own.
   if (end.peer?.mode !== "bridge" && !end.outbound) end.task = owner.begin("socket", `socket ${end.id}`);
+  hearProperties(socketOf(end));
   ambient.sockets.standard(end, owner, new Standard(end, scope), "standard");
 }
 
@@ -285,19 +250,27 @@ class Standard implements Sink {
 
   closed(code: number, reason: string, clean: boolean): void {
     const end = this.#end;
-    this.#event(() => {
-      end.closedIn = true;
-      end.connecting = false;
-      if (!clean) end.dead = true;
-      const auto = ambient.config.compat.flags["web_socket_auto_reply_to_close"] === true && !end.allowHalfOpen;
-      if (clean && auto && !end.closedOut) {
-        end.closedOut = end.replied = true;
-        end.close(echoable(code), echoable(code) === 0 ? "" : reason);
-      }
-      if (!clean) end.closedOut = true;
-      settle(end);
-      return new CloseEvent("close", { code, reason, wasClean: clean });
-    });
+    this.#event(
+      () => {
+        end.connecting = false;
+        if (clean) {
+          end.closedIn = true;
+          const auto = ambient.config.compat.flags["web_socket_auto_reply_to_close"] === true && !end.allowHalfOpen;
+          if (auto && !end.closedOut) {
+            end.closedOut = end.replied = true;
+            end.close(code === noStatus ? 0 : code, reason);
+          }
+          settle(end);
+        }
+        return new CloseEvent("close", { code, reason, wasClean: clean });
+      },
+      () => {
+        // An end that has lost its connection looks as before while its event is heard.
+        if (clean) return;
+        end.closedIn = end.closedOut = end.dead = true;
+        settle(end);
+      },
+    );
   }
 
   errored(message: string): void {
@@ -314,21 +287,20 @@ class Standard implements Sink {
     this.#end.waiting = bytes;
   }
 
-  #event(make: (ws: WebSocket) => Event): void {
+  #event(make: (ws: WebSocket) => Event, after?: () => void): void {
     const scope = this.#scope;
     if (scope.owner.gone) return;
     scope.owner.turns.later(scope, () => {
       if (scope.owner.gone) return;
       const ws = socketOf(this.#end);
       ws.dispatchEvent(make(ws));
+      after?.();
     });
   }
 }
 
-/** The code that answers a Close: what may not be on the wire is answered without one. */
-export function echoable(code: number): number {
-  return code >= 1000 && code <= 4999 && code !== 1004 && code !== 1005 && code !== 1006 && code !== 1015 ? code : 0;
-}
+/** RFC 6455, section 7.4.1: a Close without a code. */
+const noStatus = 1005;
 
 /** Frees what a standard end held once nothing can happen on it any more. */
 function settle(end: End): void {
