@@ -93,6 +93,7 @@ export class Room extends DurableObject<Env> {
 		switch (how) {
 			case "hibernatable":
 				this.ctx.acceptWebSocket(server);
+				this.#memory.set("other end", client); // until it is collected the server's end is listed
 				return answer(server);
 			case "accepted":
 				server.accept();

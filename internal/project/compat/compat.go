@@ -45,6 +45,8 @@ const (
 	AsyncLocalStorage Flag = "nodejs_als"
 	// ProcessEnv fills process.env with the Worker's text bindings.
 	ProcessEnv Flag = "nodejs_compat_populate_process_env"
+	// NodeTimers has setTimeout and the like return objects, as in Node.
+	NodeTimers Flag = "enable_nodejs_global_timers"
 	// IOTasksPreventEviction keeps an object in memory while waitUntil,
 	// outbound fetches and the like are pending.
 	IOTasksPreventEviction Flag = "durable_object_io_tasks_prevent_eviction"

@@ -56,6 +56,7 @@ var honouredDates = map[Flag]string{
 	PedanticWPT:             "",
 	BigMessages:             "",
 	AsyncLocalStorage:       "",
+	NodeTimers:              "2026-08-04", // brought by nodejs_compat
 }
 
 func TestHonouredOnBothSides(t *testing.T) {

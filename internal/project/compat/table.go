@@ -163,7 +163,7 @@ var table = []row{
 	{on: "strip_bom_in_read_all_text", off: "do_not_strip_bom_in_read_all_text", since: "2026-01-13", by: []Flag{"pedantic_wpt"}, bySince: "2026-01-13", here: alwaysOn},
 	{on: "allow_irrevocable_stub_storage", here: alwaysOff},
 	{on: "rpc_params_dup_stubs", off: "rpc_params_transfer_stubs", since: "2026-01-20", here: honoured},
-	{on: "enable_nodejs_global_timers", off: "no_nodejs_global_timers", by: []Flag{"nodejs_compat"}, bySince: "2026-02-10", here: alwaysOff},
+	{on: "enable_nodejs_global_timers", off: "no_nodejs_global_timers", by: []Flag{"nodejs_compat"}, bySince: "2026-02-10", here: honoured},
 	{on: "streams_no_default_auto_allocate_chunk_size", off: "streams_auto_allocate_chunk_size_default", here: unused},
 	{on: "python_workflows_implicit_dependencies", off: "no_python_workflows_implicit_dependencies", by: []Flag{"python_workers"}, bySince: "2026-02-25", here: unused},
 	{on: "require_returns_default_export", off: "require_returns_namespace", since: "2026-01-22", here: alwaysOn},

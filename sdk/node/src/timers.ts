@@ -1,6 +1,7 @@
 /*
- * Timers: numbers for ids, a limit, and a turn for each firing. They keep their
- * object in memory and end with it.
+ * Timers: a limit, and a turn for each firing. They keep their object in memory
+ * and end with it. Authors get a number, or what Node gives where their flags
+ * say so.
  */
 
 
@@ -63,6 +64,58 @@ function start(scope: Scope, name: string, callback: unknown, delay: unknown, re
   return timer.id;
 }
 
+/** What authors get under enable_nodejs_global_timers. */
+class Timeout {
+  readonly #begin: () => number;
+  #id: number;
+  #ref = true;
+
+  constructor(begin: () => number) {
+    this.#begin = begin;
+    this.#id = begin();
+  }
+
+  ref(): this {
+    this.#ref = true;
+    return this;
+  }
+
+  unref(): this {
+    this.#ref = false;
+    return this;
+  }
+
+  hasRef(): boolean {
+    return this.#ref;
+  }
+
+  refresh(): this {
+    if (timers.has(this.#id)) {
+      clear(this.#id);
+      this.#id = this.#begin();
+    }
+    return this;
+  }
+
+  close(): this {
+    clear(this.#id);
+    return this;
+  }
+
+  [Symbol.toPrimitive](): number {
+    return this.#id;
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function handleOf(begin: () => number): number {
+  if (ambient.config.compat.flags["enable_nodejs_global_timers"] !== true) return begin();
+  return new Timeout(begin) as unknown as number;
+}
+
 function toDelay(delay: unknown): number {
   const ms = Math.trunc(Number(delay));
   if (!(ms > 0)) return 0;
@@ -100,7 +153,7 @@ function drop(timer: Timer): void {
 }
 
 function clear(id: unknown): void {
-  if (typeof id === "object") {
+  if (typeof id === "object" && !(id instanceof Timeout)) {
     nativeClearTimeout(id as NodeJS.Timeout);
     return;
   }
@@ -129,19 +182,19 @@ type Native = (...args: unknown[]) => never;
 export function setTimeout(callback: unknown, delay?: unknown, ...args: unknown[]): number {
   const scope = currentScope();
   if (scope === undefined) return (nativeSetTimeout as unknown as Native)(callback, delay, ...args);
-  return start(scope, "setTimeout", callback, delay, false, args);
+  return handleOf(() => start(scope, "setTimeout", callback, delay, false, args));
 }
 
 export function setInterval(callback: unknown, delay?: unknown, ...args: unknown[]): number {
   const scope = currentScope();
   if (scope === undefined) return (nativeSetInterval as unknown as Native)(callback, delay, ...args);
-  return start(scope, "setInterval", callback, delay, true, args);
+  return handleOf(() => start(scope, "setInterval", callback, delay, true, args));
 }
 
 export function setImmediate(callback: unknown, ...args: unknown[]): number {
   const scope = currentScope();
   if (scope === undefined) return (nativeSetImmediate as unknown as Native)(callback, ...args);
-  return start(scope, "setImmediate", callback, 0, false, args);
+  return handleOf(() => start(scope, "setImmediate", callback, 0, false, args));
 }
 
 export function clearTimeout(id?: unknown): void {
