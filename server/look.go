@@ -57,13 +57,16 @@ func (r runtime) Objects() []admin.Object {
 func row(i host.Info) admin.Object {
 	o := admin.Object{
 		Namespace: i.Key.Namespace, ID: i.Key.ID.String(), Class: i.Class, State: i.State,
-		Sockets: i.Sockets, Tasks: i.Tasks, Mailbox: i.Mail, Gate: i.Waiting, Guest: i.Guest,
+		Sockets: i.Sockets, Tasks: i.Tasks, Mailbox: i.Mail, Gate: i.Waiting, Guest: i.Guest, GuestDeaths: i.GuestDeaths,
 	}
 	if i.HasName {
 		o.Name = &i.Name
 	}
 	if !i.Since.IsZero() {
 		o.Since = &i.Since
+	}
+	if !i.IsolatedUntil.IsZero() {
+		o.IsolatedUntil = &i.IsolatedUntil
 	}
 	return o
 }

@@ -98,6 +98,7 @@ type GuestHost interface {
 	guest.Host
 	Taken(guest.Guest)
 	Remains(g guest.Guest, begun, unbegun []guest.Event)
+	Culprit(g guest.Guest, o guest.Object)
 	Unfit(*dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
 }

@@ -179,7 +179,7 @@ func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, e
 	l := &r.settings.Limits
 	v, err := deploy.Prepare(c, b, deploy.Options{
 		Data: r.settings.Data, Node: r.nodeBin.Path,
-		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory,
+		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
 		TaskKeepalive: l.TaskKeepalive, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: openDatabases,
 	})

@@ -46,6 +46,10 @@ type Object struct {
 	Gate      int                `json:"output_gate_bytes"`
 	Since     *time.Time         `json:"in_memory_since,omitempty"`
 	Guest     uint32             `json:"guest,omitempty"`
+	// How often in a row its code ended its guest or had to be ended itself, and
+	// until when it is not started because of that.
+	GuestDeaths   int        `json:"guest_deaths,omitempty"`
+	IsolatedUntil *time.Time `json:"isolated_until,omitempty"`
 }
 
 // Detail is one object, whole.

@@ -26,7 +26,10 @@ type Options struct {
 	Node         string // path of the Node binary
 	Unrestricted bool   // without Node's permission model
 	Memory       int64  // bytes that a guest may occupy; 0: no limit
-	Inspect      string // address for DevTools; empty for none
+	// Stall is how long one piece of code may run without a pause; 0: for ever,
+	// and so it is while somebody debugs.
+	Stall   time.Duration
+	Inspect string // address for DevTools; empty for none
 
 	AttachmentBytes    int // 0: by compatibility date
 	SocketsPerObject   int
@@ -64,6 +67,9 @@ func Prepare(c *project.Config, b *bundle.Bundle, o Options) (*Version, error) {
 	if err := os.MkdirAll(databases, 0o700); err != nil {
 		return nil, err
 	}
+	if o.Inspect != "" {
+		o.Stall = 0
+	}
 	config, err := v.configure(c, o, databases)
 	if err != nil {
 		return nil, err
@@ -74,7 +80,7 @@ func Prepare(c *project.Config, b *bundle.Bundle, o Options) (*Version, error) {
 	})
 	v.command = nodeguest.Command{
 		Node: o.Node, Args: append(flags, filepath.Join(guestDir, "main.js")), Dir: guestDir,
-		Config: config, Memory: o.Memory,
+		Config: config, Memory: o.Memory, Stall: o.Stall,
 	}
 	return v, nil
 }
@@ -202,6 +208,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 			"attachmentBytes": o.AttachmentBytes, "socketsPerObject": o.SocketsPerObject,
 			"taskKeepalive": o.TaskKeepalive.Milliseconds(), "ignoreTimersBeyond": o.IgnoreTimersBeyond.Milliseconds(),
 			"openDatabases": o.OpenDatabases,
+			"guestStall":    o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},
 		"inspect": o.Inspect != "", "marks": true,
 	})

@@ -15,10 +15,10 @@ import (
 )
 
 // entries are bundled into one file each: the guest, and the worker thread that
-// keeps its databases.
+// keeps its databases and watches it.
 var entries = map[string]string{
-	"main":   "src/main.ts",
-	"keeper": "src/storage/keeper-thread.ts",
+	"main": "src/main.ts",
+	"side": "src/side-thread.ts",
 }
 
 // prepareSDK writes the guest's own code into the data folder, each entry point

@@ -180,6 +180,7 @@ type Progress struct{ Started, Finished, Tasks uint32 }
 type Abort struct {
 	DropSockets  bool
 	NoAlarmRetry bool
+	RanAway      bool // its code did not come to an end by itself
 }
 
 // Ready is what a guest says of itself when its module is loaded.

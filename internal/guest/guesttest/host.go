@@ -19,14 +19,17 @@ type Host struct {
 	OnReady func(guest.Guest)
 	OnFrame func(g guest.Guest, line string)
 
-	mu      sync.Mutex // guards the following
-	heard   []string
-	guests  []guest.Guest
-	changed chan struct{}
+	mu          sync.Mutex // guards the following
+	heard       []string
+	guests      []guest.Guest
+	attachments map[dormouse.SocketID][]byte
+	changed     chan struct{}
 }
 
 // NewHost returns a host that has heard nothing.
-func NewHost() *Host { return &Host{changed: make(chan struct{})} }
+func NewHost() *Host {
+	return &Host{changed: make(chan struct{}), attachments: make(map[dormouse.SocketID][]byte)}
+}
 
 func (h *Host) hear(g guest.Guest, format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
@@ -52,6 +55,31 @@ func (h *Host) Guests() []guest.Guest {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.guests)
+}
+
+// Kept is the attachment of a socket as a guest has written it.
+func (h *Host) Kept(s dormouse.SocketID) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.attachments[s]
+}
+
+// Changed waits until something more is heard, for so long at most.
+func (h *Host) Changed(limit time.Duration) {
+	h.mu.Lock()
+	changed := h.changed
+	h.mu.Unlock()
+	select {
+	case <-changed:
+	case <-time.After(min(limit, 10*time.Millisecond)): // it may have been before
+	}
+}
+
+// Forget drops lines from the n-th on.
+func (h *Host) Forget(n int, these func(line string) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.heard = append(h.heard[:n:n], slices.DeleteFunc(slices.Clone(h.heard[n:]), these)...)
 }
 
 // Wait returns the first line that begins with prefix, and that skip lines like
@@ -123,6 +151,9 @@ func (h *Host) Accept(g guest.Guest, o guest.Object, s dormouse.SocketID, tags [
 	h.hear(g, "accept %d %s %q", o, Socket(s), tags)
 }
 func (h *Host) Attachment(g guest.Guest, s dormouse.SocketID, value []byte) {
+	h.mu.Lock()
+	h.attachments[s] = slices.Clone(value)
+	h.mu.Unlock()
 	h.hear(g, "attachment %s %d bytes", Socket(s), len(value))
 }
 func (h *Host) AutoResponse(g guest.Guest, o guest.Object, p *guest.Pair) {

@@ -81,9 +81,9 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		o, level, at, text := r.object(), int(r.below(logLevels)), r.time(), r.rest()
 		say = func() { h.Log(g, o, level, at, text) }
 	case Aborted:
-		o, e, f := r.object(), r.error(), r.flags(flagDropSockets|flagNoRetry)
+		o, e, f := r.object(), r.error(), r.flags(flagDropSockets|flagNoRetry|flagRanAway)
 		say = func() {
-			h.Aborted(g, o, e, guest.Abort{DropSockets: f&flagDropSockets != 0, NoAlarmRetry: f&flagNoRetry != 0})
+			h.Aborted(g, o, e, guest.Abort{DropSockets: f&flagDropSockets != 0, NoAlarmRetry: f&flagNoRetry != 0, RanAway: f&flagRanAway != 0})
 		}
 	case Asleep:
 		o := r.object()
@@ -161,9 +161,9 @@ func (r *reader) pair() *guest.Pair {
 
 // Flags of bodies of several frames, of commit, and of aborted.
 const (
-	flagBody, flagSocket         = 1, 2
-	flagUnconfirmed              = 1
-	flagDropSockets, flagNoRetry = 1, 2
+	flagBody, flagSocket                      = 1, 2
+	flagUnconfirmed                           = 1
+	flagDropSockets, flagNoRetry, flagRanAway = 1, 2, 4
 )
 
 // logLevels is how many levels a log line may have.

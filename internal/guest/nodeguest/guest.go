@@ -34,6 +34,9 @@ type Host interface {
 	// Remains is told right before Gone: the events of sockets that the guest
 	// may have begun and never finished, and those that it had not begun.
 	Remains(g guest.Guest, begun, unbegun []guest.Event)
+	// Culprit is told right before Gone if the guest did not end by a hand from
+	// outside: whose turn took long then; 0: nobody's, or that is not known.
+	Culprit(g guest.Guest, o guest.Object)
 }
 
 // stream carries bytes to and from a process. Its methods are called on the
@@ -53,17 +56,19 @@ type Process struct {
 	kill        func() // ends the process; any goroutine, any number of times
 
 	// Owned by the loop.
-	out    sent
-	stuck  bool // the stream takes nothing now and will say when it does
-	in     []byte
-	ready  bool
-	closed bool        // the stream
-	exit   error       // how the process ended; nil: it has not
-	late   *loop.Timer // since exit, until its last words have been read
-	gone   bool
-	failed error // the first reason to end it
-	limit  int   // of backlog
-	memory memory
+	out     sent
+	stuck   bool // the stream takes nothing now and will say when it does
+	in      []byte
+	ready   bool
+	closed  bool        // the stream
+	exit    error       // how the process ended; nil: it has not
+	late    *loop.Timer // since exit, until its last words have been read
+	gone    bool
+	failed  error // the first reason to end it
+	limit   int   // of backlog
+	memory  memory
+	stall   stall
+	outside bool // a signal that we did not send has ended the process
 
 	PID    int
 	done   chan error    // why it ended; buffered
@@ -146,6 +151,7 @@ func (p *Process) handshake(t guestwire.Type, body []byte) {
 		return
 	}
 	p.ready = true
+	p.out.handledUpTo(1) // the hello
 	p.host.Ready(p, *r)
 }
 
@@ -170,6 +176,7 @@ func (p *Process) flush() {
 		return
 	}
 	p.memory.worked()
+	p.stall.spoken()
 	n, err := p.stream.write(p.out.unwritten())
 	if err != nil {
 		p.stuck = true // for ever: what it has said is still to be read, and then the end
@@ -231,10 +238,15 @@ func (p *Process) finish() {
 		p.loop.Cancel(p.late)
 	}
 	p.memory.stop()
+	p.stall.stop()
 	begun, unbegun := p.out.remains()
+	running := p.out.marks.running()
 	p.out.marks.close()
 	p.in, p.out = nil, sent{}
 	p.host.Remains(p, begun, unbegun)
+	if running != 0 || !p.outside {
+		p.host.Culprit(p, running)
+	}
 	p.host.Gone(p, err)
 	p.done <- err
 }

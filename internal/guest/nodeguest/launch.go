@@ -22,11 +22,12 @@ import (
 
 // Command says how to start a guest.
 type Command struct {
-	Node   string   // path of the Node binary
-	Args   []string // flags, then the file to run
-	Dir    string   // working directory
-	Config []byte   // JSON of the hello frame
-	Memory int64    // bytes that the process may occupy; 0: no limit
+	Node   string        // path of the Node binary
+	Args   []string      // flags, then the file to run
+	Dir    string        // working directory
+	Config []byte        // JSON of the hello frame
+	Memory int64         // bytes that the process may occupy; 0: no limit
+	Stall  time.Duration // how long code may run in it without a pause; 0: for ever
 }
 
 // threads starts processes from one operating system thread that never ends: a
@@ -95,12 +96,16 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 	}
 	p.out.marks = seen
 	p.memory = memory{p: p, limit: c.Memory}
+	p.stall = newStall(p, c.Stall)
 	p.kill = sync.OnceFunc(func() { syscall.Kill(-p.PID, syscall.SIGKILL) })
 	go func() {
 		err := cmd.Wait()
 		p.kill() // its children, if it had any
 		said.close()
-		l.Post(func() { p.ended(exitError(err, said.last())) })
+		l.Post(func() {
+			p.outside = p.failed == nil && killed(err)
+			p.ended(exitError(err, said.last()))
+		})
 		close(p.exited)
 	}()
 	var opened error
@@ -119,6 +124,17 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 		return nil, opened
 	}
 	return p, nil
+}
+
+// killed says whether a process was ended by a signal that nothing in it sends
+// by mistake.
+func killed(err error) bool {
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && (status.Signal() == syscall.SIGKILL || status.Signal() == syscall.SIGTERM)
 }
 
 // exitError says how a process ended, with the last words it wrote.

@@ -9,6 +9,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
 // marks is a page that a process writes to, through a descriptor, before it
@@ -42,6 +44,15 @@ func (m marks) read() uint64 {
 		return 0
 	}
 	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&m.page[0])))
+}
+
+// running returns the object whose turn the process has last seen take long; 0:
+// none.
+func (m marks) running() guest.Object {
+	if m.page == nil {
+		return 0
+	}
+	return guest.Object(atomic.LoadUint32((*uint32)(unsafe.Pointer(&m.page[8]))))
 }
 
 // close unmaps the page.

@@ -11,8 +11,9 @@ import (
 const memoryEvery = 250 * time.Millisecond
 
 // memory ends a guest that takes more than it may. The limit of V8's heap does
-// not see buffers, so the process is what counts. A guest that neither speaks
-// nor grows is not looked at: an idle one costs no wake-up.
+// not see buffers, so the process is what counts. A guest that has nothing to
+// handle, does not speak and does not grow is not looked at: an idle one costs
+// no wake-up.
 type memory struct {
 	p       *Process
 	limit   int64 // bytes; 0: none
@@ -48,7 +49,7 @@ func (m *memory) look() {
 	}
 	grew := now > m.last+m.last/64
 	m.last = now
-	if grew {
+	if grew || m.p.out.outstanding() {
 		m.worked()
 	}
 }

@@ -21,6 +21,9 @@ type sent struct {
 	marks   marks
 }
 
+// outstanding says whether there is anything to handle.
+func (s *sent) outstanding() bool { return s.first < len(s.Bytes()) }
+
 // backlog is what has not been written.
 func (s *sent) backlog() int { return len(s.Bytes()) - s.off }
 

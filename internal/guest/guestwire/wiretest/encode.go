@@ -175,6 +175,9 @@ func (e Encoder) Aborted(_ guest.Guest, o guest.Object, err *dormouse.Error, a g
 	if a.NoAlarmRetry {
 		flags |= 2
 	}
+	if a.RanAway {
+		flags |= 4
+	}
 	e.say(0x52, frame{}.u32(uint32(o)).error(err).u8(flags))
 }
 
