@@ -104,9 +104,9 @@ func (t *Set) Ended(id dormouse.SocketID) {
 		return
 	}
 	s.attachment, s.tags = nil, nil
-	if s.halfOpen() {
+	if !s.ended && !s.weClosed {
 		if len(t.halfOpen) == cap(t.halfOpen) {
-			t.halfOpen = slices.DeleteFunc(t.halfOpen, func(s *Socket) bool { return !s.halfOpen() })
+			t.halfOpen = slices.DeleteFunc(t.halfOpen, func(s *Socket) bool { return s.ended || s.weClosed })
 		}
 		t.halfOpen = append(t.halfOpen, s)
 	}
@@ -117,12 +117,18 @@ func (t *Set) Ended(id dormouse.SocketID) {
 // Left tells that the instance has left memory: what it left half open can
 // never be closed by it.
 func (t *Set) Left() {
+	waiting := t.halfOpen[:0]
 	for _, s := range t.halfOpen {
-		if s.set == t && s.halfOpen() {
+		switch {
+		case s.set != t || s.ended || s.weClosed:
+		case s.closing: // its Close waits at the gate
+			waiting = append(waiting, s)
+		default:
 			s.drop()
 		}
 	}
-	t.halfOpen = nil
+	clear(t.halfOpen[len(waiting):])
+	t.halfOpen = waiting
 	t.muted = false
 }
 
@@ -167,6 +173,9 @@ func (t *Set) TakeStamps() []guest.Stamp {
 // waited to be sent. What the instance says from now on until Left is ignored.
 func (t *Set) Reset(drop bool) {
 	t.muted = true
+	for _, s := range t.halfOpen {
+		s.held, s.closing = 0, false // Left drops them
+	}
 	if !drop {
 		for s := range t.all {
 			s.held, s.closing = 0, false

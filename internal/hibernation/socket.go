@@ -317,9 +317,6 @@ func (s *Socket) forget() {
 	}
 }
 
-// halfOpen says that the peer has closed and that this side can still answer.
-func (s *Socket) halfOpen() bool { return !s.ended && !s.weClosed && !s.closing }
-
 // drop ends the connection without a Close frame; the object is not told.
 func (s *Socket) drop() {
 	c := s.conn
