@@ -89,11 +89,12 @@ export class Room extends DurableObject<Env> {
 	/** Answers an upgrade in some other way than one should. */
 	#misjoin(how: string): Response {
 		const { 0: client, 1: server } = new WebSocketPair();
+		// Until garbage is collected nobody notices that an end has no owner any more.
+		this.#memory.set("ends", [this.#memory.get("ends"), client, server]);
 		const answer = (webSocket: WebSocket) => new Response(null, { status: 101, webSocket });
 		switch (how) {
 			case "hibernatable":
 				this.ctx.acceptWebSocket(server);
-				this.#memory.set("other end", client); // until it is collected the server's end is listed
 				return answer(server);
 			case "accepted":
 				server.accept();
