@@ -606,7 +606,7 @@ func TestUpgradeRefused(t *testing.T) {
 		"HTTP/1.0":           {strings.Replace(upgrade, "/1.1", "/1.0", 1), nil, 400},
 		"a body":             {upgrade + "Content-Length: 3\n", nil, 400},
 		"a chunked body":     {upgrade + "Transfer-Encoding: chunked\n", nil, 400},
-		"the socket is gone": {upgrade, fmt.Errorf("the other end is gone"), 0},
+		"the socket is gone": {upgrade, fmt.Errorf("the other end is gone"), 101},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &Front{}
@@ -616,11 +616,12 @@ func TestUpgradeRefused(t *testing.T) {
 			w, s := front(t, f, withSocket)
 			_, r := raw(t, s, c.request+"\n")
 			resp, err := http.ReadResponse(r, nil)
-			if c.status == 0 {
-				if err == nil {
-					t.Errorf("got %d from a connection that should have ended", resp.StatusCode)
+			if c.attach != nil {
+				if n, err := r.Read(make([]byte, 1)); err == nil {
+					t.Errorf("%d bytes came on a socket that should have ended at once", n)
 				}
-			} else if err != nil || resp.StatusCode != c.status {
+			}
+			if err != nil || resp.StatusCode != c.status {
 				t.Errorf("got %v, %v, want %d", resp, err, c.status)
 			}
 			w.wantReleased(t)
