@@ -336,6 +336,7 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 		// The client sees a socket that ends at once.
 		f.Log.Warn("socket not attached", "reason", err)
 		f.Release(resp.Socket)
+		conn.SetWriteDeadline(time.Now().Add(time.Second))
 		conn.Write(o.Head)
 		conn.Close()
 	}
