@@ -62,6 +62,10 @@ export class Guest implements Receiver, Home {
     this.#around = around;
     this.#turns = new Turns(this.#out, {
       write: () => this.#channel.write(this.#out),
+      afterCut: () => {
+        Cutter.after();
+        this.#runaways.end();
+      },
       bounced: () => this.#bounced(),
       finished: () => {
         if (this.#leaving) this.#maybeLeave();
@@ -109,8 +113,6 @@ export class Guest implements Receiver, Home {
   #bounced(): void {
     if (this.#wasCut) {
       this.#wasCut = false;
-      Cutter.after();
-      this.#runaways.end();
       this.#channel.resume();
       return;
     }

@@ -40,6 +40,8 @@ const flushAt = 1 << 20;
 export interface Around {
   /** Writes what the outlet holds to the host. */
   write(): void;
+  /** After a cut, before anything else of ours runs. */
+  afterCut(): void;
   /** Called in a macrotask of its own after `bounce`. */
   bounced(): void;
   /** A macrotask of ours is over and nothing runs. */
@@ -56,6 +58,7 @@ export class Turns {
   // True while a turn, or the loop between turns, is on the stack.
   #busy = false;
   #bounced = false;
+  #wasCut = false;
   readonly #touched: Owner[] = [];
   readonly #dirty: Owner[] = [];
   readonly #runnable: Section[] = [];
@@ -187,6 +190,10 @@ export class Turns {
 
   /** Before the first turn of a macrotask: what Node continued may have left work. */
   begin(): void {
+    if (this.#wasCut) {
+      this.#wasCut = false;
+      this.#around.afterCut();
+    }
     this.#busy = true;
     this.pulse.begin();
     this.afterTurn();
@@ -195,6 +202,7 @@ export class Turns {
   /** The stack is thrown away (abort); somebody calls `begin` and `finish` later. */
   cut(): void {
     this.#busy = false;
+    this.#wasCut = true;
     this.#bounced = false;
     this.bounce();
   }
