@@ -175,9 +175,10 @@ func (s *Shard) goOn(l *life) {
 	waited := make(map[*resident][]mail)
 	for _, o := range l.activations {
 		o.lastWordsBut(again)
-		waited[o], o.mail = o.mail, nil
 		o.wanted = true // everything waits until all are asleep
 		o.left("guest ended", &errGuestGone)
+		// With what a socket said behind a match that waited in line.
+		waited[o], o.mail = o.mail, nil
 	}
 	for _, e := range l.unbegun {
 		s.Registry.Deliver(e)
