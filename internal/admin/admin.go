@@ -29,6 +29,7 @@ type Runtime interface {
 	// pending, and says whether it has left.
 	Hibernate(ctx context.Context, k dormouse.Key, force bool) bool
 	Guests() []Guest
+	Classes() []Class
 	// Namespaces lists the namespaces whose objects there may be.
 	Namespaces() []dormouse.Namespace
 }
@@ -79,6 +80,20 @@ type Guest struct {
 	Since    time.Time `json:"since"`
 	Restarts int       `json:"restarts"`
 	Why      string    `json:"last_end,omitempty"`
+}
+
+// Class is what the objects of a class have cost since the server began, and
+// what hibernation has saved.
+type Class struct {
+	Name          string  `json:"name"`
+	InMemory      int     `json:"in_memory"`
+	Hibernated    int     `json:"hibernated"`
+	Wakes         uint64  `json:"wakes"`
+	Constructions uint64  `json:"constructions"` // that succeeded
+	Constructor   float64 `json:"constructor_seconds"`
+	Longest       float64 `json:"constructor_max_seconds"`
+	Memory        float64 `json:"memory_object_seconds"`
+	Saved         float64 `json:"hibernated_object_seconds"`
 }
 
 // Options say who may ask.

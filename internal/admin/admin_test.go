@@ -53,6 +53,21 @@ func (*runtime) Guests() []Guest {
 	return []Guest{{ID: 3, PID: 77, State: "running", Restarts: 1, Why: "exit status 3"}}
 }
 
+func (*runtime) Classes() []Class {
+	return []Class{{Name: "Room", InMemory: 1, Wakes: 3, Constructions: 3, Constructor: 0.5, Longest: 0.25, Memory: 60, Saved: 3600}}
+}
+
+func TestClasses(t *testing.T) {
+	status, got := ask(t, NewHandler(new(runtime), Options{}), "GET", "/api/classes", nil)
+	want := map[string]any{"classes": []any{map[string]any{
+		"name": "Room", "in_memory": 1.0, "hibernated": 0.0, "wakes": 3.0, "constructions": 3.0,
+		"constructor_seconds": 0.5, "constructor_max_seconds": 0.25, "memory_object_seconds": 60.0, "hibernated_object_seconds": 3600.0,
+	}}}
+	if status != http.StatusOK || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %d %v, want %v", status, got, want)
+	}
+}
+
 // ask sends a request as a program on the same machine does, unless edit makes
 // it another.
 func ask(t *testing.T, h http.Handler, method, path string, edit func(*http.Request)) (int, map[string]any) {

@@ -9,7 +9,8 @@ import (
 
 // Started tells that the constructor has run.
 func (s *Shard) Started(g guest.Guest, num guest.Object, took time.Duration) {
-	if s.at(g, num) != nil {
+	if o := s.at(g, num); o != nil {
+		o.account().constructed(took)
 		s.stats.Constructor += took
 		s.stats.Constructions++
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/guest/guesttest"
+	"github.com/dormouse-dev/dormouse/internal/host"
 )
 
 func TestFirstMessageWakesAndHibernatesAgain(t *testing.T) {
@@ -327,5 +328,38 @@ func TestSleepsSoonAfterItsTasks(t *testing.T) {
 		sleep(hibernateAfter)
 		s.heard("hibernate 1 after 1 if-idle")
 		s.wantState(k, "hibernated")
+	})
+}
+
+// TestClassStats: what hibernation has saved is the time that objects with
+// sockets were not in memory.
+func TestClassStats(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		s := w.one()
+		a, b := s.connect(key(0, "a"), "amy"), s.connect(key(0, "b"), "ben")
+		s.on(func() { s.guest.OnRequest = nil })
+		s.fetch(key(0, "c"), nil) // has no sockets: it sleeps, and nothing is saved
+		sleep(hibernateAfter)
+		sleep(time.Minute) // of a and b
+		a.say("hello")
+		sleep(5 * time.Second) // of b
+		b.leave()              // which wakes b
+		a.say("bye")
+		var got []host.ClassStats
+		s.on(func() { got = s.host.ClassStats() })
+		want := host.ClassStats{
+			Name:  "Room",
+			Wakes: 5, Constructions: 5, Constructor: 5 * time.Millisecond, ConstructorMax: time.Millisecond,
+			InMemory: 2, Memory: 3*hibernateAfter + 5*time.Second, Saved: 2*time.Minute + 5*time.Second,
+		}
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		a.leave()
+		sleep(time.Hour)
+		s.on(func() { got = s.host.ClassStats() })
+		if got[0].InMemory != 0 || got[0].Hibernated != 0 || got[0].Saved != want.Saved {
+			t.Errorf("after all have left: %+v", got[0])
+		}
 	})
 }

@@ -37,6 +37,7 @@ type resident struct {
 	wanted  bool // waits for a guest
 	held    bool // isolated: waits for a time
 	settled bool // has a place in the shard's settings
+	dozes   bool // counted as hibernated
 }
 
 // activation is what exists only while an object is in memory.
@@ -212,6 +213,7 @@ func (o *resident) activate() bool {
 	o.live = &activation{since: s.Loop.Now()}
 	o.live.rest = loop.NewTimer(o.restDue)
 	s.stats.Wakes++
+	o.woke()
 	if s.Durability != nil {
 		s.Durability.Opened(o.key, o.whenDurable(o.gate.Commit(), 0))
 	}
@@ -301,6 +303,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	}
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
+	o.slept()
 	if o.set != nil {
 		o.set.Left()
 		o.set.Progress()
@@ -468,4 +471,7 @@ var errTooMuchOutput = dormouse.Error{
 	Overloaded: true, ObjectReset: true,
 }
 
-func (o *resident) Emptied() { o.forget() }
+func (o *resident) Emptied() {
+	o.leftDoze()
+	o.forget()
+}

@@ -27,6 +27,7 @@ type Shard struct {
 	queries   map[uint32]query
 	lastQuery uint32
 	stats     Stats
+	accounts  []account // of each class
 }
 
 // life is what a shard knows of one guest. Numbers are never used twice in it,
@@ -65,11 +66,12 @@ type Stats struct {
 func New(c Config) *Shard {
 	c.Limits.defaults()
 	return &Shard{
-		Config:  c,
-		objects: make(map[dormouse.Key]*resident),
-		lives:   make(map[guest.Guest]*life),
-		blamed:  make(map[dormouse.Key]*blame),
-		queries: make(map[uint32]query),
+		Config:   c,
+		objects:  make(map[dormouse.Key]*resident),
+		lives:    make(map[guest.Guest]*life),
+		blamed:   make(map[dormouse.Key]*blame),
+		queries:  make(map[uint32]query),
+		accounts: make([]account, len(c.Classes)),
 	}
 }
 

@@ -138,7 +138,7 @@ func (t *thing) starts(i *instance) {
 		got = append(got, row(s))
 	}
 	for _, c := range t.listed {
-		unknown := c.end == nil || t.w.tight && (c.lost || c.sentClose != nil) || c.hostClosed && (c.late || c.slow || c.mute) // whether it has been read
+		unknown := c.end == nil || t.w.tight && (c.lost || c.sentClose != nil) || c.hostClosed && (c.late || c.slow || c.mute || c.sentClose != nil) // whether it has been read
 		gone := unknown && slices.ContainsFunc(i.a.Sockets, func(s guest.Socket) bool { return s.ID == c.server && s.PeerClosed })
 		want = append(want, c.row(unknown, gone))
 	}
@@ -172,6 +172,7 @@ func (t *thing) leaves(i *instance) {
 		if i.broken {
 			return // told already
 		}
+		c.disturbed = true
 		if m != nil {
 			m.excused = t.w.cut("%v was cut by an eviction: %q", c, m.payload)
 		} else {
@@ -459,7 +460,7 @@ func (w *world) died(p *process, begun, unbegun []guest.Event) {
 	}
 	for _, e := range unbegun {
 		if c := w.byServer[e.Socket]; c != nil {
-			c.delivers(nil, e.Kind, string(e.Payload))
+			c.again(e)
 		}
 	}
 	for _, t := range w.things {
@@ -491,6 +492,16 @@ func (w *world) died(p *process, begun, unbegun []guest.Event) {
 			})
 		}
 		t.live = nil
+	}
+}
+
+// again is an event that a dead guest had not begun: also what had been given up
+// with its instance comes again.
+func (c *conn) again(e guest.Event) {
+	if e.Kind != guest.MessageEvent {
+		c.lastTo, c.lastExcused = nil, ""
+	} else if m := c.find(string(e.Payload), nil); m != nil {
+		m.to, m.excused = nil, ""
 	}
 }
 

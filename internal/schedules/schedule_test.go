@@ -188,7 +188,7 @@ func (w *world) match(n int) {
 	c.sayPing()
 	synctest.Wait()
 	w.drain()
-	if before != "hibernated" || t.pair == nil || c.outstanding() {
+	if w.tight || before != "hibernated" || t.pair == nil || c.outstanding() {
 		return
 	}
 	w.on(func() {
