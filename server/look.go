@@ -141,3 +141,27 @@ func (r runtime) Guests() []admin.Guest {
 	}
 	return list
 }
+
+// Classes adds up what the shards have counted.
+func (r runtime) Classes() []admin.Class {
+	list := []admin.Class{}
+	for _, sh := range r.s.shards {
+		sh.loop.Call(func() {
+			for i, c := range sh.host.ClassStats() {
+				if i == len(list) {
+					list = append(list, admin.Class{Name: c.Name})
+				}
+				a := &list[i]
+				a.InMemory += c.InMemory
+				a.Hibernated += c.Hibernated
+				a.Wakes += c.Wakes
+				a.Constructions += c.Constructions
+				a.Constructor += c.Constructor.Seconds()
+				a.Longest = max(a.Longest, c.ConstructorMax.Seconds())
+				a.Memory += c.Memory.Seconds()
+				a.Saved += c.Saved.Seconds()
+			}
+		})
+	}
+	return list
+}
