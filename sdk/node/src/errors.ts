@@ -110,8 +110,17 @@ export function readError(r: Reader): WireError {
   return { flags, name, message, stack, extra: extra.length > 0 ? extra : null };
 }
 
-/** An error that an author can catch. The other side's stack stays behind. */
+/**
+ * An error that an author can catch. The other side's stack stays behind, and
+ * where this side happened to make the error is nobody's business.
+ */
 export function fromWire(e: WireError): Error {
+  const error = withFlags(e);
+  Object.defineProperty(error, "stack", { value: `${error.name}: ${error.message}`, configurable: true, writable: true });
+  return error;
+}
+
+function withFlags(e: WireError): Error {
   const error = build(e);
   for (const [bit, name] of flagNames) if (e.flags & bit) (error as unknown as Record<string, unknown>)[name] = true;
   return error;
@@ -167,7 +176,7 @@ export function illegalInvocation(): TypeError {
 
 /** An error of this runtime that tells a caller what it may do about it. */
 export function flagged(message: string, flags: number): Error {
-  return fromWire({ flags, name: "Error", message, stack: "", extra: null });
+  return withFlags({ flags, name: "Error", message, stack: "", extra: null });
 }
 
 export const resetText = "Durable Object connection closed because the object was reset.";

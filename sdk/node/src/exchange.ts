@@ -239,7 +239,8 @@ export class HostExchange implements Exchange {
     this.#answered = true;
     if (this.#aborted) return;
     this.owner.touch();
-    if (this.owner.number === 0) logError(this.owner, "Uncaught (in fetch)", error);
+    // With the author's stack, which stays on this side; what came from elsewhere was logged there.
+    if (this.owner.number === 0 || !cameFromElsewhere(error)) logError(this.owner, "Uncaught (in fetch)", error);
     this.owner.out.numberAndError(frame.failure, this.id, toWire(error, remote, enhanced()));
     this.bodyIn?.end(null);
     this.#all.close(this.id);
@@ -261,6 +262,10 @@ export class HostExchange implements Exchange {
     this.owner.touch();
     this.owner.out.numberAndText(frame.cancel, this.id, reason);
   }
+}
+
+function cameFromElsewhere(error: unknown): boolean {
+  return typeof error === "object" && error !== null && (error as { remote?: unknown }).remote === true;
 }
 
 /** Why an end cannot leave in a response; null: it can. */

@@ -196,3 +196,23 @@ test("the guest ends when the host has gone", async () => {
   await host[Symbol.asyncDispose]();
   assert.equal(await host.exited, 0);
 });
+
+test("what an object's fetch throws is logged with the author's stack, and its caller sees no stack of ours", async () => {
+  await using host = await Host.start({
+    classes: ["Room"],
+    source: `export class Room { fetch() { return deep(); } }
+      function deep() { throw new RangeError("in the object"); }
+      export default { async fetch(request, env) {
+        try { await env.ROOM.getByName("a").fetch("http://room/"); } catch (e) { return new Response(e.stack); }
+      } };`,
+  });
+  host.write((f) => f.start({ object: 1 }).request({ exchange: 2, object: 1 }).request({ exchange: 4 }));
+  const { error } = await host.next<Of<"failure">>((s) => s.type === "failure" && s.exchange === 2);
+  assert.match(error.stack, /at deep .*index\.js:2:/);
+  const logged = await host.next<Of<"log">>((s) => s.type === "log" && s.text.includes("in the object"));
+  assert.match(logged.text, /at deep .*index\.js:2:/);
+  const call = await host.await("request");
+  host.write((f) => f.failure(call.exchange, { name: "RangeError", message: "in the object", flags: 1 }));
+  await host.next((s) => s.type === "bodyEnd" && s.exchange === 4);
+  assert.equal(Buffer.concat(host.of("body").filter((b) => b.exchange === 4).map((b) => b.data)).toString(), "RangeError: in the object");
+});
