@@ -212,6 +212,7 @@ func (t *thing) resets(i *instance) {
 			return
 		}
 		i.broken = true
+		t.drops()
 		if i.gone {
 			t.live = nil
 		}
@@ -223,16 +224,21 @@ func (t *thing) resets(i *instance) {
 			}
 		})
 	}
+	t.drops()
 	for _, c := range t.w.conns {
 		if c.thing == t && c.isAccepted {
 			c.excuse()
 		}
 	}
-	for _, c := range t.listed {
-		c.dropped = c.dropped || !t.w.keep && !c.over()
-	}
 	if !t.w.keep {
 		t.listed, t.pair = nil, nil
+	}
+}
+
+// drops ends the sockets of an object that is reset, unless they are kept.
+func (t *thing) drops() {
+	for _, c := range t.listed {
+		c.dropped = c.dropped || !t.w.keep && !c.over()
 	}
 }
 
