@@ -36,7 +36,12 @@ func rawFrames(t *testing.T, s Target) {
 	})
 	t.Run("LengthOfOneByte", func(t *testing.T) { cutEverywhere(t, s, room, wholeFrame, "short") })
 	t.Run("LengthOfTwoBytes", func(t *testing.T) { cutEverywhere(t, s, room, wholeFrame, strings.Repeat("long ", 30)) })
-	t.Run("PingsBetweenFragments", func(t *testing.T) { cutEverywhere(t, s, room, fragments, "in parts") })
+	t.Run("PingsBetweenFragments", func(t *testing.T) {
+		if s.LosesPongs {
+			t.Skip("this runtime may lose a pong here")
+		}
+		cutEverywhere(t, s, room, fragments, "in parts")
+	})
 	t.Run("ByteByByte", func(t *testing.T) {
 		c := dialRaw(t, s, room, "Dripper")
 		for _, stream := range [][]byte{wholeFrame(say("drop by drop", "drips")), fragments(say("and in parts", "parts"))} {

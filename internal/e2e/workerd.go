@@ -70,7 +70,7 @@ func StartWorkerd(t testing.TB, dir string) Target {
 	if err := server.Ready(t.Context(), "/"); err != nil {
 		t.Fatal(err)
 	}
-	return Target{URL: "http://" + server.Addr, HibernateAfter: workerdHibernates}
+	return Target{URL: "http://" + server.Addr, HibernateAfter: workerdHibernates, LosesPongs: true}
 }
 
 var workerdConfig = template.Must(template.New("workerd.capnp").Funcs(template.FuncMap{
