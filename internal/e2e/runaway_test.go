@@ -23,7 +23,7 @@ import (
 const stall = 500 * time.Millisecond
 
 // startRunaway serves objects that do not behave, all in one guest.
-func startRunaway(t *testing.T, more ...string) *Dormouse {
+func startRunaway(t testing.TB, more ...string) *Dormouse {
 	return StartDormouse(t, Options{
 		Dir: filepath.Join(root(t), "internal/e2e/testdata/runaway"), HibernateAfter: time.Minute,
 		More: append([]string{"--guests", "1", "--limits-guest-stall", stall.String()}, more...),
@@ -32,7 +32,7 @@ func startRunaway(t *testing.T, more ...string) *Dormouse {
 
 // peer is a socket of an object that does what it is told.
 type peer struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	conn net.Conn
 	rw   io.ReadWriter
@@ -45,7 +45,7 @@ type reply struct {
 	Born  string `json:"born"` // one value for each instance
 }
 
-func dial(t *testing.T, d *Dormouse, object string) *peer {
+func dial(t testing.TB, d *Dormouse, object string) *peer {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
@@ -65,20 +65,29 @@ func dial(t *testing.T, d *Dormouse, object string) *peer {
 
 func (p *peer) say(text string) {
 	p.t.Helper()
-	p.conn.SetWriteDeadline(time.Now().Add(limit))
-	if err := wsutil.WriteClientText(p.conn, []byte(text)); err != nil {
+	if err := p.write(text); err != nil {
 		p.t.Fatalf("say %q to %s: %v", text, p.name, err)
 	}
 }
 
+func (p *peer) write(text string) error {
+	p.conn.SetWriteDeadline(time.Now().Add(limit))
+	return wsutil.WriteClientText(p.conn, []byte(text))
+}
+
 func (p *peer) hear() string {
 	p.t.Helper()
-	p.conn.SetReadDeadline(time.Now().Add(limit))
-	b, err := wsutil.ReadServerText(p.rw)
+	s, err := p.read()
 	if err != nil {
 		p.t.Fatalf("hear %s: %v", p.name, err)
 	}
-	return string(b)
+	return s
+}
+
+func (p *peer) read() (string, error) {
+	p.conn.SetReadDeadline(time.Now().Add(limit))
+	b, err := wsutil.ReadServerText(p.rw)
+	return string(b), err
 }
 
 func (p *peer) hearReply(text string) reply {
@@ -233,6 +242,27 @@ func TestGuestMustEnd(t *testing.T) {
 				t.Errorf("attachment and tags are %s, want %s", got, want)
 			}
 		})
+	}
+}
+
+// TestSlowIsNotStalled: many turns, each within the limit, may take longer than
+// a guest that handles nothing is given.
+func TestSlowIsNotStalled(t *testing.T) {
+	d := startRunaway(t)
+	pids := d.GuestPIDs()
+	bad, _ := pairOf(t, d)
+	before := bad.ask("who?")
+	const messages = 30 // of 100 ms
+	for range messages {
+		bad.say("burn")
+	}
+	for i := range messages {
+		if r := bad.hearReply("burn"); r.Born != before.Born || r.Count != before.Count+1+i {
+			t.Fatalf("answered %+v after %d messages and %+v", r, i, before)
+		}
+	}
+	if now := d.GuestPIDs(); now[0] != pids[0] {
+		t.Errorf("guest %d was replaced by %d", pids[0], now[0])
 	}
 }
 

@@ -68,7 +68,7 @@ type Process struct {
 	limit   int   // of backlog
 	memory  memory
 	stall   stall
-	outside bool // a signal that we did not send has ended the process
+	outside bool // none of its objects is to blame for the end
 
 	PID    int
 	done   chan error    // why it ended; buffered

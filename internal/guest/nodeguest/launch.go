@@ -103,7 +103,7 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 		p.kill() // its children, if it had any
 		said.close()
 		l.Post(func() {
-			p.outside = p.failed == nil && killed(err)
+			p.outside = p.outside || p.failed == nil && killed(err)
 			p.ended(exitError(err, said.last()))
 		})
 		close(p.exited)

@@ -55,6 +55,15 @@ func (m marks) running() guest.Object {
 	return guest.Object(atomic.LoadUint32((*uint32)(unsafe.Pointer(&m.page[8]))))
 }
 
+// turns returns a number that changes, a little later, when the process has got
+// from one event to the next.
+func (m marks) turns() uint32 {
+	if m.page == nil {
+		return 0
+	}
+	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&m.page[12])))
+}
+
 // close unmaps the page.
 func (m *marks) close() {
 	if m.page != nil {

@@ -18,10 +18,20 @@ type stall struct {
 	limit time.Duration // with the grace; 0: none
 	timer *loop.Timer
 
-	handled uint64    // as of the last look, and so is mark
-	mark    uint64    //
-	moved   time.Time // when one of them has last been seen to move
-	due     time.Time // the next look
+	seen  signs     // as of the last look
+	moved time.Time // when they have last been seen to change
+	due   time.Time // the next look
+}
+
+// signs of life: any of them changes when the guest handles something.
+type signs struct {
+	handled, mark uint64
+	turns         uint32
+}
+
+func (s *stall) signs() signs {
+	out := &s.p.out
+	return signs{out.handled, out.marks.read(), out.marks.turns()}
 }
 
 func newStall(p *Process, limit time.Duration) stall {
@@ -46,7 +56,7 @@ func (s *stall) spoken() {
 }
 
 func (s *stall) see() {
-	s.handled, s.mark, s.moved = s.p.out.handled, s.p.out.marks.read(), s.p.loop.Now()
+	s.seen, s.moved = s.signs(), s.p.loop.Now()
 }
 
 func (s *stall) plan() {
@@ -61,9 +71,10 @@ func (s *stall) look() {
 		return
 	case now.Sub(s.due) > s.limit/2: // we stood still ourselves, and so may the guest have
 		s.see()
-	case p.out.handled != s.handled || p.out.marks.read() != s.mark:
+	case s.signs() != s.seen:
 		s.see()
 	case now.Sub(s.moved) >= s.limit:
+		p.outside = p.out.marks.running() == 0 // nobody's turn: it was stopped from outside
 		p.Break(fmt.Errorf("guest handled nothing for %v (limits.guest_stall)", now.Sub(s.moved).Round(100*time.Millisecond)))
 		return
 	}

@@ -33,9 +33,9 @@ export interface Watch {
 /** How long a cut may take. */
 const patience = 1000;
 
-/** The descriptor of the marks, and where in it the running object stands; docs/guest-protocol.md, "Marks". */
+/** The descriptor of the marks, and where in it the watchdog writes; docs/guest-protocol.md, "Marks". */
 const marksFd = 4;
-const runningAt = 8;
+const pulseAt = 8;
 
 export async function serveWatchdog(watch: Watch): Promise<never> {
   const { words, stall } = watch;
@@ -53,15 +53,15 @@ export async function serveWatchdog(watch: Watch): Promise<never> {
     if (seen !== turn) {
       turn = seen;
       since = now;
-      mark(0);
+      mark(0, turn);
     } else if (Atomics.load(words, word.busy) === 0) {
-      mark(0);
+      mark(0, seen);
       await woken(words, seen);
       turn = null;
       last = performance.now();
       continue;
     } else {
-      mark(Atomics.load(words, word.object));
+      mark(Atomics.load(words, word.object), seen);
       const resident = watch.memory > 0 ? process.memoryUsage.rss() : 0;
       if (resident > watch.memory) {
         end(`took ${resident >> 20} MiB of memory; the limit is ${watch.memory >> 20} MiB (guest_memory)`);
@@ -93,15 +93,14 @@ async function cut(question: Question, words: Int32Array, turn: number): Promise
   end("code ran without a pause for longer than guest_stall, and could not be ended");
 }
 
-let marked = 0;
+const marked = new Int32Array(2);
 
-/** Tells the host, should this process die now, whose turn takes long. 0: nobody's. */
-function mark(object: number): void {
-  if (marked === object) return;
-  marked = object;
-  const bytes = Buffer.alloc(8);
-  bytes.writeUInt32LE(object, 0);
-  writeSync(marksFd, bytes, 0, 8, runningAt);
+/** Shows the host whose turn takes long (0: nobody's), should this process die now, and that turns go by. */
+function mark(object: number, turn: number): void {
+  if (marked[0] === (object | 0) && marked[1] === turn) return;
+  marked[0] = object;
+  marked[1] = turn;
+  writeSync(marksFd, marked, 0, marked.byteLength, pulseAt);
 }
 
 function end(reason: string): never {
