@@ -221,6 +221,9 @@ type Request struct {
 	HasBody    bool
 	CF         string // JSON, or empty
 	Entrypoint string
+	// Local is for a guest in this process, from a caller in this process; it has
+	// no bytes.
+	Local any
 }
 
 // Response is the head of an answer. Owned by the receiver.

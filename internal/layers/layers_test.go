@@ -162,6 +162,8 @@ func allowed(dir, imported string) bool {
 		return true
 	case "internal/ws net/http": // the header of a handshake
 		return true
+	case ". net/http", "internal/author net/http": // the requests of objects
+		return true
 	case "internal/ws sync": // pools of what a message needs while it is there
 		return true
 	}

@@ -1,0 +1,136 @@
+package goguest
+
+import (
+	"bytes"
+	"unsafe"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+)
+
+// batch is what one instance says, in order, on its way to the loop. It is
+// filled under the instance's lock, handed over, and applied on the loop.
+type batch struct {
+	from  *instance
+	ops   []op
+	bytes []byte              // of payloads
+	ids   []dormouse.SocketID // of broadcasts
+	began int                 // the first op of the event that runs
+	mark  int                 // the op that will be the commit; negative: nothing was written
+}
+
+// op is one thing that an instance says.
+type op struct {
+	kind     opKind
+	text     bool
+	from, to int // in bytes: the payload
+	socket   dormouse.SocketID
+	sockets  int // of a broadcast: where they begin in ids; they end with the next op's, or all
+	count    int
+	do       func() // on the loop
+}
+
+type opKind uint8
+
+const (
+	opNothing opKind = iota
+	opSend
+	opBroadcast
+	opProgress // from, to and count are Started, Finished and Tasks
+	opDo       // unless the instance has ended meanwhile
+	opAlways   // also then: the instance's own life
+)
+
+// Bounds of a batch. A longer one is handed over in the middle of a run.
+const (
+	batchOps   = 512
+	batchBytes = 64 << 10
+)
+
+func (b *batch) full() bool { return len(b.ops) >= batchOps || len(b.bytes) >= batchBytes }
+
+// send adds a message. The same message to another socket, in the same event,
+// makes a broadcast of both.
+func (b *batch) send(s dormouse.SocketID, text bool, payload []byte) {
+	if n := len(b.ops); n > b.began && n-1 > b.mark {
+		last := &b.ops[n-1]
+		same := last.kind == opSend || last.kind == opBroadcast
+		if same && last.text == text && bytes.Equal(b.bytes[last.from:last.to], payload) && last.socket != s {
+			b.join(last, s)
+			return
+		}
+	}
+	from := len(b.bytes)
+	b.bytes = append(b.bytes, payload...)
+	b.ops = append(b.ops, op{kind: opSend, text: text, socket: s, from: from, to: len(b.bytes)})
+}
+
+// join makes last, which is the last op, go to s as well.
+func (b *batch) join(last *op, s dormouse.SocketID) {
+	if last.kind == opSend {
+		last.kind, last.sockets, last.count = opBroadcast, len(b.ids), 1
+		b.ids = append(b.ids, last.socket)
+	}
+	b.ids = append(b.ids, s)
+	last.count++
+	last.socket = s
+}
+
+// do adds something to be done on the loop.
+func (b *batch) do(f func()) { b.ops = append(b.ops, op{kind: opDo, do: f}) }
+
+func (b *batch) always(f func()) { b.ops = append(b.ops, op{kind: opAlways, do: f}) }
+
+// written notes that what follows waits for a commit.
+func (b *batch) written() {
+	if b.mark < 0 {
+		b.mark = len(b.ops)
+		b.ops = append(b.ops, op{})
+	}
+}
+
+// committed says the commit in front of what followed the write.
+func (b *batch) committed(say func()) {
+	if b.mark >= 0 {
+		b.ops[b.mark] = op{kind: opDo, do: say}
+		b.mark = -1
+	}
+}
+
+// undo forgets what followed the write.
+func (b *batch) undo() {
+	if b.mark >= 0 {
+		clear(b.ops[b.mark:])
+		b.ops = b.ops[:b.mark]
+		b.mark = -1
+	}
+}
+
+// apply says everything to the host. On the loop.
+func (g *Guest) applyBatch(b *batch) {
+	for i := range b.ops {
+		o := &b.ops[i]
+		if b.from != nil && b.from.gone && o.kind != opAlways {
+			continue
+		}
+		switch o.kind {
+		case opSend:
+			g.host.Send(g, o.socket, o.text, b.bytes[o.from:o.to])
+		case opBroadcast:
+			g.host.Broadcast(g, sockets(b.ids[o.sockets:o.sockets+o.count]), o.text, b.bytes[o.from:o.to])
+		case opProgress:
+			g.host.Progress(g, b.from.num, guest.Progress{Started: uint32(o.from), Finished: uint32(o.to), Tasks: uint32(o.count)})
+		case opDo, opAlways:
+			o.do()
+		}
+	}
+}
+
+// sockets is a list in place.
+type sockets []dormouse.SocketID
+
+func (s sockets) Len() int                   { return len(s) }
+func (s sockets) At(i int) dormouse.SocketID { return s[i] }
+
+// textBytes is a string as bytes that nobody writes to.
+func textBytes(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

@@ -1,0 +1,335 @@
+package goguest
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/loop"
+)
+
+// crew runs the handlers of one guest, never on the loop itself.
+//
+// Usually that is one goroutine, the worker, which the loop starts at the end of
+// a round in which there is work, and which ends when there is none: the loop
+// lets it run first, so a short handler costs no change of threads, and its
+// outputs leave in the same round. When a handler takes long, the loop notices
+// within a moment, hands over what the handler has said so far, and starts more
+// workers for what waits behind it.
+type crew struct {
+	// Set once, before use.
+	loop  *loop.Loop
+	apply func(*batch) // on the loop
+
+	// Owned by the loop.
+	watch *loop.Timer
+	extra int // workers to start when nothing has moved since the last look
+
+	fresh atomic.Int32 // runners whose handler the loop has not found slow yet
+
+	mu        sync.Mutex  // guards the following
+	ready     []*instance // with work, and nobody who does it, in order
+	workers   int         // that take from ready
+	runners   map[*runner]struct{}
+	out       []*batch // handed over, oldest first
+	attending bool     // the loop will look at out by itself
+	posted    bool     // apply was posted and has not run
+	free      []*batch
+	drained   chan struct{} // closed when the last runner has ended; nil: nobody waits
+}
+
+// stallAfter is how long a handler may run before the loop looks after those
+// that wait.
+const stallAfter = time.Millisecond
+
+// maxWorkers bounds the goroutines that run handlers of one guest; Yield's come
+// on top, for they wait. Past it events wait in the mail of their objects.
+const maxWorkers = 4096
+
+// maxKept bounds the memory of batches that wait to be used again.
+const maxKept = 64
+
+// newCrew makes a crew. Call it before the transport of the loop is made, so
+// that what handlers say is flushed in the same round.
+func newCrew(l *loop.Loop) *crew {
+	c := &crew{loop: l, extra: 1, runners: make(map[*runner]struct{})}
+	c.watch = loop.NewTimer(c.look)
+	l.OnFlush(c.round)
+	return c
+}
+
+// runner is a goroutine that runs handlers.
+type runner struct {
+	crew  *crew
+	own   atomic.Bool   // it is no worker any more, but an event's own
+	slow  atomic.Bool   // the loop need not look at it again
+	count atomic.Uint64 // of events begun
+	on    atomic.Pointer[instance]
+	seen  uint64 // count at the loop's last look; owned by the loop
+}
+
+// note says that an event begins, or goes on.
+func (r *runner) note(i *instance) {
+	if r.on.Load() != i {
+		r.on.Store(i)
+	}
+	r.count.Add(1)
+	r.setSlow(false)
+}
+
+func (r *runner) setSlow(slow bool) {
+	switch {
+	case r.slow.Load() == slow || r.slow.Swap(slow) == slow:
+	case slow:
+		r.crew.fresh.Add(-1)
+	default:
+		r.crew.fresh.Add(1)
+	}
+}
+
+// push adds an instance with work. Pairs with instance.work.
+func (c *crew) push(i *instance) {
+	c.mu.Lock()
+	c.ready = append(c.ready, i)
+	c.mu.Unlock()
+}
+
+// round is the end of the loop's round: it has the work done that the round has
+// brought, if that is quick, and says what came of it.
+func (c *crew) round() {
+	c.mu.Lock()
+	begin := len(c.ready) > 0 && c.workers == 0
+	if begin {
+		c.startLocked()
+		c.attending = true
+	}
+	c.mu.Unlock()
+	if begin {
+		runtime.Gosched() // the worker has its turn at once
+	}
+	more := c.say()
+	if more {
+		c.loop.Post(func() {}) // what was said has made work: another round
+	}
+	c.arm()
+}
+
+// arm has the loop look again if somebody runs whom it has not found slow, or
+// somebody waits behind one who is.
+func (c *crew) arm() {
+	if c.watch.Scheduled() {
+		return
+	}
+	c.mu.Lock()
+	waiting := len(c.ready) > 0
+	c.mu.Unlock()
+	if waiting || c.fresh.Load() > 0 {
+		c.loop.Schedule(c.watch, time.Now().Add(stallAfter))
+	}
+}
+
+// say applies what was handed over, and tells whether there is work that
+// nobody does.
+func (c *crew) say() bool {
+	for {
+		c.mu.Lock()
+		c.attending = false
+		out := c.out
+		c.out = nil
+		if len(out) == 0 {
+			more := len(c.ready) > 0 && c.workers == 0
+			c.mu.Unlock()
+			return more
+		}
+		c.mu.Unlock()
+		for _, b := range out {
+			c.apply(b)
+		}
+		c.keep(out)
+	}
+}
+
+// handOver gives a batch to the loop.
+func (c *crew) handOver(b *batch) {
+	c.mu.Lock()
+	c.out = append(c.out, b)
+	post := !c.attending && !c.posted
+	if post {
+		c.posted = true
+	}
+	c.mu.Unlock()
+	if post {
+		c.loop.Post(c.sayPosted)
+	}
+}
+
+func (c *crew) sayPosted() {
+	c.mu.Lock()
+	c.posted = false
+	c.mu.Unlock()
+	c.say() // the end of the round looks for work
+}
+
+// batch is an empty one.
+func (c *crew) batch(i *instance) *batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if n := len(c.free); n > 0 {
+		b := c.free[n-1]
+		c.free = c.free[:n-1]
+		b.from = i
+		return b
+	}
+	return &batch{from: i, mark: -1}
+}
+
+// keep takes back batches that were applied.
+func (c *crew) keep(list []*batch) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, b := range list {
+		if len(c.free) >= maxKept || cap(b.bytes) > 4*batchBytes || cap(b.ops) > 4*batchOps {
+			continue
+		}
+		clear(b.ops)
+		*b = batch{ops: b.ops[:0], bytes: b.bytes[:0], ids: b.ids[:0], mark: -1}
+		c.free = append(c.free, b)
+	}
+}
+
+// startLocked starts a worker.
+func (c *crew) startLocked() {
+	r := &runner{crew: c}
+	c.workers++
+	c.runners[r] = struct{}{}
+	c.fresh.Add(1)
+	go c.worker(r)
+}
+
+// guest is a runner that is no worker: somebody else's goroutine, which the crew
+// waits for. Pairs with ended.
+func (c *crew) guest() *runner {
+	r := &runner{crew: c}
+	r.own.Store(true)
+	c.fresh.Add(1)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.runners[r] = struct{}{}
+	return r
+}
+
+// worker does what is ready until there is nothing more.
+func (c *crew) worker(r *runner) {
+	defer c.ended(r) // also after runtime.Goexit in a handler
+	for {
+		c.mu.Lock()
+		if r.own.Load() || len(c.ready) == 0 {
+			c.mu.Unlock()
+			return
+		}
+		i := c.ready[0]
+		c.ready[0] = nil
+		if c.ready = c.ready[1:]; len(c.ready) == 0 {
+			c.ready = nil
+		}
+		c.mu.Unlock()
+		i.work(r)
+	}
+}
+
+// ended forgets a runner whose goroutine ends.
+func (c *crew) ended(r *runner) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.runners, r)
+	r.setSlow(true)
+	if !r.own.Load() {
+		c.workers--
+		c.replaceLocked()
+	}
+	if len(c.runners) == 0 && c.drained != nil {
+		close(c.drained)
+		c.drained = nil
+	}
+}
+
+// replaceLocked starts a worker if there is work and nobody who does it.
+func (c *crew) replaceLocked() {
+	if len(c.ready) > 0 && c.workers == 0 {
+		c.startLocked()
+	}
+}
+
+// detach makes a worker the own goroutine of the event that it runs, because
+// that is going to wait. Others go on with the work.
+func (r *runner) detach() {
+	c := r.crew
+	if r.own.Swap(true) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.workers--
+	c.replaceLocked()
+}
+
+// look is the loop's look at handlers that take long. The loop's round arms it
+// again if need be.
+func (c *crew) look() {
+	c.mu.Lock()
+	var slow []*runner
+	moved := false
+	for r := range c.runners {
+		if n := r.count.Load(); n != r.seen {
+			r.seen = n
+			moved = moved || !r.own.Load()
+		} else if !r.slow.Load() {
+			slow = append(slow, r)
+		}
+	}
+	if moved || len(c.ready) == 0 {
+		c.extra = 1
+	} else {
+		for range min(c.extra, len(c.ready), maxWorkers-c.workers) {
+			c.startLocked()
+		}
+		c.extra *= 2
+	}
+	c.mu.Unlock()
+	for _, r := range slow {
+		r.setSlow(true)
+		if r.count.Load() != r.seen {
+			r.setSlow(false) // it has moved on just now
+		} else if i := r.on.Load(); i != nil {
+			i.slowDown()
+		}
+	}
+}
+
+// tell has f run on the loop, behind everything that was handed over.
+func (c *crew) tell(f func()) {
+	c.handOver(&batch{ops: []op{{kind: opAlways, do: f}}, mark: -1})
+}
+
+// wait waits until no handler runs any more, or for d.
+func (c *crew) wait(d time.Duration) bool {
+	c.mu.Lock()
+	if len(c.runners) == 0 {
+		c.mu.Unlock()
+		return true
+	}
+	if c.drained == nil {
+		c.drained = make(chan struct{})
+	}
+	drained := c.drained
+	c.mu.Unlock()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-drained:
+		return true
+	case <-t.C:
+		return false
+	}
+}

@@ -1,0 +1,406 @@
+package goguest
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/author"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+)
+
+// instance is one activation of an object: the author's value, the events that
+// wait for it and what it says. At most one goroutine has the object at a time;
+// it is passed on in the order in which events come.
+//
+// The lock order is instance, then crew. Author code never runs under either.
+type instance struct {
+	// Set once, before use.
+	g       *Guest
+	num     guest.Object
+	class   *dormouse.Class
+	key     dormouse.Key
+	name    string
+	hasName bool
+
+	// Owned by the loop.
+	gone  bool // the host knows that it has ended: nothing that it says counts
+	calls map[*fetch]struct{}
+	asks  map[*ask]struct{}
+
+	// Set by the constructor's event, before any other runs.
+	object  any
+	fetch   http.Handler
+	message dormouse.MessageHandler
+	closed  dormouse.CloseHandler
+	errored dormouse.ErrorHandler
+	alarm   dormouse.AlarmHandler
+	face    func(author.Socket) any
+
+	mu       sync.Mutex // guards the following
+	mail     mail
+	queued   bool   // in the crew's list
+	busy     bool   // somebody has the object
+	slow     bool   // what is said is handed over at once: the handler takes long
+	began    bool   // the constructor has run
+	birth    *event // the constructor's, while it runs
+	running  *event // begun and not ended, also in Yield
+	out      *batch // what has been said and not handed over; nil: nothing
+	progress guest.Progress
+	told     guest.Progress
+	dead     error // why it has ended; nil: it has not
+	sockets  shelf
+	pair     *guest.Pair
+	timeout  time.Duration
+	tasks    map[*task]struct{}
+	store    Store // nil until it is used
+	commits  uint32
+	awaited  []awaited // oldest first
+}
+
+// deliver takes an event from the host. On the loop.
+func (i *instance) deliver(e *event) {
+	i.mu.Lock()
+	dead := i.dead
+	if dead == nil {
+		i.mail.push(e)
+		i.wakeLocked()
+	}
+	i.mu.Unlock()
+	if dead != nil {
+		e.work.drop(e, asError(dead))
+	}
+}
+
+// wakeLocked has somebody work on what waits.
+func (i *instance) wakeLocked() {
+	if !i.busy && !i.queued && i.dead == nil && i.mail.first != nil {
+		i.queued = true
+		i.g.crew.push(i)
+	}
+}
+
+// maxRun is how many events of an object are handled before others have their
+// turn.
+const maxRun = 64
+
+// work handles what waits. Pairs with crew.push.
+func (i *instance) work(r *runner) {
+	i.mu.Lock()
+	i.queued, i.busy = false, true
+	for range maxRun {
+		e := i.mail.pop()
+		if e == nil || i.dead != nil {
+			break
+		}
+		if e.turn != nil {
+			if e.ended != nil {
+				continue // it no longer waits
+			}
+			i.handOverLocked()
+			close(e.turn) // the object is its own now
+			i.mu.Unlock()
+			return
+		}
+		i.beginLocked(e)
+		i.mu.Unlock()
+		r.note(i)
+		i.handle(e, r)
+		i.mu.Lock()
+		i.endLocked(e)
+		if r.own.Load() {
+			break // it is no worker any more
+		}
+		if i.out != nil && i.out.full() {
+			i.handOverLocked()
+		}
+	}
+	i.releaseLocked()
+	i.mu.Unlock()
+}
+
+// beginLocked makes e a running event that has the object.
+func (i *instance) beginLocked(e *event) {
+	if !e.begun && !e.silent {
+		i.progress.Started++
+	}
+	i.slow = false
+	i.joinLocked(e)
+	i.g.took(len(e.data))
+}
+
+func (i *instance) joinLocked(e *event) {
+	e.running = true
+	if e.follow = i.running; e.follow != nil {
+		e.follow.prev = e
+	}
+	i.running = e
+	if i.out != nil {
+		i.out.began = len(i.out.ops)
+	}
+}
+
+// endLocked ends an event that has run.
+func (i *instance) endLocked(e *event) {
+	if !e.silent {
+		i.progress.Finished++
+	}
+	i.leaveLocked(e)
+}
+
+func (i *instance) leaveLocked(e *event) {
+	e.running = false
+	e.endLocked(errEnded)
+	if e.prev != nil {
+		e.prev.follow = e.follow
+	} else {
+		i.running = e.follow
+	}
+	if e.follow != nil {
+		e.follow.prev = e.prev
+	}
+	e.prev, e.follow = nil, nil
+}
+
+// releaseLocked gives the object up. What was said is handed over first, so that
+// it keeps its place before what the next one says.
+func (i *instance) releaseLocked() {
+	i.handOverLocked()
+	i.busy = false
+	i.wakeLocked()
+}
+
+// handle runs an event, whatever the author's code does.
+func (i *instance) handle(e *event, r *runner) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if v := recover(); v != nil {
+			i.failed(e, i.panicked(v))
+			i.endTurn(e)
+			return
+		}
+		// runtime.Goexit, by Abort or by the author: this goroutine ends.
+		i.mu.Lock()
+		dead := i.dead != nil
+		i.mu.Unlock()
+		if !dead {
+			i.failed(e, errGoexit)
+		}
+		i.endTurn(e)
+		i.mu.Lock()
+		i.endLocked(e)
+		i.releaseLocked()
+		i.mu.Unlock()
+	}()
+	e.runner = r
+	if err := e.work.run(e); err != nil {
+		i.failed(e, err)
+	}
+	i.endTurn(e)
+	returned = true
+}
+
+// errGoexit is what became of an event whose handler has ended its goroutine.
+var errGoexit = errors.New("the handler has ended its goroutine (runtime.Goexit)")
+
+// failed tells what became of an event whose handler failed.
+func (i *instance) failed(e *event, err error) {
+	if f, ok := e.work.(failing); ok {
+		f.fail(e, err)
+		return
+	}
+	i.logError(err)
+}
+
+// failing is work that somebody waits for.
+type failing interface{ fail(e *event, err error) }
+
+// panicked makes an error of a panic, and logs where it came from.
+func (i *instance) panicked(v any) error {
+	err, ok := v.(error)
+	if !ok {
+		err = fmt.Errorf("%v", v)
+	}
+	if err == http.ErrAbortHandler {
+		return err
+	}
+	return &panicError{err, debug.Stack()}
+}
+
+// panicError is a handler's panic.
+type panicError struct {
+	error
+	stack []byte
+}
+
+func (p *panicError) Error() string { return "panic: " + p.error.Error() }
+func (p *panicError) Unwrap() error { return p.error }
+
+// asError is err as another object may see it. The cause stays here.
+func asError(err error) *dormouse.Error {
+	if e, ok := err.(*dormouse.Error); ok {
+		return e
+	}
+	return &dormouse.Error{Message: err.Error()}
+}
+
+// outLocked is the batch that takes what is said now.
+func (i *instance) outLocked() *batch {
+	if i.out == nil {
+		i.out = i.g.crew.batch(i)
+	}
+	return i.out
+}
+
+// saidLocked follows what was said. Usually it waits for the end of the run of
+// the one who has the object.
+func (i *instance) saidLocked() {
+	if !i.busy || i.slow {
+		i.handOverLocked()
+	}
+}
+
+// handOverLocked gives what was said to the loop, with how far the object is. What
+// waits for a commit that has not come stays.
+func (i *instance) handOverLocked() {
+	if i.progress != i.told && i.dead == nil {
+		b := i.outLocked()
+		if b.mark < 0 {
+			i.told = i.progress
+			b.ops = append(b.ops, op{kind: opProgress, from: int(i.told.Started), to: int(i.told.Finished), count: int(i.told.Tasks)})
+		}
+	}
+	b := i.out
+	if b == nil || len(b.ops) == 0 || b.mark >= 0 {
+		return
+	}
+	i.out = nil
+	i.g.crew.handOver(b)
+}
+
+// slowDown hands over what a handler that takes long has said so far, and has it
+// hand over the rest as it says it. On the loop.
+func (i *instance) slowDown() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.slow = true
+	i.handOverLocked()
+}
+
+// ending says what follows from the end of an instance.
+type ending uint8
+
+const (
+	dropSockets  ending = 1 << iota // as a reset does
+	noAlarmRetry                    // the alarm is not tried again
+)
+
+// abort ends the instance, from any goroutine: the host learns of it.
+func (i *instance) abort(e *dormouse.Error, how ending) {
+	i.mu.Lock()
+	if i.dead != nil {
+		i.mu.Unlock()
+		return
+	}
+	if i.out != nil {
+		i.out.undo()
+	}
+	waiting := i.dieLocked(e)
+	began := i.began
+	i.outLocked().always(func() {
+		if i.gone {
+			return
+		}
+		i.g.forget(i)
+		if !began {
+			i.g.host.StartFailed(i.g, i.num, e)
+			return
+		}
+		i.g.host.Aborted(i.g, i.num, e, guest.Abort{DropSockets: how&dropSockets != 0, NoAlarmRetry: how&noAlarmRetry != 0})
+	})
+	i.handOverLocked()
+	i.mu.Unlock()
+	i.buried(waiting, e)
+}
+
+// end ends the instance because the host wants it. On the loop.
+func (i *instance) end(why error) {
+	i.mu.Lock()
+	if i.dead != nil {
+		i.mu.Unlock()
+		return
+	}
+	if i.out != nil {
+		i.out.undo()
+	}
+	waiting := i.dieLocked(why)
+	i.mu.Unlock()
+	i.buried(waiting, why)
+}
+
+// dieLocked ends contexts, and returns the events that will not run.
+func (i *instance) dieLocked(why error) mail {
+	i.dead = why
+	for e := i.running; e != nil; e = e.follow {
+		e.endLocked(why)
+	}
+	for t := range i.tasks {
+		t.cancel(why)
+	}
+	waiting := i.mail
+	i.mail = mail{}
+	return waiting
+}
+
+// buried tells those who waited, and lets go of the database.
+func (i *instance) buried(waiting mail, why error) {
+	i.closeStore()
+	for e := waiting.pop(); e != nil; e = waiting.pop() {
+		if e.turn != nil {
+			close(e.turn)
+			continue
+		}
+		i.g.took(len(e.data))
+		e.work.drop(e, asError(why))
+	}
+}
+
+// idle says whether the instance may leave memory: nothing runs or waits, and
+// with cut tasks do not count.
+func (i *instance) idle(delivered uint32, cut bool) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.dead == nil && !i.busy && i.mail.first == nil && i.running == nil &&
+		i.progress.Finished == delivered && (cut || i.progress.Tasks == 0)
+}
+
+// keepAwake counts n more tasks that keep the instance in memory.
+func (i *instance) keepAwake(n int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.progress.Tasks += uint32(n)
+	i.saidLocked()
+}
+
+// logError writes down what a handler that nobody waits for has done.
+func (i *instance) logError(err error) {
+	text := err.Error()
+	if p, ok := err.(*panicError); ok {
+		text += "\n" + string(p.stack)
+	}
+	at := time.Now()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.outLocked().always(func() { i.g.host.Log(i.g, i.num, levelError, at, []byte(text)) })
+	i.saidLocked()
+}
+
+// levelError is the level of the guest protocol's log.
+const levelError = 3
