@@ -15,7 +15,7 @@ import (
 // the other.
 type registry struct {
 	*hibernation.Registry
-	transport
+	Transport
 }
 
 func (r registry) NewSet(to host.Recipient, hibernatable bool) host.Set {

@@ -32,9 +32,12 @@ const askLimit = 2 * time.Second
 type runtime struct{ s *Server }
 
 func (r runtime) Namespaces() []dormouse.Namespace {
-	list := make([]dormouse.Namespace, len(r.s.cfg.Classes))
-	for i, c := range r.s.cfg.Classes {
-		list[i] = r.s.Namespace(c.Name)
+	var list []dormouse.Namespace
+	for _, c := range r.s.Classes {
+		list = append(list, r.s.namespace(c.Name))
+	}
+	for _, c := range r.s.goClasses() {
+		list = append(list, c.Namespace)
 	}
 	return list
 }

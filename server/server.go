@@ -21,6 +21,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/assets"
 	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/guest/goguest"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
@@ -38,15 +39,17 @@ type Class struct {
 // Config is what a Server is made from. The zero value of each field is a
 // sensible one unless it says otherwise.
 type Config struct {
-	Name    string  // of the Worker; part of every id. Needed
-	Data    string  // folder of everything that stays; needed
-	Classes []Class // in the order in which guests number them
+	Name    string  // of the Worker; part of every id. Needed for Guests
+	Data    string  // folder of everything that stays; empty: a temporary one, removed by Shutdown
+	Classes []Class // of the guests, in the order in which they number them
 	Assets  *Assets // files beside the Worker; nil: none
 	// Bindings says for each binding of a namespace which class it reaches.
 	Bindings []int
-	// Guests runs the code. Needed.
+	// Guests runs code in other languages; nil: there is none, see Define.
 	Guests Guests
-	Shards int // loops, each with a guest; 0 is 1
+	// Worker answers what comes to Handler, if there are no Guests.
+	Worker http.Handler
+	Shards int // loops; 0 is one for Guests, and one for each two processors for Go
 
 	HibernateAfter time.Duration // of an idle object; 0 is 10 s
 	EvictAfter     time.Duration // of a quiet object with tasks; 0 is never
@@ -61,6 +64,9 @@ type Config struct {
 	Details        bool // show the author's errors to clients
 	TrustedProxies []netip.Prefix
 	Log            *slog.Logger // nil: nothing is logged
+
+	// Parts replaces what a server stands on: see package dormousetest.
+	Parts *Parts
 }
 
 // Assets are static files.
@@ -78,6 +84,7 @@ type Limits struct {
 	Message          int           // bytes of a WebSocket message; 32 MiB
 	Outbound         int           // bytes that wait on one socket; 16 MiB
 	SocketsPerObject int           // 32,768
+	Attachment       int           // bytes of a socket's, of objects written in Go; 2,048
 	CloseHandshake   time.Duration // 0 waits for ever
 	RequestBody      int64         // bytes; 0 is without limit
 	RequestHeader    int           // bytes; 1 MiB
@@ -114,17 +121,27 @@ type Slot interface {
 	Replace(context.Context) error
 }
 
-// Server runs one Worker and its objects.
+// Server runs one Worker and its objects, and objects written in Go beside them
+// or alone. The zero value runs objects written in Go, once they are defined, and
+// keeps nothing after Shutdown.
 type Server struct {
-	cfg    Config
-	log    *slog.Logger
-	lock   *lock
-	shards []*shard
-	front  *edge.Front
-	engine *direct.Engine // nil: relaxed
-	files  *assets.Router // nil: no assets
-	next   atomic.Uint32  // the worker request after the last, for the shard it goes to
-	guests atomic.Uint32  // the last incarnation
+	Config // not to be changed once the server has been used
+
+	once  sync.Once // builds what follows
+	built error
+	begun atomic.Bool
+	start sync.Mutex // held by Start
+
+	log     *slog.Logger
+	lock    *lock
+	shards  []*shard
+	js, in  []*shard // of them: with guests, with objects written in Go
+	front   *edge.Front
+	objects                // written in Go
+	engine  *direct.Engine // nil: relaxed
+	files   *assets.Router // nil: no assets
+	next    atomic.Uint32  // the worker request after the last, for the shard it goes to
+	guests  atomic.Uint32  // the last incarnation
 
 	mu      sync.Mutex // guards the following
 	servers []*http.Server
@@ -136,39 +153,56 @@ type shard struct {
 	loop      *loop.Loop
 	host      *host.Shard
 	registry  *hibernation.Registry
-	transport transport
+	transport Transport
 	slot      Slot
 	guests    *incarnations
 }
 
 // New takes the data folder and builds a server. Start makes it run.
 func New(c Config) (*Server, error) {
-	if c.Name == "" || c.Data == "" || c.Guests == nil {
-		return nil, errors.New("a server needs a name, a data folder and guests")
+	s := &Server{Config: c}
+	if err := s.build(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// build builds the server the first time that it is called.
+func (s *Server) build() error {
+	s.once.Do(func() {
+		if s.built = s.assemble(); s.built != nil && s.lock != nil {
+			s.lock.release()
+			s.removeTemporary()
+		}
+	})
+	return s.built
+}
+
+func (s *Server) assemble() error {
+	c := &s.Config
+	if c.Guests != nil && (c.Name == "" || c.Data == "") {
+		return errors.New("a server with guests needs a name and a data folder")
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	defaults(&c)
-	s := &Server{cfg: c, log: c.Log}
+	defaults(c)
+	s.log = c.Log
+	if err := s.makeTemporary(); err != nil {
+		return err
+	}
 	var err error
 	if s.lock, err = take(c.Data); err != nil {
-		return nil, err
+		return err
 	}
 	if !c.Relaxed {
 		s.engine = direct.New(func(k dormouse.Key) string { return DatabasePath(c.Data, k) })
 	}
 	if err := s.openAssets(); err != nil {
-		s.lock.release()
-		return nil, err
+		return err
 	}
-	for i := range c.Shards {
-		sh, err := s.newShard(i)
-		if err != nil {
-			s.lock.release()
-			return nil, err
-		}
-		s.shards = append(s.shards, sh)
+	if err := s.newShards(); err != nil {
+		return err
 	}
 	s.front = &edge.Front{
 		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
@@ -177,12 +211,38 @@ func New(c Config) (*Server, error) {
 	if s.files != nil {
 		s.front.Assets = s.files
 	}
-	return s, nil
+	return nil
+}
+
+// newShards builds the loops: those with guests, and those with objects written
+// in Go.
+func (s *Server) newShards() error {
+	add := func(list *[]*shard, inGo bool) error {
+		sh, err := s.newShard(len(s.shards), inGo)
+		if err == nil {
+			s.shards = append(s.shards, sh)
+			*list = append(*list, sh)
+		}
+		return err
+	}
+	if s.Guests != nil {
+		for range max(s.Shards, 1) {
+			if err := add(&s.js, false); err != nil {
+				return err
+			}
+		}
+	}
+	for range s.goShards() {
+		if err := add(&s.in, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // openAssets opens the folder of static files, if there is one.
 func (s *Server) openAssets() error {
-	c := s.cfg.Assets
+	c := s.Config.Assets
 	if c == nil {
 		return nil
 	}
@@ -195,16 +255,13 @@ func (s *Server) openAssets() error {
 }
 
 func defaults(c *Config) {
-	if c.Shards == 0 {
-		c.Shards = 1
-	}
 	if c.HibernateAfter == 0 {
 		c.HibernateAfter = 10 * time.Second
 	}
 	l := &c.Limits
 	for p, v := range map[*int]int{
 		&l.Message: dormouse.MaxMessage, &l.Outbound: ws.DefaultMaxOutbound,
-		&l.SocketsPerObject: dormouse.MaxSocketsPerObject, &l.RequestHeader: 1 << 20,
+		&l.SocketsPerObject: dormouse.MaxSocketsPerObject, &l.Attachment: dormouse.MaxAttachment, &l.RequestHeader: 1 << 20,
 	} {
 		if *p == 0 {
 			*p = v
@@ -218,29 +275,37 @@ func defaults(c *Config) {
 }
 
 // newShard builds one loop and what lives on it. Everybody meets here.
-func (s *Server) newShard(i int) (*shard, error) {
-	l, err := loop.New()
+func (s *Server) newShard(i int, inGo bool) (*shard, error) {
+	l, err := s.newLoop()
 	if err != nil {
 		return nil, err
 	}
-	c := &s.cfg
-	sh := &shard{loop: l, transport: newTransport(l), guests: new(incarnations)}
+	c := &s.Config
+	var inside *goguest.Guest
+	if inGo {
+		inside = s.newGoGuest(l) // before the transport, as it wants
+	}
+	sh := &shard{loop: l, transport: s.newTransport(l), guests: new(incarnations)}
 	sh.registry = hibernation.New(hibernation.Config{
 		Loop: l, Transport: sh.transport,
 		Options:   ws.Options{MaxMessage: c.Limits.Message, MaxOutbound: c.Limits.Outbound},
-		AutoReply: c.AutoReply, CloseHandshake: c.Limits.CloseHandshake,
+		AutoReply: c.AutoReply || inGo, CloseHandshake: c.Limits.CloseHandshake,
 		MaxSockets: c.Limits.SocketsPerObject, Home: s.home,
 	})
 	classes := make([]host.Class, len(c.Classes))
 	for i, k := range c.Classes {
 		classes[i] = host.Class{
-			Name: k.Name, Namespace: s.Namespace(k.Name), KeepOnReset: k.KeepOnReset,
+			Name: k.Name, Namespace: s.namespace(k.Name), KeepOnReset: k.KeepOnReset,
 			Rest: object.Rest{Hibernate: c.HibernateAfter, Evict: c.EvictAfter},
 		}
 	}
+	classes = append(classes, s.goClasses()...)
 	bindings := make([]host.Binding, len(c.Bindings))
 	for i, class := range c.Bindings {
 		bindings[i] = host.Binding{Class: class}
+	}
+	if inGo {
+		bindings = everyClass(len(classes))
 	}
 	var beside outside
 	if s.files != nil {
@@ -257,18 +322,40 @@ func (s *Server) newShard(i int) (*shard, error) {
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log,
 		Route: s.route, Outside: beside,
 	})
-	sh.slot = c.Guests.Slot(l, &introduced{sh.host, sh.guests}, &s.guests)
+	introduced := &introduced{sh.host, sh.guests}
+	if inGo {
+		sh.slot = &goSlot{inside, introduced, l, c.Log}
+	} else {
+		sh.slot = c.Guests.Slot(l, introduced, &s.guests)
+	}
 	return sh, nil
 }
 
-// Namespace is the name that keys the ids of a class.
-func (s *Server) Namespace(class string) dormouse.Namespace {
-	return dormouse.Namespace(s.cfg.Name + "-" + class)
+// namespace is the name that keys the ids of a class.
+func (s *Server) namespace(class string) dormouse.Namespace {
+	if s.Name == "" {
+		return dormouse.Namespace(class)
+	}
+	return dormouse.Namespace(s.Name + "-" + class)
 }
 
 // Start runs the loops and starts the guests; it returns when all are ready, or
 // with the first reason why one is not.
+//
+// A server of objects written in Go starts by itself when it is first used.
 func (s *Server) Start(ctx context.Context) error {
+	if s.begun.Load() {
+		return s.built
+	}
+	s.start.Lock()
+	defer s.start.Unlock()
+	if s.begun.Load() {
+		return s.built
+	}
+	if err := s.build(); err != nil {
+		return err
+	}
+	defer s.begun.Store(true)
 	first := make(chan error, len(s.shards))
 	for _, sh := range s.shards {
 		sh.loop.Start()
@@ -299,16 +386,22 @@ func (s *Server) Replace(ctx context.Context) error {
 	return nil
 }
 
-// Handler serves clients: HTTP and WebSockets.
-func (s *Server) Handler() http.Handler { return s.front }
+// Handler serves clients, over HTTP and WebSockets, with what the Guests run, or
+// else with Worker. It may be mounted in any other http.Handler.
+func (s *Server) Handler() http.Handler {
+	if s.Guests == nil {
+		return http.HandlerFunc(s.serveWorker)
+	}
+	return s.front
+}
 
 // Serve serves clients on a listener until Shutdown, with TLS if t is not nil.
 func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 	h := &http.Server{
-		Handler:           s.front,
-		ReadHeaderTimeout: s.cfg.Limits.HeaderTimeout,
-		IdleTimeout:       s.cfg.Limits.IdleTimeout,
-		MaxHeaderBytes:    s.cfg.Limits.RequestHeader,
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: s.Limits.HeaderTimeout,
+		IdleTimeout:       s.Limits.IdleTimeout,
+		MaxHeaderBytes:    s.Limits.RequestHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	if t != nil {
@@ -329,10 +422,17 @@ func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 // Shutdown stops accepting, lets requests finish until ctx ends, closes every
 // socket with 1001 and ends the guests.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.once.Do(func() { s.built = http.ErrServerClosed })
+	if s.built != nil {
+		return nil // there is nothing to stop
+	}
 	s.mu.Lock()
-	servers := s.servers
+	servers, again := s.servers, s.closed
 	s.servers, s.closed = nil, true
 	s.mu.Unlock()
+	if again {
+		return nil
+	}
 	var err error
 	for _, h := range servers {
 		if e := h.Shutdown(ctx); e != nil {
@@ -346,7 +446,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			sh.loop.Call(func() { sh.registry.CloseAll(ws.CloseGoingAway, "") })
 			sh.drain(ctx)
 			sh.slot.Stop()
-			sh.transport.close(sh.loop)
+			sh.transport.Shut(sh.loop)
 			sh.loop.Stop()
 		})
 	}
@@ -357,7 +457,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if s.files != nil {
 		s.files.Close()
 	}
-	return errors.Join(err, s.lock.release())
+	return errors.Join(err, s.lock.release(), s.removeTemporary())
 }
 
 // drain waits a moment for the Close frames to leave.
@@ -383,7 +483,7 @@ func (sh *shard) drain(ctx context.Context) {
 // FetchWorker gives a client's request to one of the guests, in turn.
 func (s *Server) FetchWorker(r *guest.Request, a host.Answer) host.Asker {
 	n := s.next.Add(1)
-	return s.shards[int(n)%len(s.shards)].host.FetchWorker(r, a)
+	return s.js[int(n)%len(s.js)].host.FetchWorker(r, a)
 }
 
 // route finds the shard of an object: always the same for one id.
@@ -391,7 +491,10 @@ func (s *Server) route(k dormouse.Key) *host.Shard { return s.of(k).host }
 
 func (s *Server) of(k dormouse.Key) *shard {
 	n := uint(k.ID[0]) | uint(k.ID[1])<<8 | uint(k.ID[2])<<16
-	return s.shards[n%uint(len(s.shards))]
+	if s.inGo(k.Namespace) {
+		return s.in[n%uint(len(s.in))]
+	}
+	return s.js[n%uint(len(s.js))]
 }
 
 // home finds the registry of the guest that made a pair.

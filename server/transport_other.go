@@ -7,10 +7,10 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/ws/wsstd"
 )
 
-// transport is where a shard's client sockets come from.
-type transport struct{ *wsstd.Transport }
+// system is the transport of this system.
+type system struct{ *wsstd.Transport }
 
-func newTransport(l *loop.Loop) transport { return transport{wsstd.New(l)} }
+func newSystem(l *loop.Loop) Transport { return system{wsstd.New(l)} }
 
-// close ends what is still connected. Not on the loop.
-func (t transport) close(*loop.Loop) { t.Close() }
+// Shut implements Transport.
+func (t system) Shut(*loop.Loop) { t.Close() }

@@ -1,0 +1,55 @@
+package server
+
+import (
+	"os"
+
+	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/ws"
+)
+
+// Parts are what a server stands on, where that is not the system: package
+// dormousetest runs servers in memory. A nil function means the system's.
+type Parts struct {
+	Loop      func() (*loop.Loop, error)
+	Transport func(*loop.Loop) Transport
+}
+
+// Transport is where a loop's client sockets come from.
+type Transport interface {
+	ws.Transport
+	// SetPaused stops and resumes the reading of every client.
+	SetPaused(bool)
+	// Shut ends what is still connected. Not on the loop.
+	Shut(*loop.Loop)
+}
+
+func (s *Server) newLoop() (*loop.Loop, error) {
+	if s.Parts != nil && s.Parts.Loop != nil {
+		return s.Parts.Loop()
+	}
+	return loop.New()
+}
+
+func (s *Server) newTransport(l *loop.Loop) Transport {
+	if s.Parts != nil && s.Parts.Transport != nil {
+		return s.Parts.Transport(l)
+	}
+	return newSystem(l)
+}
+
+// makeTemporary makes the data folder of a server that has none.
+func (s *Server) makeTemporary() (err error) {
+	if s.Data == "" {
+		s.temporary, err = os.MkdirTemp("", "dormouse-")
+		s.Data = s.temporary
+	}
+	return err
+}
+
+// removeTemporary pairs with makeTemporary.
+func (s *Server) removeTemporary() error {
+	if s.temporary == "" {
+		return nil
+	}
+	return os.RemoveAll(s.temporary)
+}
