@@ -14,11 +14,13 @@ import (
 // SyncAllWaits: SyncAll returns when everything is on disk, or with an error.
 const SyncAllWaits = true
 
-// Sync waits for the content and for the metadata without which it could not
-// be read, but not for timestamps.
-func (f osFile) Sync() error {
+// Sync waits for a file's content and for the metadata without which it could
+// not be read, but not for timestamps.
+func Sync(f *os.File) error {
 	return ignoringEINTR("fdatasync", f.Name(), func() error { return unix.Fdatasync(int(f.Fd())) })
 }
+
+func (f osFile) Sync() error { return Sync(f.File) }
 
 func (f osFile) Stat() (Info, error) {
 	var st unix.Stat_t

@@ -15,6 +15,11 @@ import (
 // SyncAllWaits: SyncAll only asks for it.
 const SyncAllWaits = false
 
+// Sync waits for a file's content.
+func Sync(f *os.File) error { return f.Sync() }
+
+func (f osFile) Sync() error { return Sync(f.File) }
+
 func (f osFile) Stat() (Info, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {

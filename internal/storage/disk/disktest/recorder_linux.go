@@ -35,6 +35,7 @@ type Recorder struct {
 	Before func(op, name string) error
 
 	mu      sync.Mutex // guards the following
+	open    map[*recorded]bool
 	files   map[identity]*versions
 	live    map[string]identity // entries of all folders, by relative path
 	durable map[string]identity // as a power cut would leave them at least
@@ -64,7 +65,7 @@ type change struct {
 // New returns a recorder for a folder. What is in it counts as synced.
 func New(t testing.TB, root string) *Recorder {
 	t.Helper()
-	r := &Recorder{root: root, files: make(map[identity]*versions), live: make(map[string]identity)}
+	r := &Recorder{root: root, open: make(map[*recorded]bool), files: make(map[identity]*versions), live: make(map[string]identity)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.observeLocked()
@@ -105,7 +106,7 @@ func (r *Recorder) observeLocked() {
 			return nil
 		}
 		seen[r.rel(path)] = id
-		if !id.dir && !strings.HasSuffix(path, ".log") { // the journal's own files come through us
+		if !id.dir && (r.files[id] == nil || !strings.HasSuffix(path, ".log")) { // what happens to those comes through us
 			r.contentLocked(path, id)
 		}
 		return nil
@@ -265,7 +266,11 @@ func (r *Recorder) Open(name string, flag int) (disk.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &recorded{f, r, name}, nil
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	file := &recorded{File: f, r: r, name: name}
+	r.open[file] = true
+	return file, nil
 }
 
 // MkdirAll implements disk.FS.
@@ -286,6 +291,11 @@ func (r *Recorder) Rename(from, to string) error {
 	r.observeLocked()
 	if err := r.OS.Rename(from, to); err != nil {
 		return err
+	}
+	for f := range r.open {
+		if f.name == from {
+			f.name = to
+		}
 	}
 	c := change{name: r.rel(to), from: r.rel(from)}
 	r.pending = append(r.pending, c)
@@ -333,12 +343,27 @@ func (r *Recorder) SyncAll(name string) error {
 type recorded struct {
 	disk.File
 	r    *Recorder
-	name string // when it was opened
+	name string // guarded by r.mu
+}
+
+// Close implements disk.File.
+func (f *recorded) Close() error {
+	f.r.mu.Lock()
+	delete(f.r.open, f)
+	f.r.mu.Unlock()
+	return f.File.Close()
+}
+
+func (f *recorded) before(op string) error {
+	f.r.mu.Lock()
+	name := f.name
+	f.r.mu.Unlock()
+	return f.r.before(op, name)
 }
 
 // WriteAt implements disk.File.
 func (f *recorded) WriteAt(b []byte, at int64) (int, error) {
-	if err := f.r.before("WriteAt", f.name); err != nil {
+	if err := f.before("WriteAt"); err != nil {
 		return 0, err
 	}
 	f.note()
@@ -348,7 +373,7 @@ func (f *recorded) WriteAt(b []byte, at int64) (int, error) {
 
 // Truncate implements disk.File.
 func (f *recorded) Truncate(size int64) error {
-	if err := f.r.before("Truncate", f.name); err != nil {
+	if err := f.before("Truncate"); err != nil {
 		return err
 	}
 	f.note()
@@ -406,7 +431,7 @@ func (f *recorded) identify() (identity, bool) {
 // Sync implements disk.File. It does not make the disk wait: there will be no
 // real power cut.
 func (f *recorded) Sync() error {
-	if err := f.r.before("Sync", f.name); err != nil {
+	if err := f.before("Sync"); err != nil {
 		return err
 	}
 	f.r.mu.Lock()
