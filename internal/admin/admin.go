@@ -143,6 +143,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	mux.HandleFunc("POST /api/objects/{namespace}/{id}/hibernate", func(w http.ResponseWriter, r *http.Request) {
 		withKey(w, r, rt, func(k dormouse.Key) { hibernate(w, r, rt, k) })
 	})
+	mux.HandleFunc("GET /api/classes", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, http.StatusOK, map[string]any{"classes": rt.Classes()})
+	})
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
