@@ -8,9 +8,10 @@ import { logError } from "./console.ts";
 import type { End } from "./end.ts";
 import { flagged, fromWire, readError, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { type Content, hasContent, knownLength, takeContent } from "./http/body.ts";
+import { decoded, outgoing } from "./http/encoding.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
 import { incomingRequest, type Request, signalOf } from "./http/request.ts";
-import { incomingResponse, isResponse, type Response } from "./http/response.ts";
+import { encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
 import type { OutboundRequest } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
 import type { Scope } from "./scope.ts";
@@ -207,12 +208,15 @@ export class HostExchange implements Exchange {
       return;
     }
     const body = hasContent(response);
-    const content = body ? takeContent(response) : null;
+    const taken = body ? takeContent(response) : null;
+    const content = taken === null ? null : outgoing(taken, headers, encodeBody(response), owner.number === 0);
     const length = content === null ? null : knownLength(content);
-    if (length !== null && !headers.some(([name]) => name === "content-length")) headers.push(["content-length", `${length}`]);
+    const recoded = content !== taken;
+    const fields = recoded ? headers.filter(([name]) => name !== "content-length") : headers;
+    if (length !== null && !fields.some(([name]) => name === "content-length")) fields.push(["content-length", `${length}`]);
     this.#answered = true;
     owner.touch();
-    owner.out.response(this.id, response.status, response.statusText, body, headers, 0);
+    owner.out.response(this.id, response.status, response.statusText, body, fields, 0);
     if (content === null) {
       this.#all.settle(this.id, this);
       return;
@@ -290,6 +294,7 @@ class GuestExchange implements Exchange {
   readonly #reject: (e: unknown) => void;
   readonly #task: Task;
   #object: string | null = null; // the id of the object that was asked
+  #fromWorker = false; // its answer is as a client would get it
   #answered = false;
   #sent = true;
   #unlisten: (() => void) | null = null;
@@ -312,6 +317,7 @@ class GuestExchange implements Exchange {
   send(to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request): void {
     const { owner } = this;
     if (to.target === 0) this.#object = to.id;
+    this.#fromWorker = to.target === 2;
     const body = hasContent(request);
     const content = body ? takeContent(request) : null;
     const headers = rawOf(request.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
@@ -384,6 +390,7 @@ class GuestExchange implements Exchange {
       const bodyIn = new BodyIn(this.id, this.owner, (reason) => this.#refuse(reason));
       this.bodyIn = bodyIn;
       content = { kind: "incoming", incoming: bodyIn, length: lengthOf(headers) };
+      if (this.#fromWorker) content = decoded(content, headers);
     }
     if (webSocket !== null) {
       const protocol = headers.find(([name]) => name.toLowerCase() === "sec-websocket-protocol");

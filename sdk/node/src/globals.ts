@@ -2,6 +2,7 @@
  * The globals that author code sees, where Node's differ, lack or lead outside.
  */
 
+import { currentOwner } from "./ambient.ts";
 import type { Config } from "./config.ts";
 import { CloseEvent, ErrorEvent, MessageEvent } from "./events.ts";
 import { fetch } from "./fetch.ts";
@@ -44,6 +45,7 @@ export function installGlobals(config: Config, { console, process }: Surface): E
     WebSocket: platformClass(WebSocket),
     WebSocketPair: platformClass(WebSocketPair),
     WebSocketRequestResponsePair: platformClass(WebSocketRequestResponsePair),
+    MessageChannel: objectChannel(),
     MessageEvent,
     CloseEvent,
     ErrorEvent,
@@ -76,6 +78,20 @@ export function installGlobals(config: Config, { console, process }: Surface): E
   if (config.compat.flags["nodejs_compat_v2"] !== true) absent.push("process", "Buffer", "global", "setImmediate", "clearImmediate");
   for (const name of absent) delete (globalThis as Record<string, unknown>)[name];
   return events;
+}
+
+/** A channel of an object ends with it. */
+function objectChannel(): typeof MessageChannel {
+  const Native = MessageChannel;
+  return class MessageChannel extends Native {
+    constructor() {
+      super();
+      const owner = currentOwner();
+      if (owner.number === 0) return;
+      owner.closeWithOwner(this.port1);
+      owner.closeWithOwner(this.port2);
+    }
+  };
 }
 
 /** AbortSignal.timeout is a timer like others: it keeps its object in memory, and ends with it. */

@@ -491,6 +491,7 @@ export class GuestObject extends Owner {
     this.out = nowhere;
     this.storage?.close();
     clearTimers(this);
+    this.closePorts();
     this.tasks.clear();
     this.root.clear();
     this.#waiters = [];

@@ -25,6 +25,9 @@ export abstract class Owner {
   /** Sockets that its code reads: they keep it in memory and do not outlive it. */
   readonly standard = new Set<End>();
 
+  /** Ports that its code made: an open port keeps what listens to it. */
+  #ports: WeakRef<MessagePort>[] = [];
+
   /** In the list of what the end of the batch looks at. Written by Turns. */
   touched = false;
 
@@ -44,6 +47,17 @@ export abstract class Owner {
   /** Progress has to be told, or an output has been written. */
   touch(): void {
     if (!this.touched) this.turns.touch(this);
+  }
+
+  /** Closes the port when the owner leaves memory, if somebody has it then. */
+  closeWithOwner(port: MessagePort): void {
+    this.#ports.push(new WeakRef(port));
+    if (this.#ports.length > 64) this.#ports = this.#ports.filter((p) => p.deref() !== undefined);
+  }
+
+  protected closePorts(): void {
+    for (const port of this.#ports) port.deref()?.close();
+    this.#ports = [];
   }
 
   begin(kind: TaskKind, detail: string, counts = true): Task {

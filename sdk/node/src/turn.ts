@@ -74,6 +74,8 @@ export class Turns {
       this.#bounced = false;
       this.#guard(() => around.bounced());
     });
+    // The guest lives as long as its connection to the host.
+    this.#bounce.port1.unref();
   }
 
   /** Does a turn run right now? */

@@ -180,6 +180,36 @@ test("a FixedLengthStream is a Content-Length, waitUntil of the Worker logs", as
   await host.next((s) => s.type === "log" && s.level === 3 && s.text.includes("waited"));
 });
 
+test("a body is encoded on its way to a client as its header says, but not between objects", async () => {
+  const { gunzipSync, gzipSync } = await import("node:zlib");
+  await using host = await worker(`
+    const answer = (request) => new Response("hello hello", { headers: { "content-encoding": "gzip" }, encodeBody: new URL(request.url).pathname.slice(1) });
+    export class Room { fetch(request) { return answer(request); } }
+    export default {
+      async fetch(request, env) {
+        if (request.method === "GET") return answer(request);
+        const r = await (request.method === "PUT" ? env.OTHER : env.ROOM.getByName("x")).fetch("http://x/");
+        return request.method === "POST" ? r : new Response(await r.text());
+      },
+    };`, { bindings: { services: [{ name: "OTHER" }] } });
+  host.write((f) => f.request({ exchange: 2, url: "http://x/automatic" }).request({ exchange: 4, url: "http://x/manual" }).start({ object: 1 }).request({ exchange: 6, object: 1, url: "http://x/automatic" }));
+  const raw = async (x: number) => {
+    await host.next((s) => s.type === "bodyEnd" && s.exchange === x);
+    return Buffer.concat(host.of("body").filter((b) => b.exchange === x).map((b) => b.data));
+  };
+  assert.equal(gunzipSync(await raw(2)).toString(), "hello hello");
+  assert.equal(await bodyOf(host, 4), "hello hello");
+  assert.equal(await bodyOf(host, 6), "hello hello");
+  assert.ok((await response(host, 6)).headers.some(([n, v]) => n === "content-encoding" && v === "gzip"));
+  host.write((f) => f.request({ exchange: 8, method: "POST" }).request({ exchange: 10, method: "PUT" }));
+  const call = await host.next<Of<"request">>((s) => s.type === "request" && s.target === 0);
+  host.write((f) => f.response({ exchange: call.exchange, headers: [["content-encoding", "gzip"]], body: true }).body(call.exchange, "as it is").bodyEnd(call.exchange));
+  assert.equal(gunzipSync(await raw(8)).toString(), "as it is");
+  const service = await host.next<Of<"request">>((s) => s.type === "request" && s.target === 2);
+  host.write((f) => f.response({ exchange: service.exchange, headers: [["content-encoding", "gzip"]], body: true }).body(service.exchange, gzipSync("of a Worker")).bodyEnd(service.exchange));
+  assert.equal(await bodyOf(host, 10), "of a Worker");
+});
+
 test("entrypoints: classes, by name, and one that is not there", async () => {
   await using host = await worker(`
     import { WorkerEntrypoint, DurableObject } from "cloudflare:workers";

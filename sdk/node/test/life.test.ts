@@ -40,6 +40,7 @@ test("after asleep the instance is unreachable", async () => {
         const [x, y] = new WebSocketPair();
         x.accept(); y.accept();
         x.addEventListener("message", () => this);
+        new MessageChannel().port1.onmessage = () => this;
         ws.send("worked");
       }
       if (message === "gone?") {

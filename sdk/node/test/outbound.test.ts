@@ -225,7 +225,7 @@ test("new WebSocket: opens, talks, learns that it was lost or that the other sid
   host.write((f) => f.message(a, server.origin));
   await host.next((s) => s.type === "progress" && s.finished === 1);
   assert.deepEqual(host.of("send").map((s) => JSON.parse(String(s.data)) as unknown), [
-    [0, "open", 1, "p", [1006, false, 3]],
+    [0, "open", 1, "p", [1006, false, 1]],
     [0, "open", 1, "p", "Uncaught Error: reserved bits are set"],
   ]);
 });

@@ -298,3 +298,19 @@ test("11 tags, a 32,769th socket", async () => {
   const body = await host.await("body");
   assert.deepEqual(JSON.parse(body.data.toString()), ["only 3 websockets can be accepted on a single Durable Object instance"]);
 });
+
+test("a pair of the Worker's own: it needs no object", async () => {
+  await using host = await Host.start({
+    source: `export default { fetch() {
+      const [client, server] = new WebSocketPair();
+      server.accept();
+      server.addEventListener("message", (e) => server.send("worker: " + e.data));
+      return new Response(null, { status: 101, webSocket: client });
+    } };`,
+  });
+  host.write((f) => f.request({ exchange: 2, headers: [["Upgrade", "websocket"]] }));
+  const { socket } = await host.await("response");
+  assert.deepEqual(await host.await("open"), { type: "open", socket: socket + 1, object: 0 });
+  host.write((f) => f.message(socket + 1, "hi"));
+  assert.deepEqual(await host.await("send"), { type: "send", socket: socket + 1, data: "worker: hi" });
+});

@@ -209,11 +209,11 @@ export async function collect(content: Content): Promise<Uint8Array<ArrayBuffer>
       return content.bytes.slice();
     case "incoming": {
       const { incoming } = content;
-      return join(() => incoming.read());
+      return join(true, () => incoming.read());
     }
     case "stream": {
       const reader = content.stream.getReader();
-      return join(async () => {
+      return join(false, async () => {
         const { done, value } = await reader.read();
         return done ? null : asChunk(value);
       });
@@ -221,13 +221,15 @@ export async function collect(content: Content): Promise<Uint8Array<ArrayBuffer>
   }
 }
 
-async function join(read: () => Promise<Uint8Array | null>): Promise<Uint8Array<ArrayBuffer>> {
+/** `owned`: the pieces are nobody else's. */
+async function join(owned: boolean, read: () => Promise<Uint8Array | null>): Promise<Uint8Array<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   let length = 0;
   for (let part = await read(); part !== null; part = await read()) {
     parts.push(part);
     length += part.byteLength;
   }
+  if (owned && parts.length === 1) return parts[0] as Uint8Array<ArrayBuffer>;
   const whole = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {

@@ -6,6 +6,7 @@ import { illegalInvocation } from "../errors.ts";
 import type { WebSocket } from "../websocket.ts";
 import { isWebSocket } from "../websocket.ts";
 import { Body, type BodyInit, cloneContent, type Content, extract, knownLength } from "./body.ts";
+import type { EncodeBody } from "./encoding.ts";
 import { copyOf, fromWireList, Headers, type HeadersInit } from "./headers.ts";
 
 export interface ResponseInit {
@@ -25,6 +26,7 @@ interface Head {
   url: string;
   redirected: boolean;
   cf: unknown;
+  encodeBody: EncodeBody;
 }
 
 const bodyless = new Set([101, 204, 205, 304]);
@@ -41,15 +43,18 @@ export interface IncomingResponse {
 
 /** A response from the wire or from a connection. */
 export let incomingResponse: (head: IncomingResponse, content: Content) => Response;
+/** Whether this runtime encodes the body as the headers say. */
+export let encodeBody: (r: Response) => EncodeBody;
 export let isResponse: (x: unknown) => x is Response;
 
 export class Response extends Body {
   #head: Head;
 
   static {
+    encodeBody = (r) => r.#head.encodeBody;
     isResponse = (x): x is Response => typeof x === "object" && x !== null && #head in x;
     incomingResponse = (head, content) =>
-      new Response(made as never, { ...head, headers: fromWireList(head.headers, true), cf: undefined } as never, content);
+      new Response(made as never, { ...head, headers: fromWireList(head.headers, true), cf: undefined, encodeBody: "automatic" } as never, content);
   }
 
   constructor(body?: BodyInit, init?: ResponseInit | Response, content?: Content) {
@@ -84,7 +89,7 @@ export class Response extends Body {
   }
 
   static error(): Response {
-    const head: Head = { status: 0, statusText: "", headers: new Headers(), webSocket: null, url: "", redirected: false, cf: undefined };
+    const head: Head = { status: 0, statusText: "", headers: new Headers(), webSocket: null, url: "", redirected: false, cf: undefined, encodeBody: "automatic" };
     return new Response(made as never, head as never, { kind: "none" });
   }
 
@@ -152,7 +157,14 @@ function headOf(init: ResponseInit | Response | undefined | null): Head {
     throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
   }
   const statusText = from.statusText === undefined ? (isResponse(init) ? init.statusText : "") : `${from.statusText}`;
-  return { status, statusText, headers: new Headers(from.headers), webSocket, url: "", redirected: false, cf: from.cf };
+  return { status, statusText, headers: new Headers(from.headers), webSocket, url: "", redirected: false, cf: from.cf, encodeBody: encodeBodyOf(from, init) };
+}
+
+function encodeBodyOf(from: ResponseInit, init: ResponseInit | Response | undefined | null): EncodeBody {
+  if (isResponse(init)) return encodeBody(init);
+  const { encodeBody: how } = from;
+  if (how === undefined || how === "automatic" || how === "manual") return how ?? "automatic";
+  throw new TypeError(`encodeBody: unexpected value: ${how}`);
 }
 
 function toStatus(status: unknown): number {

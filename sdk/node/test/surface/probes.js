@@ -526,6 +526,7 @@ export const probes = {
   "Response init null": () => new Response("a", null).status,
   "Response status NaN": () => new Response("a", { status: "x" }).status,
   "Response headers null": () => [...new Response("x", { headers: null }).headers],
+  "Response encodeBody": () => new Response("x", { encodeBody: "nonsense" }),
   "Response cf": () => new Response("x", { cf: { a: 1 } }).cf,
   "Response of an object": () => new Response({}).text(),
   "Response of an async iterable": () => new Response((async function* () {
