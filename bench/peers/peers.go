@@ -29,10 +29,15 @@ func All(root, tmp string) ([]contest.Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	bare, err := bareEpoll(root, tmp)
+	bare, err := ours(root, tmp, "bareepoll", "bare epoll", "one loop, no objects")
 	if err != nil {
 		return nil, err
 	}
+	inGo, err := ours(root, tmp, "goobjects", "Dormouse, Go objects", "this commit")
+	if err != nil {
+		return nil, err
+	}
+	inGo.Hibernates = 3 * hibernateAfter
 	return []contest.Peer{
 		{
 			Name:       "Dormouse",
@@ -50,6 +55,7 @@ func All(root, tmp string) ([]contest.Peer, error) {
 				return runtimes.StartWorkerd(ctx, worker)
 			},
 		},
+		inGo,
 		ws(root),
 		bare,
 	}, nil
@@ -90,16 +96,17 @@ func packageVersion(dir string) (string, error) {
 	return p.Version, nil
 }
 
-func bareEpoll(root, tmp string) (contest.Peer, error) {
-	bin := filepath.Join(tmp, "bareepoll")
-	build := exec.Command("go", "build", "-o", bin, "./bench/peers/bareepoll")
+// ours builds a server below this folder.
+func ours(root, tmp, folder, name, version string) (contest.Peer, error) {
+	bin := filepath.Join(tmp, folder)
+	build := exec.Command("go", "build", "-o", bin, "./bench/peers/"+folder)
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
-		return contest.Peer{}, fmt.Errorf("build bareepoll: %w\n%s", err, out)
+		return contest.Peer{}, fmt.Errorf("build %s: %w\n%s", folder, err, out)
 	}
 	return contest.Peer{
-		Name:    "bare epoll",
-		Version: "one loop, no objects",
+		Name:    name,
+		Version: version,
 		Start: func(ctx context.Context) (*runtimes.Server, error) {
 			return startTelling(ctx, exec.Command(bin))
 		},

@@ -1,0 +1,107 @@
+// Goobjects serves the classes of bench/worker, written in Go. It prints the
+// port that it took.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/server"
+)
+
+func main() {
+	s := &server.Server{Config: server.Config{HibernateAfter: time.Second}}
+	classes := map[string]*server.Namespace{
+		"Echo":         s.Define(dormouse.NewClass("Echo", newEcho, 0)),
+		"Broadcast":    s.Define(dormouse.NewClass("Broadcast", newBroadcast, 0)),
+		"AutoResponse": s.Define(dormouse.NewClass("AutoResponse", newAutoResponse, 0)),
+		"Idle":         s.Define(dormouse.NewClass("Idle", newIdle, 0)),
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/ws/{class}/{object}", func(w http.ResponseWriter, r *http.Request) {
+		n, ok := classes[r.PathValue("class")]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		n.ByName(r.PathValue("object")).ServeHTTP(w, r)
+	})
+	s.Worker = mux
+	if err := s.Start(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	go s.Serve(l, nil)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	<-stop
+	s.Shutdown(context.Background())
+}
+
+// room accepts whoever comes.
+type room struct{ state *dormouse.State }
+
+func (o *room) ServeHTTP(w http.ResponseWriter, r *http.Request) { o.state.AcceptWebSocket(w, r) }
+
+// echo returns each message to its sender.
+type echo struct{ room }
+
+func newEcho(s *dormouse.State, _ int) (*echo, error) { return &echo{room{s}}, nil }
+
+func (o *echo) WebSocketMessage(_ context.Context, ws *dormouse.WebSocket, m dormouse.Message) error {
+	if m.Text {
+		return ws.SendText(m.String())
+	}
+	return ws.Send(m.Data)
+}
+
+// broadcast sends each message to everyone in the room, the sender included.
+type broadcast struct{ room }
+
+func newBroadcast(s *dormouse.State, _ int) (*broadcast, error) { return &broadcast{room{s}}, nil }
+
+func (o *broadcast) WebSocketMessage(_ context.Context, _ *dormouse.WebSocket, m dormouse.Message) error {
+	text := m.String()
+	for ws := range o.state.WebSockets() {
+		ws.SendText(text)
+	}
+	return nil
+}
+
+// autoResponse answers "ping" with "pong" without being asked.
+type autoResponse struct{ room }
+
+func newAutoResponse(s *dormouse.State, _ int) (*autoResponse, error) {
+	return &autoResponse{room{s}}, s.SetAutoResponse("ping", "pong")
+}
+
+// idle tells how often its constructor has run.
+type idle struct {
+	room
+	births int
+}
+
+func newIdle(s *dormouse.State, _ int) (*idle, error) {
+	births, _, err := dormouse.Get[int](s.Storage(), "births")
+	if err != nil {
+		return nil, err
+	}
+	return &idle{room{s}, births + 1}, dormouse.Put(s.Storage(), "births", births+1)
+}
+
+func (o *idle) WebSocketMessage(_ context.Context, ws *dormouse.WebSocket, _ dormouse.Message) error {
+	return ws.SendText(fmt.Sprint(o.births))
+}
