@@ -266,6 +266,30 @@ func TestSlowIsNotStalled(t *testing.T) {
 	}
 }
 
+// TestLoopBehindNode: code that Node itself has continued is nobody's turn. The
+// guest is ended when somebody else wants something of it, and the one whose
+// event ran is to blame.
+func TestLoopBehindNode(t *testing.T) {
+	d := startRunaway(t)
+	pids := d.GuestPIDs()
+	bad, good := pairOf(t, d)
+	before := bad.ask("who?")
+	bad.say("loop behind a digest")
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	err := Until(ctx, "the guest is gone", func() (bool, error) {
+		good.say("poke")
+		return gone(pids[0])
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	good.say("after")
+	for !strings.Contains(good.hear(), `"after"`) {
+	}
+	d.waitReset(bad, before)
+}
+
 // TestGuestStandsStill: a guest that handles nothing is ended when there is
 // something to handle, and what it had not begun is delivered to the next one.
 func TestGuestStandsStill(t *testing.T) {

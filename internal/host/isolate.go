@@ -108,7 +108,8 @@ func (s *Shard) Culprit(g guest.Guest, o guest.Object) {
 }
 
 // blameCulprits finds who was at work when a guest died: the culprit if there is
-// one, or else all that had an event in progress.
+// one, or else all of which the guest had said that an event runs, or else all
+// that had been given one.
 func (s *Shard) blameCulprits(l *life, why error) {
 	if !l.guilty {
 		return
@@ -117,10 +118,21 @@ func (s *Shard) blameCulprits(l *life, why error) {
 	if why != nil {
 		what = why.Error()
 	}
-	for num, o := range l.activations {
-		if num == l.culprit || l.culprit == 0 && !o.m.Quiet() {
-			s.suspect(o, what)
+	blamed := func(guilty func(guest.Object, *resident) bool) (any bool) {
+		for num, o := range l.activations {
+			if guilty(num, o) {
+				any = true
+				s.suspect(o, what)
+			}
 		}
+		return any
+	}
+	switch {
+	case l.culprit != 0:
+		blamed(func(num guest.Object, _ *resident) bool { return num == l.culprit })
+	case blamed(func(_ guest.Object, o *resident) bool { return o.m.Running() }):
+	default:
+		blamed(func(_ guest.Object, o *resident) bool { return !o.m.Quiet() })
 	}
 }
 

@@ -116,6 +116,10 @@ func (m *Machine) Progress(p guest.Progress, now time.Time) error {
 	return nil
 }
 
+// Running says that an event has begun and not finished, as far as the guest has
+// told.
+func (m *Machine) Running() bool { return m.progress.Started != m.progress.Finished }
+
 // Quiet says that no event is in progress.
 func (m *Machine) Quiet() bool {
 	return m.progress.Finished == m.delivered

@@ -74,7 +74,7 @@ func (s *stall) look() {
 	case s.signs() != s.seen:
 		s.see()
 	case now.Sub(s.moved) >= s.limit:
-		p.outside = p.out.marks.running() == 0 // nobody's turn: it was stopped from outside
+		p.outside = stopped(p.PID)
 		p.Break(fmt.Errorf("guest handled nothing for %v (limits.guest_stall)", now.Sub(s.moved).Round(100*time.Millisecond)))
 		return
 	}

@@ -56,6 +56,9 @@ export class Misbehaving extends DurableObject<Env> {
         break;
       case "loop of promises":
         for (;;) await null;
+      case "loop behind a digest":
+        await crypto.subtle.digest("SHA-256", new Uint8Array(1));
+        return forever();
       case "loop of sends":
         for (let i = 0; ; i++) {
           const socket = this.ctx.getWebSockets()[0];
