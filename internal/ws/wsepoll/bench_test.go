@@ -103,7 +103,7 @@ func serveEcho(tb testing.TB, conns []net.Conn) {
 	})
 }
 
-// serveBare is the loop of the sketch that the design was measured with: whole
+// serveBare is the loop that the design was measured with: whole
 // small frames only, no errors, no bookkeeping.
 func serveBare(tb testing.TB, conns []net.Conn) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
