@@ -176,6 +176,7 @@ export class HostExchange implements Exchange {
 
   /** The handler's result, or what it threw. Called once. */
   respond(response: unknown): void {
+    if (this.#aborted && isResponse(response)) discard(response);
     if (this.#answered || this.#aborted || this.owner.gone) return;
     if (!isResponse(response)) {
       this.fail(new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'."));
@@ -218,14 +219,24 @@ export class HostExchange implements Exchange {
     owner.touch();
     owner.out.response(this.id, response.status, response.statusText, body, fields, 0);
     if (content === null) {
-      this.#all.settle(this.id, this);
+      this.#whole();
       return;
     }
     this.bodyOut = new BodyOut(this.id, owner, () => {
       this.#sent = true;
-      this.#all.settle(this.id, this);
+      this.#whole();
     });
     this.bodyOut.start(content);
+  }
+
+  /** All of the answer has been said: a body that nobody has begun to read is not wanted any more. */
+  #whole(): void {
+    const { bodyIn } = this;
+    if (bodyIn !== null && bodyIn.untouched) {
+      this.#refuseBody("");
+      bodyIn.end(new TypeError("Can't read from request stream after response has been sent."));
+    }
+    this.#all.settle(this.id, this);
   }
 
   /**
@@ -266,6 +277,14 @@ export class HostExchange implements Exchange {
     this.owner.touch();
     this.owner.out.numberAndText(frame.cancel, this.id, reason);
   }
+}
+
+/** Nobody will read it: its source learns so. */
+function discard(response: Response): void {
+  if (!hasContent(response) || response.bodyUsed) return;
+  const content = takeContent(response);
+  if (content.kind === "incoming") content.incoming.cancel(undefined);
+  else if (content.kind === "stream") content.stream.cancel().catch(() => {}); // Locked: somebody reads it after all.
 }
 
 function cameFromElsewhere(error: unknown): boolean {

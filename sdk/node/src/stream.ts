@@ -17,6 +17,7 @@ export class BodyIn implements Incoming {
   readonly #onCancel: (reason: string) => void;
   #pieces: Uint8Array<ArrayBuffer>[] = [];
   #ended = false;
+  #asked = false;
   #error: Error | null = null;
   #consumed = 0; // not yet granted anew
   #allowed = initialCredit;
@@ -42,6 +43,7 @@ export class BodyIn implements Incoming {
     if (this.#ended) return;
     this.#ended = true;
     this.#error = error;
+    if (error !== null && !this.#asked) this.#pieces = [];
     this.#wake();
   }
 
@@ -49,7 +51,13 @@ export class BodyIn implements Incoming {
     return this.#ended;
   }
 
+  /** Whether it goes on and nothing of it has been asked for. */
+  get untouched(): boolean {
+    return !this.#ended && !this.#asked;
+  }
+
   read(): Promise<Uint8Array<ArrayBuffer> | null> {
+    this.#asked = true;
     if (this.#pieces.length > 0) return Promise.resolve(this.#take());
     if (this.#error !== null) return Promise.reject(this.#error);
     if (this.#ended) return Promise.resolve(null);

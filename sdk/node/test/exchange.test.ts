@@ -147,6 +147,27 @@ test("a body that breaks off says so", async () => {
   assert.deepEqual([f.error.message, f.error.flags & 3], ["gone", 3]);
 });
 
+test("a body that nobody read is refused when the answer has been said", async () => {
+  await using host = await worker(echo);
+  host.write((f) => f.request({ exchange: 2, url: "http://x/unread", method: "POST", body: true }).body(2, "ignored"));
+  await host.next((s) => s.type === "bodyEnd" && s.exchange === 2);
+  assert.deepEqual(await host.await("cancel"), { type: "cancel", exchange: 2, reason: "" });
+  // What was on the way is dropped.
+  host.write((f) => f.body(2, "more").bodyEnd(2).request({ exchange: 4, url: "http://x/text", method: "POST", body: true }).body(4, "read").bodyEnd(4));
+  assert.equal(await bodyOf(host, 4), "read");
+  assert.equal(host.of("cancel").length, 1);
+});
+
+test("an answer that comes after its cancel is dropped, and its source is told", async () => {
+  await using host = await worker(`export class Room {} export default { async fetch() {
+    await scheduler.wait(20);
+    return new Response(new ReadableStream({ cancel() { console.log("source told"); } }));
+  } };`);
+  host.write((f) => f.request({ exchange: 2 }).cancel(2, ""));
+  await host.next((s) => s.type === "log" && s.text === "source told");
+  assert.deepEqual(host.of("response"), []);
+});
+
 test("failures: a handler that throws, answers nothing, or answers what cannot be sent", async () => {
   await using host = await worker(echo);
   host.write((f) => {
