@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -95,12 +97,13 @@ type idle struct {
 }
 
 func newIdle(s *dormouse.State, _ int) (*idle, error) {
-	births, _, err := dormouse.Get[int](s.Storage(), "births")
-	if err != nil {
-		return nil, err
-	}
-	return &idle{room{s}, births + 1}, dormouse.Put(s.Storage(), "births", births+1)
+	n, _ := births.LoadOrStore(s.ID(), new(atomic.Int64))
+	return &idle{room{s}, int(n.(*atomic.Int64).Add(1))}, nil
 }
+
+// births counts the constructor's runs for each object: it must outlive them,
+// and Go objects have no storage yet.
+var births sync.Map
 
 func (o *idle) WebSocketMessage(_ context.Context, ws *dormouse.WebSocket, _ dormouse.Message) error {
 	return ws.SendText(fmt.Sprint(o.births))
