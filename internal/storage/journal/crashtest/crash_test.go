@@ -21,7 +21,7 @@ import (
 
 var (
 	seedFlag = flag.Uint64("crash.seed", 0, "run only this seed")
-	runsFlag = flag.Int("crash.runs", 6, "random runs")
+	runsFlag = flag.Int("crash.runs", 0, "random runs; default 6, and 300 with DORMOUSE_SOAK")
 	keepFlag = flag.String("crash.keep", "", "folder for the data that a failed run has left")
 )
 
@@ -256,16 +256,24 @@ func run(t *testing.T, seed uint64) {
 	t.Logf("seed %d: %d steps, %d cuts", seed, steps, len(w.cuts))
 }
 
-// TestPowerCutKeepsWhatWasPromised runs objects that commit, checkpoint, close,
+// TestCrashedDiskKeepsWhatWasPromised runs objects that commit, checkpoint, close,
 // die and are deleted, and cuts the power at random moments. What is found
 // then must open, be whole, and be a prefix of what was committed that contains
 // all that was confirmed.
-func TestPowerCutKeepsWhatWasPromised(t *testing.T) {
+func TestCrashedDiskKeepsWhatWasPromised(t *testing.T) {
 	if *seedFlag != 0 {
 		run(t, *seedFlag)
 		return
 	}
-	for i := range *runsFlag {
+	runs := *runsFlag
+	switch {
+	case runs > 0:
+	case os.Getenv("DORMOUSE_SOAK") != "":
+		runs = 300
+	default:
+		runs = 6
+	}
+	for i := range runs {
 		seed := rand.Uint64N(1 << 40)
 		if i < 5 {
 			seed = seed/15*15 + uint64(i*7)%15 // each mode and page size

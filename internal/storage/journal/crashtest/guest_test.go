@@ -63,7 +63,7 @@ func (o *object) open() error {
 	}
 	o.main, o.keeper = o.connect(), o.connect()
 	o.pin() // opens the WAL
-	exec(o.t, o.keeper, "COMMIT")
+	sql(o.t, o.keeper, "COMMIT")
 	o.life, o.k = o.read()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -91,7 +91,7 @@ func (o *object) connect() *sqlite.Conn {
 		o.t.Fatal(err)
 	}
 	for _, q := range []string{"PRAGMA synchronous=OFF", "PRAGMA wal_autocheckpoint=0", "PRAGMA cache_size=8"} {
-		exec(o.t, conn, q)
+		sql(o.t, conn, q)
 	}
 	return conn
 }
@@ -134,23 +134,9 @@ func (o *object) wake(at time.Time) {
 func (o *object) transact() {
 	o.t.Helper()
 	o.k++
-	before, now := after(o.k-1), after(o.k)
-	exec(o.t, o.main, "BEGIN")
-	for n, writer := range now {
-		if before[n] != writer {
-			exec(o.t, o.main, "INSERT INTO rows VALUES(?,?) ON CONFLICT(n) DO UPDATE SET value=excluded.value",
-				n, blob(o.seed+uint64(o.life), n, writer))
-		}
-	}
-	for n := range before {
-		if _, there := now[n]; !there {
-			exec(o.t, o.main, "DELETE FROM rows WHERE n=?", n)
-		}
-	}
-	exec(o.t, o.main, "DELETE FROM last")
-	exec(o.t, o.main, "INSERT INTO last VALUES(?,?)", o.life, o.k)
-	if o.k%17 == 0 {
-		exec(o.t, o.main, "PRAGMA incremental_vacuum")
+	sql(o.t, o.main, "BEGIN")
+	for _, s := range statements(o.seed, o.life, o.k) {
+		sql(o.t, o.main, s.Query, s.Args...)
 	}
 	o.mu.Lock()
 	o.latest = o.k
@@ -159,7 +145,7 @@ func (o *object) transact() {
 		o.wake(at)
 	}
 	o.mu.Unlock()
-	exec(o.t, o.main, "COMMIT")
+	sql(o.t, o.main, "COMMIT")
 }
 
 // commit makes a commit and tells.
@@ -179,16 +165,16 @@ func (o *object) commit() {
 // it: its frames are in the WAL, and the next ones overwrite them.
 func (o *object) spoil() {
 	o.t.Helper()
-	exec(o.t, o.main, "BEGIN")
-	exec(o.t, o.main, "INSERT INTO rows VALUES(-1, randomblob(200000))")
-	exec(o.t, o.main, "UPDATE rows SET value=randomblob(500)")
-	exec(o.t, o.main, "ROLLBACK")
+	sql(o.t, o.main, "BEGIN")
+	sql(o.t, o.main, "INSERT INTO rows VALUES(-1, randomblob(200000))")
+	sql(o.t, o.main, "UPDATE rows SET value=randomblob(500)")
+	sql(o.t, o.main, "ROLLBACK")
 }
 
 // pin takes and holds a snapshot.
 func (o *object) pin() {
 	o.t.Helper()
-	exec(o.t, o.keeper, "BEGIN")
+	sql(o.t, o.keeper, "BEGIN")
 	rows(o.t, o.keeper, "SELECT k FROM last", func(*sqlite.Stmt) {})
 }
 
@@ -197,7 +183,7 @@ func (o *object) pin() {
 func (o *object) checkpoint(meanwhile func()) {
 	o.t.Helper()
 	o.pin()
-	defer exec(o.t, o.keeper, "COMMIT")
+	defer sql(o.t, o.keeper, "COMMIT")
 	meanwhile()
 	ready := make(chan error, 1)
 	if err := o.engine.Checkpoint(o.key, func(_ storage.Bookmark, err error) { ready <- err }); err != nil {

@@ -65,6 +65,34 @@ func blob(seed uint64, n, k int) []byte {
 	return b
 }
 
+// statement is one statement of a transaction. Arguments are int or []byte.
+type statement struct {
+	Query string
+	Args  []any
+}
+
+// statements are what commit k of a life consists of.
+func statements(seed uint64, life, k int) []statement {
+	before, now := after(k-1), after(k)
+	var s []statement
+	for n, writer := range now {
+		if before[n] != writer {
+			s = append(s, statement{"INSERT INTO rows VALUES(?,?) ON CONFLICT(n) DO UPDATE SET value=excluded.value",
+				[]any{n, blob(seed+uint64(life), n, writer)}})
+		}
+	}
+	for n := range before {
+		if _, there := now[n]; !there {
+			s = append(s, statement{"DELETE FROM rows WHERE n=?", []any{n}})
+		}
+	}
+	s = append(s, statement{"DELETE FROM last", nil}, statement{"INSERT INTO last VALUES(?,?)", []any{life, k}})
+	if k%17 == 0 {
+		s = append(s, statement{"PRAGMA incremental_vacuum", nil})
+	}
+	return s
+}
+
 // alarmOf is the alarm that commit k sets; the zero time is none.
 func alarmOf(k int) time.Time {
 	switch {
@@ -95,7 +123,7 @@ func template(t testing.TB, pageSize int) []byte {
 		"CREATE TABLE rows(n INTEGER PRIMARY KEY, value BLOB)",
 		"CREATE TABLE last(life INTEGER, k INTEGER)",
 	} {
-		exec(t, conn, q)
+		sql(t, conn, q)
 	}
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
@@ -107,7 +135,7 @@ func template(t testing.TB, pageSize int) []byte {
 	return b
 }
 
-func exec(t testing.TB, conn *sqlite.Conn, query string, args ...any) {
+func sql(t testing.TB, conn *sqlite.Conn, query string, args ...any) {
 	t.Helper()
 	if err := sqlitex.ExecuteTransient(conn, query, &sqlitex.ExecOptions{Args: args}); err != nil {
 		t.Fatalf("%s: %v", query, err)
