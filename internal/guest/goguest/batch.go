@@ -43,7 +43,7 @@ const (
 
 // Bounds of a batch. A longer one is handed over in the middle of a run.
 const (
-	batchOps   = 512
+	batchOps   = 256
 	batchBytes = 64 << 10
 )
 

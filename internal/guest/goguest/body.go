@@ -113,7 +113,7 @@ func (b *body) Read(p []byte) (int, error) {
 		select {
 		case <-news:
 		case <-b.f.event.Done():
-			return 0, context.Cause(b.f.event.context())
+			return 0, b.f.event.cause()
 		}
 	}
 }

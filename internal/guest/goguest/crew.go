@@ -1,7 +1,9 @@
 package goguest
 
 import (
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +21,9 @@ import (
 // workers for what waits behind it.
 type crew struct {
 	// Set once, before use.
-	loop  *loop.Loop
-	apply func(*batch) // on the loop
+	loop    *loop.Loop
+	publish func()       // has what has come in the round pushed; on the loop
+	apply   func(*batch) // on the loop
 
 	// Owned by the loop.
 	watch *loop.Timer
@@ -61,23 +64,39 @@ func newCrew(l *loop.Loop) *crew {
 
 // runner is a goroutine that runs handlers.
 type runner struct {
-	crew  *crew
-	own   atomic.Bool   // it is no worker any more, but an event's own
-	slow  atomic.Bool   // the loop need not look at it again
-	count atomic.Uint64 // of events begun
-	on    atomic.Pointer[instance]
-	seen  uint64 // count at the loop's last look; owned by the loop
+	crew *crew
+	own  atomic.Bool // it is no worker any more, but an event's own
+	slow atomic.Bool // the loop need not look at it again
+	on   atomic.Pointer[instance]
+
+	// What the loop has seen at its last look; owned by the loop.
+	seen  *instance
+	turns uint32
 }
 
-// note says that an event begins, or goes on.
+// note says that the runner goes on with an instance.
 func (r *runner) note(i *instance) {
-	if r.on.Load() != i {
-		r.on.Store(i)
-	}
-	r.count.Add(1)
+	r.on.Store(i)
 	r.setSlow(false)
 }
 
+// moved says whether the runner has begun another event since the last look. On
+// the loop.
+func (r *runner) moved() bool {
+	i := r.on.Load()
+	if i == nil {
+		return r.seen != nil
+	}
+	i.mu.Lock()
+	n := i.turns
+	i.mu.Unlock()
+	moved := i != r.seen || n != r.turns
+	r.seen, r.turns = i, n
+	return moved
+}
+
+// setSlow notes whether the loop need not look at the runner. When it has to
+// again, it is woken, to see to that.
 func (r *runner) setSlow(slow bool) {
 	switch {
 	case r.slow.Load() == slow || r.slow.Swap(slow) == slow:
@@ -85,6 +104,7 @@ func (r *runner) setSlow(slow bool) {
 		r.crew.fresh.Add(-1)
 	default:
 		r.crew.fresh.Add(1)
+		r.crew.loop.Post(func() {})
 	}
 }
 
@@ -98,6 +118,7 @@ func (c *crew) push(i *instance) {
 // round is the end of the loop's round: it has the work done that the round has
 // brought, if that is quick, and says what came of it.
 func (c *crew) round() {
+	c.publish()
 	c.mu.Lock()
 	begin := len(c.ready) > 0 && c.workers == 0
 	if begin {
@@ -212,7 +233,7 @@ func (c *crew) startLocked() {
 func (c *crew) guest() *runner {
 	r := &runner{crew: c}
 	r.own.Store(true)
-	c.fresh.Add(1)
+	r.slow.Store(true) // until it has an object
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.runners[r] = struct{}{}
@@ -278,33 +299,34 @@ func (r *runner) detach() {
 // again if need be.
 func (c *crew) look() {
 	c.mu.Lock()
-	var slow []*runner
-	moved := false
-	for r := range c.runners {
-		if n := r.count.Load(); n != r.seen {
-			r.seen = n
-			moved = moved || !r.own.Load()
-		} else if !r.slow.Load() {
-			slow = append(slow, r)
-		}
-	}
-	if moved || len(c.ready) == 0 {
-		c.extra = 1
-	} else {
-		for range min(c.extra, len(c.ready), maxWorkers-c.workers) {
-			c.startLocked()
-		}
-		c.extra *= 2
-	}
+	runners := slices.Collect(maps.Keys(c.runners))
 	c.mu.Unlock()
-	for _, r := range slow {
+	moved := false
+	for _, r := range runners {
+		if r.slow.Load() {
+			continue
+		}
+		if r.moved() {
+			moved = moved || !r.own.Load()
+			continue
+		}
 		r.setSlow(true)
-		if r.count.Load() != r.seen {
-			r.setSlow(false) // it has moved on just now
+		if r.moved() {
+			r.setSlow(false) // just now
 		} else if i := r.on.Load(); i != nil {
 			i.slowDown()
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if moved || len(c.ready) == 0 {
+		c.extra = 1
+		return
+	}
+	for range min(c.extra, len(c.ready), maxWorkers-c.workers) {
+		c.startLocked()
+	}
+	c.extra *= 2
 }
 
 // tell has f run on the loop, behind everything that was handed over.

@@ -17,27 +17,51 @@ type event struct {
 	next *event // in the instance's mail
 	work work
 
-	// Of a message; work is messageWork.
+	// Of an event of a socket.
 	socket *socket
 	data   []byte // owned
 	text   bool
 
-	runner *runner // the goroutine that runs it
 	begun  bool    // the host has been told so already
 	silent bool    // the host does not count it
+	place  bool    // no event, but somebody's place among them: see instance.take
+	runner *runner // the goroutine that runs it
 
 	// Guarded by the instance's lock.
+	phase phase
+	scope *scope // nil until asked for
+}
+
+// phase is where in its life an event is.
+type phase uint8
+
+const (
+	waiting phase = iota
+	running       // it has its object
+	away          // it has given it up, in Yield
+	over
+)
+
+// scope is what an event needs for more than running.
+type scope struct {
 	std      context.Context // nil until asked for
 	cancel   context.CancelCauseFunc
 	ended    error     // why the context is over; nil: it is not
 	deadline time.Time // zero: none
 	timer    *time.Timer
-	prev     *event // among the instance's running events, with follow
-	follow   *event
-	running  bool
 	blocked  int           // depth of BlockConcurrencyWhile
-	away     bool          // it has given up the object, in Yield
-	turn     chan struct{} // closed when the object is its own again
+	turn     chan struct{} // of a place: closed when the object is its own
+}
+
+// scopeLocked makes the scope if there is none.
+func (e *event) scopeLocked() *scope {
+	if e.scope == nil {
+		e.scope = new(scope)
+		if e.phase == over {
+			e.scope.ended = errEnded
+		}
+	}
+	return e.scope
 }
 
 // work is what an event is about.
@@ -69,7 +93,10 @@ var errEnded = errors.New("the handler has returned")
 func (e *event) Deadline() (time.Time, bool) {
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
-	return e.deadline, !e.deadline.IsZero()
+	if e.scope == nil {
+		return time.Time{}, false
+	}
+	return e.scope.deadline, !e.scope.deadline.IsZero()
 }
 
 // Done implements context.Context.
@@ -79,10 +106,10 @@ func (e *event) Done() <-chan struct{} { return e.context().Done() }
 func (e *event) Err() error {
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
-	switch {
-	case e.ended == nil:
+	switch ended := e.scopeLocked().ended; {
+	case ended == nil:
 		return nil
-	case errors.Is(e.ended, context.DeadlineExceeded):
+	case errors.Is(ended, context.DeadlineExceeded):
 		return context.DeadlineExceeded
 	}
 	return context.Canceled
@@ -101,26 +128,31 @@ func (e *event) Value(key any) any {
 func (e *event) context() context.Context {
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
-	if e.std == nil {
-		e.std, e.cancel = context.WithCancelCause(context.Background())
-		if e.ended != nil {
-			e.cancel(e.ended)
+	s := e.scopeLocked()
+	if s.std == nil {
+		s.std, s.cancel = context.WithCancelCause(context.Background())
+		if s.ended != nil {
+			s.cancel(s.ended)
 		}
 	}
-	return e.std
+	return s.std
 }
+
+// cause is why the context is over.
+func (e *event) cause() error { return context.Cause(e.context()) }
 
 // endLocked ends the context.
 func (e *event) endLocked(why error) {
-	if e.ended != nil {
+	s := e.scopeLocked()
+	if s.ended != nil {
 		return
 	}
-	e.ended = why
-	if e.timer != nil {
-		e.timer.Stop()
+	s.ended = why
+	if s.timer != nil {
+		s.timer.Stop()
 	}
-	if e.cancel != nil {
-		e.cancel(why)
+	if s.cancel != nil {
+		s.cancel(why)
 	}
 }
 
@@ -131,15 +163,20 @@ func (e *event) cancelled(reason string) {
 	e.endLocked(fmt.Errorf("%w: %s", context.Canceled, reason))
 }
 
-// limit ends the event after d, and then the object.
+// limit is limitLocked.
 func (e *event) limit(d time.Duration, text string) {
-	i := e.i
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	e.deadline = time.Now().Add(d)
-	e.timer = time.AfterFunc(d, func() {
+	e.i.mu.Lock()
+	defer e.i.mu.Unlock()
+	e.limitLocked(d, text)
+}
+
+// limitLocked ends the event after d, and then the object.
+func (e *event) limitLocked(d time.Duration, text string) {
+	i, s := e.i, e.scopeLocked()
+	s.deadline = time.Now().Add(d)
+	s.timer = time.AfterFunc(d, func() {
 		i.mu.Lock()
-		late := e.running
+		late := e.phase == running || e.phase == away
 		if late {
 			e.endLocked(context.DeadlineExceeded)
 		}
@@ -173,4 +210,14 @@ func (m *mail) pop() *event {
 	}
 	e.next = nil
 	return e
+}
+
+// append moves the events of another mail behind these.
+func (m *mail) append(o *mail) {
+	if m.first == nil {
+		*m = *o
+	} else if o.first != nil {
+		m.last.next, m.last = o.first, o.last
+	}
+	*o = mail{}
 }

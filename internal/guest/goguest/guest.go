@@ -66,6 +66,9 @@ type Guest struct {
 	locals    map[guest.Exchange]*event // calls within this process that the host began
 	asks      map[guest.Exchange]*ask   // that we began
 	lastAsk   guest.Exchange
+	touched   []*instance // with events that came in this round
+	slab      []event     // memory for events
+	chunk     []byte      // memory for short messages
 	ended     bool
 
 	pairs   atomic.Uint32 // the last end made
@@ -86,7 +89,7 @@ func New(c Config) *Guest {
 		locals:    make(map[guest.Exchange]*event),
 		asks:      make(map[guest.Exchange]*ask),
 	}
-	g.crew.apply = g.applyBatch
+	g.crew.apply, g.crew.publish = g.applyBatch, g.publish
 	return g
 }
 
@@ -146,7 +149,7 @@ func (g *Guest) Start(a guest.Activation) {
 		i.sockets.add(s)
 		g.sockets[s.id] = s
 	}
-	i.birth = &event{i: i, work: birth{}, silent: true, blocked: 1}
+	i.birth = &event{i: i, work: birth{}, silent: true, scope: &scope{blocked: 1}}
 	i.deliver(i.birth)
 }
 
@@ -176,8 +179,50 @@ func (g *Guest) Message(id dormouse.SocketID, text bool, payload []byte) {
 	if s == nil {
 		return
 	}
-	g.backlog.Add(int64(len(payload)))
-	s.i.deliver(&event{i: s.i, work: onMessage{}, socket: s, text: text, data: append(make([]byte, 0, len(payload)), payload...)})
+	e := g.event()
+	e.i, e.work, e.socket, e.text, e.data = s.i, onMessage{}, s, text, g.own(payload)
+	s.i.deliver(e)
+}
+
+// Memory for messages is taken in pieces, so that a short one costs no
+// allocation of its own. Whoever keeps one keeps its piece, which is why these
+// are small.
+const (
+	slabEvents  = 16
+	chunkBytes  = 1 << 10
+	shortMemory = chunkBytes / 4
+)
+
+// event is memory for one.
+func (g *Guest) event() *event {
+	if len(g.slab) == 0 {
+		g.slab = make([]event, slabEvents)
+	}
+	e := &g.slab[0]
+	g.slab = g.slab[1:]
+	return e
+}
+
+// own copies a payload.
+func (g *Guest) own(p []byte) []byte {
+	if len(p) > shortMemory {
+		return append(make([]byte, 0, len(p)), p...)
+	}
+	if cap(g.chunk)-len(g.chunk) < len(p) {
+		g.chunk = make([]byte, 0, chunkBytes)
+	}
+	at := len(g.chunk)
+	g.chunk = append(g.chunk, p...)
+	return g.chunk[at:len(g.chunk):len(g.chunk)]
+}
+
+// publish gives the events of the round to their objects. On the loop.
+func (g *Guest) publish() {
+	for n, i := range g.touched {
+		g.touched[n] = nil
+		i.publish()
+	}
+	g.touched = g.touched[:0]
 }
 
 // Closed is the end of a socket.
@@ -209,6 +254,7 @@ func (g *Guest) Hibernate(o guest.Object, delivered uint32, m guest.Mode) {
 	if i == nil {
 		return
 	}
+	g.publish()
 	if m != guest.Now && !i.idle(delivered, m == guest.IfQuiet) {
 		g.crew.tell(func() {
 			if !i.gone {
@@ -229,6 +275,7 @@ func (g *Guest) Reset(o guest.Object, e *dormouse.Error) {
 
 // leave ends an instance and says so behind everything that it has said.
 func (g *Guest) leave(i *instance, why error) {
+	g.publish()
 	i.end(why)
 	g.forget(i)
 	g.crew.tell(func() { g.host.Asleep(g, i.num) })

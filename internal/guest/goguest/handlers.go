@@ -81,18 +81,10 @@ func (onMessage) run(e *event) error {
 	if e.i.message == nil {
 		return nil
 	}
-	e.bound()
 	return e.i.message.WebSocketMessage(e, e.socket.face, dormouse.Message{Text: e.text, Data: e.data})
 }
 
 func (onMessage) drop(*event, *dormouse.Error) {}
-
-// bound gives the event of a socket the time that the author has set.
-func (e *event) bound() {
-	if d := e.i.EventTimeout(); d > 0 {
-		e.limit(d, eventTooLong)
-	}
-}
 
 // onClose is the Close of a socket.
 type onClose guest.Closing
@@ -105,7 +97,6 @@ func (c onClose) run(e *event) error {
 	if e.i.closed == nil {
 		return nil
 	}
-	e.bound()
 	return e.i.closed.WebSocketClose(e, s.face, dormouse.Closing{Code: int(c.Code), Reason: c.Reason, Clean: c.Clean})
 }
 
@@ -122,7 +113,6 @@ func (text onError) run(e *event) error {
 	if e.i.errored == nil {
 		return nil
 	}
-	e.bound()
 	return e.i.errored.WebSocketError(e, s.face, errors.New(string(text)))
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -31,6 +32,9 @@ type instance struct {
 	gone  bool // the host knows that it has ended: nothing that it says counts
 	calls map[*fetch]struct{}
 	asks  map[*ask]struct{}
+	// What has come in this round, and the bytes of it.
+	incoming mail
+	arriving int
 
 	// Set by the constructor's event, before any other runs.
 	object  any
@@ -48,7 +52,9 @@ type instance struct {
 	slow     bool   // what is said is handed over at once: the handler takes long
 	began    bool   // the constructor has run
 	birth    *event // the constructor's, while it runs
-	running  *event // begun and not ended, also in Yield
+	holder   *event // that has the object; nil if nobody has it
+	away     map[*event]struct{}
+	turns    uint32 // events that have begun
 	out      *batch // what has been said and not handed over; nil: nothing
 	progress guest.Progress
 	told     guest.Progress
@@ -62,16 +68,28 @@ type instance struct {
 	awaited  []awaited // oldest first
 }
 
-// deliver takes an event from the host. On the loop.
+// deliver takes an event from the host. On the loop. The others learn of it at
+// the end of the round, with what else has come by then.
 func (i *instance) deliver(e *event) {
+	if i.incoming.first == nil {
+		i.g.touched = append(i.g.touched, i)
+	}
+	i.incoming.push(e)
+	i.arriving += len(e.data)
+}
+
+// publish puts what has come into the mail. On the loop.
+func (i *instance) publish() {
 	i.mu.Lock()
 	dead := i.dead
 	if dead == nil {
-		i.mail.push(e)
+		i.mail.append(&i.incoming)
+		i.g.backlog.Add(int64(i.arriving))
 		i.wakeLocked()
 	}
 	i.mu.Unlock()
-	if dead != nil {
+	i.arriving = 0
+	for e := i.incoming.pop(); e != nil; e = i.incoming.pop() {
 		e.work.drop(e, asError(dead))
 	}
 }
@@ -86,10 +104,12 @@ func (i *instance) wakeLocked() {
 
 // maxRun is how many events of an object are handled before others have their
 // turn.
-const maxRun = 64
+const maxRun = 4096
 
 // work handles what waits. Pairs with crew.push.
 func (i *instance) work(r *runner) {
+	taken := 0
+	r.note(i)
 	i.mu.Lock()
 	i.queued, i.busy = false, true
 	for range maxRun {
@@ -97,18 +117,20 @@ func (i *instance) work(r *runner) {
 		if e == nil || i.dead != nil {
 			break
 		}
-		if e.turn != nil {
-			if e.ended != nil {
-				continue // it no longer waits
+		if e.place {
+			if e.scope.ended != nil {
+				continue // nobody waits there any more
 			}
 			i.handOverLocked()
-			close(e.turn) // the object is its own now
+			close(e.scope.turn) // the object is its own now
 			i.mu.Unlock()
+			i.g.took(taken)
 			return
 		}
 		i.beginLocked(e)
 		i.mu.Unlock()
-		r.note(i)
+		r.setSlow(false)
+		taken += len(e.data)
 		i.handle(e, r)
 		i.mu.Lock()
 		i.endLocked(e)
@@ -117,28 +139,32 @@ func (i *instance) work(r *runner) {
 		}
 		if i.out != nil && i.out.full() {
 			i.handOverLocked()
+			i.mu.Unlock()
+			runtime.Gosched() // the loop sends it meanwhile
+			i.mu.Lock()
 		}
 	}
 	i.releaseLocked()
 	i.mu.Unlock()
+	i.g.took(taken)
 }
 
-// beginLocked makes e a running event that has the object.
+// beginLocked makes e the event that has the object.
 func (i *instance) beginLocked(e *event) {
 	if !e.begun && !e.silent {
 		i.progress.Started++
 	}
+	i.turns++
 	i.slow = false
 	i.joinLocked(e)
-	i.g.took(len(e.data))
+	if e.socket != nil && i.timeout > 0 {
+		e.limitLocked(i.timeout, eventTooLong)
+	}
 }
 
 func (i *instance) joinLocked(e *event) {
-	e.running = true
-	if e.follow = i.running; e.follow != nil {
-		e.follow.prev = e
-	}
-	i.running = e
+	e.phase = running
+	i.holder = e
 	if i.out != nil {
 		i.out.began = len(i.out.ops)
 	}
@@ -153,17 +179,16 @@ func (i *instance) endLocked(e *event) {
 }
 
 func (i *instance) leaveLocked(e *event) {
-	e.running = false
-	e.endLocked(errEnded)
-	if e.prev != nil {
-		e.prev.follow = e.follow
-	} else {
-		i.running = e.follow
+	if e.phase == away {
+		delete(i.away, e) // the object has ended meanwhile
 	}
-	if e.follow != nil {
-		e.follow.prev = e.prev
+	e.phase = over
+	if i.holder == e {
+		i.holder = nil
 	}
-	e.prev, e.follow = nil, nil
+	if e.scope != nil {
+		e.endLocked(errEnded)
+	}
 }
 
 // releaseLocked gives the object up. What was said is handed over first, so that
@@ -348,7 +373,10 @@ func (i *instance) end(why error) {
 // dieLocked ends contexts, and returns the events that will not run.
 func (i *instance) dieLocked(why error) mail {
 	i.dead = why
-	for e := i.running; e != nil; e = e.follow {
+	if i.holder != nil {
+		i.holder.endLocked(why)
+	}
+	for e := range i.away {
 		e.endLocked(why)
 	}
 	for t := range i.tasks {
@@ -363,8 +391,8 @@ func (i *instance) dieLocked(why error) mail {
 func (i *instance) buried(waiting mail, why error) {
 	i.closeStore()
 	for e := waiting.pop(); e != nil; e = waiting.pop() {
-		if e.turn != nil {
-			close(e.turn)
+		if e.place {
+			close(e.scope.turn)
 			continue
 		}
 		i.g.took(len(e.data))
@@ -377,7 +405,7 @@ func (i *instance) buried(waiting mail, why error) {
 func (i *instance) idle(delivered uint32, cut bool) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.dead == nil && !i.busy && i.mail.first == nil && i.running == nil &&
+	return i.dead == nil && !i.busy && i.mail.first == nil && len(i.away) == 0 &&
 		i.progress.Finished == delivered && (cut || i.progress.Tasks == 0)
 }
 

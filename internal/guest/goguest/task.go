@@ -38,7 +38,6 @@ func (i *instance) WaitUntil(f func(context.Context) error) {
 	i.progress.Tasks++
 	i.saidLocked()
 	r := i.g.crew.guest()
-	r.setSlow(true) // what it says leaves at once
 	go i.runTask(t, r, f)
 }
 

@@ -18,7 +18,7 @@ const blockedTooLong = "A call to blockConcurrencyWhile() in a Durable Object wa
 func (e *event) has() bool {
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
-	return e.running && !e.away
+	return e.phase == running
 }
 
 // own returns the event of this object that ctx belongs to, or nil. While the
@@ -43,15 +43,15 @@ func (i *instance) Yield(ctx context.Context, wait func(context.Context) error) 
 		return dormouse.ErrOutside
 	}
 	i.mu.Lock()
-	dead, running, keep := i.dead, e.running, e.away || e.blocked > 0
+	dead, at, blocked := i.dead, e.phase, e.scope != nil && e.scope.blocked > 0
 	i.mu.Unlock()
 	switch {
 	case dead != nil:
 		return dead
-	case !running:
+	case at == away || at == running && blocked:
+		return wait(ctx) // the object is free already, or must not be
+	case at != running:
 		return dormouse.ErrOutside
-	case keep:
-		return wait(ctx) // it is free already, or must not be
 	}
 	if err := i.giveUp(e); err != nil {
 		return err
@@ -78,7 +78,11 @@ func (i *instance) giveUp(e *event) error {
 	if i.dead != nil {
 		return i.dead
 	}
-	e.away = true
+	e.phase, i.holder = away, nil
+	if i.away == nil {
+		i.away = make(map[*event]struct{})
+	}
+	i.away[e] = struct{}{}
 	e.runner.on.Store(nil)
 	e.runner.setSlow(true)
 	i.releaseLocked()
@@ -87,16 +91,20 @@ func (i *instance) giveUp(e *event) error {
 
 // regain waits until the object is the event's again.
 func (i *instance) regain(e *event) {
-	i.take(e, nil)
-	e.runner.note(i)
+	if !i.take(nil) {
+		return // it has ended
+	}
 	i.mu.Lock()
-	e.away = false
+	delete(i.away, e)
+	i.turns++
+	i.joinLocked(e)
 	i.mu.Unlock()
+	e.runner.note(i)
 }
 
-// take waits until the object is e's, and returns false if it never will be: the
-// object has ended, or stop was closed.
-func (i *instance) take(e *event, stop <-chan struct{}) bool {
+// take waits until the object is the caller's, and returns false if it never will
+// be: the object has ended, or stop was closed.
+func (i *instance) take(stop <-chan struct{}) bool {
 	i.mu.Lock()
 	if i.dead != nil {
 		i.mu.Unlock()
@@ -108,17 +116,17 @@ func (i *instance) take(e *event, stop <-chan struct{}) bool {
 		return true
 	}
 	// Its place is behind what is there already.
-	w := &event{i: i, turn: make(chan struct{})}
+	turn := make(chan struct{})
+	w := &event{i: i, place: true, scope: &scope{turn: turn}}
 	i.mail.push(w)
 	i.wakeLocked()
 	i.mu.Unlock()
 	select {
-	case <-w.turn:
+	case <-turn:
 	case <-stop:
 		if i.withdraw(w) {
 			return false
 		}
-		<-w.turn
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -130,10 +138,10 @@ func (i *instance) withdraw(w *event) bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	select {
-	case <-w.turn:
+	case <-w.scope.turn:
 		return false
 	default:
-		w.ended = context.Canceled
+		w.scope.ended = context.Canceled
 		return true
 	}
 }
@@ -159,9 +167,10 @@ func (i *instance) enter(ctx context.Context, f func(*event) error) (err error) 
 	i.progress.Tasks++ // what waits keeps the object in memory
 	i.mu.Unlock()
 	e := &event{i: i, runner: i.g.crew.guest()}
-	e.std, e.cancel = context.WithCancelCause(ctx)
-	defer e.cancel(errEnded)
-	if !i.take(e, ctx.Done()) {
+	e.scope = new(scope)
+	e.scope.std, e.scope.cancel = context.WithCancelCause(ctx)
+	defer e.scope.cancel(errEnded)
+	if !i.take(ctx.Done()) {
 		e.runner.crew.ended(e.runner)
 		i.mu.Lock()
 		defer i.mu.Unlock()
@@ -172,6 +181,7 @@ func (i *instance) enter(ctx context.Context, f func(*event) error) (err error) 
 		return context.Cause(ctx)
 	}
 	i.mu.Lock()
+	i.turns++
 	i.joinLocked(e)
 	i.mu.Unlock()
 	e.runner.note(i)
@@ -218,12 +228,12 @@ func (i *instance) block(e *event, ctx context.Context, f func(context.Context) 
 		i.abort(&dormouse.Error{Message: blockedTooLong, Overloaded: true, ObjectReset: true}, dropSockets)
 	})
 	i.mu.Lock()
-	e.blocked++
+	e.scopeLocked().blocked++
 	i.mu.Unlock()
 	defer func() {
 		limit.Stop()
 		i.mu.Lock()
-		e.blocked--
+		e.scope.blocked--
 		i.mu.Unlock()
 	}()
 	err := func() (err error) {

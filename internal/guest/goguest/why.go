@@ -36,12 +36,14 @@ func (i *instance) reasons() []reason {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	list := []reason{}
-	for e := i.running; e != nil && len(list) < shownReasons; e = e.follow {
-		r := reason{Kind: "event", Detail: e.what()}
-		if e.away {
-			r.Detail += ", in Yield"
+	if i.holder != nil {
+		list = append(list, reason{Kind: "event", Detail: i.holder.what()})
+	}
+	for e := range i.away {
+		if len(list) == shownReasons {
+			break
 		}
-		list = append(list, r)
+		list = append(list, reason{Kind: "event", Detail: e.what() + ", in Yield"})
 	}
 	for t := range i.tasks {
 		if len(list) == shownReasons {

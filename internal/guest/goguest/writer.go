@@ -163,7 +163,7 @@ func (w *writer) sayBody() error {
 		select {
 		case <-ahead:
 		case <-w.f.event.Done():
-			return context.Cause(w.f.event.context())
+			return w.f.event.cause()
 		}
 	}
 	w.say(func() { out.write(chunk) })
