@@ -12,6 +12,7 @@ import (
 type Parts struct {
 	Loop      func() (*loop.Loop, error)
 	Transport func(*loop.Loop) Transport
+	Control   *Control // is given the server; may be nil
 }
 
 // Transport is where a loop's client sockets come from.

@@ -188,6 +188,9 @@ func (s *Server) assemble() error {
 	}
 	defaults(c)
 	s.log = c.Log
+	if c.Parts != nil && c.Parts.Control != nil {
+		c.Parts.Control.s = s
+	}
 	if err := s.makeTemporary(); err != nil {
 		return err
 	}

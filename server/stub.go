@@ -233,3 +233,8 @@ func (answered) BodyEnd()         {}
 func (answered) BodyAbort(string) {}
 func (answered) Credit(uint32)    {}
 func (answered) Cancel(string)    {}
+
+// key names the object in the whole system.
+func (o *Stub) key() dormouse.Key {
+	return dormouse.Key{Namespace: o.ns.s.namespace(o.ns.class), ID: o.id}
+}

@@ -376,3 +376,17 @@ func (g *Guest) Failure(x guest.Exchange, e *dormouse.Error) {
 		a.answer.Failure(e)
 	}
 }
+
+// Crash ends an instance as the death of a process would: sockets stay, and what
+// was not committed is gone. Its object is one of tests. On the loop.
+func (g *Guest) Crash(k dormouse.Key) {
+	for _, i := range g.instances {
+		if i.key == k {
+			g.publish()
+			i.abort(errCrashed, 0)
+			return
+		}
+	}
+}
+
+var errCrashed = &dormouse.Error{Message: "The object has crashed.", Retryable: true, ObjectReset: true}
