@@ -268,8 +268,15 @@ type panicError struct {
 func (p *panicError) Error() string { return "panic: " + p.error.Error() }
 func (p *panicError) Unwrap() error { return p.error }
 
-// asError is err as another object may see it. The cause stays here.
+// asError is err as another object may see it. The cause stays here. A handler
+// that cannot return an error, such as ServeHTTP, fails with one by panicking
+// with it.
 func asError(err error) *dormouse.Error {
+	if p, ok := err.(*panicError); ok {
+		if e, ok := p.error.(*dormouse.Error); ok {
+			return e
+		}
+	}
 	if e, ok := err.(*dormouse.Error); ok {
 		return e
 	}
