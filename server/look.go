@@ -16,6 +16,7 @@ import (
 
 // AdminHandler serves the admin API.
 func (s *Server) AdminHandler(o admin.Options) http.Handler {
+	o.Routes = append(o.Routes, s.observeRoutes()...)
 	return admin.NewHandler(runtime{s}, o)
 }
 

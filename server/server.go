@@ -26,6 +26,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
+	"github.com/dormouse-dev/dormouse/internal/observe/health"
 	"github.com/dormouse-dev/dormouse/internal/storage/direct"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
@@ -67,6 +68,12 @@ type Config struct {
 
 	// Parts replaces what a server stands on: see package dormousetest.
 	Parts *Parts
+
+	// SlowEvent is how long an event may take until it is logged, with where it
+	// waited; 0: for ever.
+	SlowEvent time.Duration
+	// Version and Commit are shown among the metrics.
+	Version, Commit string
 }
 
 // Assets are static files.
@@ -133,6 +140,7 @@ type Server struct {
 	start sync.Mutex // held by Start
 
 	log     *slog.Logger
+	health  *health.Watcher
 	lock    *lock
 	shards  []*shard
 	js, in  []*shard // of them: with guests, with objects written in Go
@@ -207,7 +215,9 @@ func (s *Server) assemble() error {
 	if err := s.newShards(); err != nil {
 		return err
 	}
+	s.health = s.newHealth()
 	s.front = &edge.Front{
+		Counts: new(edge.Counts),
 		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
 		Compress: c.Compress, Details: c.Details, MaxBody: c.Limits.RequestBody, TrustedProxies: c.TrustedProxies,
 	}
@@ -322,7 +332,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Durability: durability,
 		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes},
-		Registry: registry{sh.registry, sh.transport}, Log: c.Log,
+		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent,
 		Route: s.route, Outside: beside,
 	})
 	introduced := &introduced{sh.host, sh.guests}

@@ -98,6 +98,7 @@ func (r *runner) run(c *cobra.Command) error {
 		h := &http.Server{Handler: s.AdminHandler(adminOptions), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
 		go func() { failed <- h.Serve(operators) }()
 		defer h.Close()
+		go s.WatchHealth(ctx)
 	}
 	r.greet(clients, operators)
 	debug.FreeOSMemory() // bundling takes tens of megabytes, once
@@ -221,6 +222,7 @@ func (r *runner) serverConfig() server.Config {
 		AutoReply:      r.config.Compat.Has(compat.AutoReplyToClose),
 		Compress:       r.config.Compat.Has(compat.WebSocketCompression),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
+		SlowEvent: o.Log.Slow, Version: version, Commit: commit,
 		Limits: server.Limits{
 			Message: int(o.Limits.MessageBytes), Outbound: int(o.Limits.OutboundBytes),
 			SocketsPerObject: o.Limits.SocketsPerObject, CloseHandshake: o.Limits.CloseHandshake,

@@ -101,6 +101,15 @@ type Options struct {
 	// Token, if not empty, has to come as "Authorization: Bearer …". An address
 	// that is not loopback must have one: see CheckListen.
 	Token string
+	// Routes are served beside the API, behind the same guard.
+	Routes []Route
+}
+
+// Route is something else that is served on the admin address. Pattern is one
+// of http.ServeMux, with a method.
+type Route struct {
+	Pattern string
+	Handler http.Handler
 }
 
 // CheckListen refuses an address that others can reach when there is no token.
@@ -149,6 +158,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
+	for _, route := range o.Routes {
+		mux.Handle(route.Pattern, route.Handler)
+	}
 	return guard(orNothing(mux), o)
 }
 

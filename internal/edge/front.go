@@ -57,15 +57,19 @@ type Front struct {
 	// TrustedProxies may say in X-Forwarded-For and X-Forwarded-Proto who the
 	// client is.
 	TrustedProxies []netip.Prefix
+
+	Counts *Counts // of requests; nil: nobody counts
 }
 
 // ServeHTTP carries one request to the Worker and its answer back.
 func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.Assets != nil && f.Assets.First(r) {
+		f.Counts.count(countAssets)
 		f.Assets.ServeHTTP(w, r)
 		return
 	}
 	if status := f.refuses(r); status != 0 {
+		f.Counts.count(countRefused)
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
@@ -90,18 +94,23 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	resp, err := x.head(ctx)
 	switch {
 	case err == errTooLarge:
+		f.Counts.count(countRefused)
 		x.leave()
 		asker.Cancel(err.Error())
 		w.Header().Set("Connection", "close")
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 	case err != nil:
+		f.Counts.count(countLeft)
 		x.leave()
 		asker.Cancel("the client left")
 	case resp.failure != nil:
+		f.Counts.count(countFailed)
 		f.fail(w, resp.failure)
 	case resp.Socket != 0:
+		f.Counts.count(countUpgraded)
 		f.upgrade(w, r, resp.Response)
 	default:
+		f.Counts.count(countAnswered)
 		if !x.copyTo(ctx, w, r.Method, resp.Response, asker) {
 			defer panic(http.ErrAbortHandler) // the client must see that it is cut short
 		}

@@ -70,8 +70,10 @@ type Registry struct {
 type Counts struct {
 	Sockets       int
 	AutoResponses uint64
-	Received      uint64
-	Sent          uint64
+	Received      uint64 // messages of peers
+	Sent          uint64 // messages to them, auto-responses too
+	ReceivedBytes uint64 // of their payloads
+	SentBytes     uint64
 	Closes        map[uint16]uint64 // by code, as the object saw it
 }
 
@@ -83,6 +85,11 @@ func New(cfg Config) *Registry {
 		away:    make(map[dormouse.SocketID]struct{}),
 		counts:  Counts{Closes: make(map[uint16]uint64)},
 	}
+}
+
+func (c *Counts) sent(n, bytes int) {
+	c.Sent += uint64(n)
+	c.SentBytes += uint64(n) * uint64(bytes)
 }
 
 // Counts returns a copy of the counts. On the loop.
@@ -292,7 +299,7 @@ func (r *Registry) Send(id dormouse.SocketID, text bool, payload []byte) {
 	if s == nil {
 		return
 	}
-	r.counts.Sent++
+	r.counts.sent(1, len(payload))
 	if s.set.rec.Open() {
 		s.send(text, payload)
 		return
@@ -307,7 +314,7 @@ func (r *Registry) Broadcast(ids guest.Sockets, text bool, payload []byte) {
 		return
 	}
 	m := ws.NewShared(opcode(text), payload)
-	r.counts.Sent += uint64(ids.Len())
+	r.counts.sent(ids.Len(), len(payload))
 	for i := range ids.Len() {
 		s := r.speaking(ids.At(i))
 		if s == nil {

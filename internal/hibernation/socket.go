@@ -221,6 +221,7 @@ func (s *Socket) Message(op ws.Opcode, payload []byte) {
 		return
 	}
 	s.reg.counts.Received++
+	s.reg.counts.ReceivedBytes += uint64(len(payload))
 	text := op == ws.OpText
 	if s.set.pair == nil && s.set.lines == nil {
 		s.set.rec.Message(s.id, text, payload)
@@ -236,6 +237,7 @@ func (s *Socket) autoRespond(p *guest.Pair) {
 	if s.weClosed {
 		return
 	}
+	s.reg.counts.sent(1, len(p.Response))
 	if s.held == 0 {
 		s.send(true, []byte(p.Response))
 		return

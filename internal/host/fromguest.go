@@ -28,6 +28,7 @@ func (s *Shard) StartFailed(g guest.Guest, num guest.Object, e *dormouse.Error) 
 func (s *Shard) Aborted(g guest.Guest, num guest.Object, e *dormouse.Error, a guest.Abort) {
 	if o := s.at(g, num); o != nil {
 		if a.RanAway {
+			s.observed.ranAway++
 			s.suspect(o, e.Message)
 		}
 		o.broke(e, a.DropSockets)
@@ -138,6 +139,7 @@ func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirm
 	var n uint64
 	if !unconfirmed && !o.broken() {
 		n = o.gate.Commit()
+		o.gateClosed()
 	}
 	s.Durability.Commit(o.key, o.whenDurable(n, commit))
 }
@@ -147,16 +149,21 @@ func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirm
 // the gate counts, 0 if the gate does not wait for it; commit as the activation
 // does, 0 if the guest does not.
 func (o *resident) whenDurable(n uint64, commit uint32) func(error) {
-	live := o.live
+	live, began := o.live, o.shard.Loop.Now()
 	o.saving++
 	return func(err error) {
 		o.shard.Loop.Post(func() {
 			o.saving--
 			switch {
 			case err != nil:
+				o.shard.commitFailed(err)
 				o.notDurable(err)
 			case n > 0:
 				o.gate.Durable(n)
+				o.gateOpened()
+			}
+			if err == nil && commit > 0 {
+				o.shard.observed.commits.Observe(o.shard.Loop.Now().Sub(began), 1)
 			}
 			if err == nil && live == o.live && commit > 0 {
 				o.reached(commit)

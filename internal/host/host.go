@@ -130,6 +130,8 @@ type Config struct {
 	Durability Durability
 	Alarms     Alarms
 	Log        *slog.Logger
+	// Slow is how long an event may take until it is logged; 0: for ever.
+	Slow time.Duration
 	// Route finds the shard of an object.
 	Route func(dormouse.Key) *Shard
 	// Outside answers what guests ask of targets that are no objects.

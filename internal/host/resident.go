@@ -9,6 +9,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
+	"github.com/dormouse-dev/dormouse/internal/observe"
 )
 
 // resident is an object that is in memory, or has sockets, or is waited for. It
@@ -56,6 +57,13 @@ type activation struct {
 	settled   []func(gone bool) // who asked for it to leave
 	requests  []uint32          // events that are none of sockets, and have not begun
 	ending    []ending          // sockets whose last words the guest has, and has not begun
+
+	// What is counted of it; observe.go.
+	flight   observe.Flight
+	ended    uint32        // events, as of the last Progress
+	gateWait time.Duration // the longest at its input gate since then
+	closedAt int64         // its output gate, Unix nanoseconds; 0: it is open
+	behind   []slowEvent   // have ended and wait there
 }
 
 // ending is a socket whose last words were the event with this number.
@@ -98,6 +106,8 @@ func (l *activation) answer(gone bool) {
 
 // mail is an event that waits for an object to be there.
 type mail struct {
+	kind    observe.Kind
+	at      int64 // when it came, Unix nanoseconds
 	size    int
 	deliver func(guest.Guest)
 	fail    func(*dormouse.Error) // nil: a socket said it
@@ -114,14 +124,19 @@ func (o *resident) label() string {
 // event brings an event to the object: at once, after activating it, or when it
 // is ready for one.
 func (o *resident) event(size int, deliver func(guest.Guest), fail func(*dormouse.Error)) {
+	o.eventOf(observe.Request, size, deliver, fail)
+}
+
+func (o *resident) eventOf(k observe.Kind, size int, deliver func(guest.Guest), fail func(*dormouse.Error)) {
 	o.arrived++
 	if o.arrive() {
 		o.count(size)
+		o.sent(k, 0)
 		deliver(o.guest)
 		o.shard.throttle(o.guest)
 		return
 	}
-	o.keep(mail{size, deliver, fail})
+	o.keep(mail{kind: k, size: size, deliver: deliver, fail: fail})
 }
 
 // arrive says whether an event may go to the guest now, and activates the
@@ -158,6 +173,7 @@ func (o *resident) count(size int) {
 // refuses requests, and by pause, which stops sockets; closes and errors of
 // sockets come at most once each.
 func (o *resident) keep(m mail) {
+	m.at = o.shard.Loop.Now().UnixNano()
 	o.mail = append(o.mail, m)
 	o.mailBytes += m.size
 	if o.mailFull() {
@@ -216,6 +232,7 @@ func (o *resident) activate() bool {
 	o.woke()
 	if s.Durability != nil {
 		s.Durability.Opened(o.key, o.whenDurable(o.gate.Commit(), 0))
+		o.gateClosed()
 	}
 	a := guest.Activation{Object: o.num, Class: o.class, ID: o.key.ID, Name: o.name, HasName: o.hasName}
 	if len(a.Name) > dormouse.MaxName {
@@ -245,6 +262,7 @@ func (o *resident) drain() {
 		o.mail = o.mail[1:]
 		o.mailBytes -= m.size
 		o.count(m.size)
+		o.sent(m.kind, m.at)
 		m.deliver(o.guest)
 	}
 	if len(o.mail) == 0 {
@@ -400,12 +418,13 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 	o.arrived++
 	if o.arrive() {
 		o.count(len(payload))
+		o.sent(observe.Message, 0)
 		o.guest.Message(id, text, payload)
 		o.shard.throttle(o.guest)
 		return
 	}
 	p := append([]byte(nil), payload...)
-	o.keep(mail{size: len(p) + 64, deliver: func(g guest.Guest) { g.Message(id, text, p) }})
+	o.keep(mail{kind: observe.Message, size: len(p) + 64, deliver: func(g guest.Guest) { g.Message(id, text, p) }})
 }
 
 // Arrived counts the events that have come.
@@ -419,11 +438,11 @@ func (o *resident) Begun(n uint64) bool {
 }
 
 func (o *resident) Closed(id dormouse.SocketID, c guest.Closing) {
-	o.event(64, func(g guest.Guest) { g.Closed(id, c); o.lastWords(id) }, nil)
+	o.eventOf(observe.Close, 64, func(g guest.Guest) { g.Closed(id, c); o.lastWords(id) }, nil)
 }
 
 func (o *resident) Errored(id dormouse.SocketID, message string) {
-	o.event(64, func(g guest.Guest) { g.Errored(id, message); o.lastWords(id) }, nil)
+	o.eventOf(observe.Error, 64, func(g guest.Guest) { g.Errored(id, message); o.lastWords(id) }, nil)
 }
 
 // lastWords remembers that the guest has the last words of a socket: what is

@@ -65,6 +65,7 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		return
 	}
 	o.begun(p.Started)
+	o.finished(p.Finished)
 	if o.set != nil {
 		o.set.Progress()
 	}

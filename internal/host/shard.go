@@ -9,6 +9,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/observe"
 )
 
 // Shard is the part of a host that lives on one loop: some objects, the guest
@@ -27,6 +28,7 @@ type Shard struct {
 	queries   map[uint32]query
 	lastQuery uint32
 	stats     Stats
+	observed  observed
 	accounts  []account // of each class
 }
 
@@ -72,6 +74,7 @@ func New(c Config) *Shard {
 		blamed:   make(map[dormouse.Key]*blame),
 		queries:  make(map[uint32]query),
 		accounts: make([]account, len(c.Classes)),
+		observed: observed{events: make([]observe.Events, len(c.Classes))},
 	}
 }
 
@@ -243,7 +246,7 @@ func (s *Shard) Alarm(k dormouse.Key, class int, scheduled time.Time, retry int,
 		}
 		o := s.resident(k, class)
 		c.object = o
-		o.event(64, func(g guest.Guest) { c.beginAlarm(g, o.num, scheduled, retry) }, c.fail)
+		o.eventOf(observe.Alarm, 64, func(g guest.Guest) { c.beginAlarm(g, o.num, scheduled, retry) }, c.fail)
 	})
 }
 

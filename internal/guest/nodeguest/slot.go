@@ -39,8 +39,9 @@ type Slot struct {
 	// Owned by the loop.
 	procs []*Process
 
-	mu  sync.Mutex // guards the following
-	now admin.Guest
+	mu      sync.Mutex // guards the following
+	now     admin.Guest
+	history history
 }
 
 // SlotConfig is what a Slot needs.
@@ -146,6 +147,7 @@ func (s *Slot) keep(ctx context.Context, first chan<- error) {
 		s.set(func(i *admin.Guest) {
 			i.State, i.Since, i.Why, i.PID = "waiting", time.Now(), err.Error(), 0
 			i.Restarts++
+			s.history.ended(i.Since, err)
 		})
 		s.cfg.Log.Error("guest ended; starting another", "guest", s.Describe().ID, "reason", err, "pause", wait)
 		select {

@@ -75,7 +75,7 @@ func (s *stall) look() {
 		s.see()
 	case now.Sub(s.moved) >= s.limit:
 		p.outside = stopped(p.PID)
-		p.Break(fmt.Errorf("guest handled nothing for %v (limits.guest_stall)", now.Sub(s.moved).Round(100*time.Millisecond)))
+		p.Break(fmt.Errorf("%w for %v (limits.guest_stall)", errStalled, now.Sub(s.moved).Round(100*time.Millisecond)))
 		return
 	}
 	s.plan()

@@ -51,8 +51,9 @@ const (
 
 // Log says what is logged, and how.
 type Log struct {
-	Level  string // debug, info, warn, error
-	Format string // text, json
+	Level  string        // debug, info, warn, error
+	Format string        // text, json
+	Slow   time.Duration // 0: never
 }
 
 // Limits bound what clients and objects may do.

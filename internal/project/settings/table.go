@@ -89,6 +89,8 @@ var table = []*Setting{
 		Doc: "What is logged: this level and those above it."},
 	{Name: "log.format", Type: Choice, Choices: []string{"text", "json"}, Default: "text", field: func(s *Settings) any { return &s.Log.Format },
 		Doc: "How it is logged: for people or for programs."},
+	{Name: "log.slow", Type: Duration, Default: "1s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.Log.Slow },
+		Doc: "An event that takes longer than this, from its arrival to its last output, is logged with where it waited; 0 logs none."},
 
 	{Name: "limits.attachment_bytes", Type: Bytes, Default: "0", Max: 512 * mib, field: func(s *Settings) any { return &s.Limits.AttachmentBytes },
 		Doc: "The size of a socket's attachment; 0 follows the compatibility date (2,048 bytes before 2026-01-01, then 16,384)."},

@@ -1,0 +1,135 @@
+// Package health says whether clients may come, and if not, why. It asks checks
+// that it is given, looks at the clock and the disk itself, and remembers what
+// it said last so that a change is logged once. It never sees an object.
+package health
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Problem is something that is wrong.
+type Problem struct {
+	Part string `json:"part"` // life, guest, disk, storage, clock, memory, objects
+	Text string `json:"text"`
+	// Warning says that clients may come all the same.
+	Warning bool `json:"warning,omitempty"`
+}
+
+// Report is the answer to the question whether clients may come.
+type Report struct {
+	Ready    bool      `json:"ready"`
+	Problems []Problem `json:"problems"`
+}
+
+// Check looks at one part and says what is wrong with it.
+type Check func(context.Context) []Problem
+
+// Every is how often Run looks. What is wrong is said within twice that.
+const Every = 2 * time.Second
+
+// Watcher looks at the parts. Set Checks before use.
+type Watcher struct {
+	Checks []Check
+	Log    *slog.Logger
+
+	mu    sync.Mutex // guards the following
+	clock clock
+	said  []Problem // what was logged last
+}
+
+// Look asks every check now. Any goroutine.
+func (w *Watcher) Look(ctx context.Context) Report {
+	r := Report{Ready: true, Problems: []Problem{}}
+	for _, c := range w.Checks {
+		r.Problems = append(r.Problems, c(ctx)...)
+	}
+	w.mu.Lock()
+	r.Problems = append(r.Problems, w.clock.look(time.Now())...)
+	w.mu.Unlock()
+	for _, p := range r.Problems {
+		r.Ready = r.Ready && p.Warning
+	}
+	return r
+}
+
+// Run looks again and again until ctx ends, and logs what has changed.
+func (w *Watcher) Run(ctx context.Context) {
+	t := time.NewTicker(Every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+			w.say(w.Look(ctx))
+		}
+	}
+}
+
+// say logs the parts about which something else is said than the last time. The
+// text alone may change with every look: it has numbers in it.
+func (w *Watcher) say(r Report) {
+	w.mu.Lock()
+	before := w.said
+	w.said = r.Problems
+	w.mu.Unlock()
+	has := func(list []Problem, p Problem) bool {
+		return slices.ContainsFunc(list, func(q Problem) bool { return p.Part == q.Part && p.Warning == q.Warning })
+	}
+	for i, p := range r.Problems {
+		switch {
+		case has(before, p) || has(r.Problems[:i], p):
+		case p.Warning:
+			w.Log.Warn(p.Text, "part", p.Part)
+		default:
+			w.Log.Error("not ready: "+p.Text, "part", p.Part)
+		}
+	}
+	for i, p := range before {
+		if !has(r.Problems, p) && !has(before[:i], p) && !p.Warning {
+			w.Log.Info("ready again", "part", p.Part)
+		}
+	}
+}
+
+const (
+	// jump is by how much the clock has to have moved against its own ticking
+	// within one look to be said to have jumped: slewing is far less.
+	jump = 2 * time.Second
+	// jumpShown is how long that is shown.
+	jumpShown = time.Minute
+)
+
+// clock notices when somebody sets the clock of the machine.
+type clock struct {
+	last   time.Time
+	jumped time.Duration
+	at     time.Time
+}
+
+// look compares the time of day with the monotonic clock: now has both.
+func (c *clock) look(now time.Time) []Problem {
+	if !c.last.IsZero() {
+		day := now.Round(0).Sub(c.last.Round(0))
+		c.see(day-now.Sub(c.last), now)
+	}
+	c.last = now
+	if c.at.IsZero() || now.Sub(c.at) > jumpShown {
+		return nil
+	}
+	return []Problem{{
+		Part: "clock", Warning: true,
+		Text: fmt.Sprintf("the machine's clock jumped by %v %v ago: alarms and timers follow the new time", c.jumped.Round(100*time.Millisecond), now.Sub(c.at).Round(time.Second)),
+	}}
+}
+
+func (c *clock) see(by time.Duration, now time.Time) {
+	if by > jump || by < -jump {
+		c.jumped, c.at = by, now
+	}
+}

@@ -1,0 +1,216 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/admin"
+	"github.com/dormouse-dev/dormouse/internal/hibernation"
+	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/observe/health"
+	"github.com/dormouse-dev/dormouse/internal/observe/metrics"
+)
+
+// GuestTrouble is implemented by slots that can say what is wrong with their
+// guest.
+type GuestTrouble interface {
+	// Trouble is empty when nothing is. On the loop.
+	Trouble() string
+	// Stalls is how many guests were ended because they handled nothing.
+	Stalls() int
+}
+
+// observeRoutes are what is to be seen beside the API.
+func (s *Server) observeRoutes() []admin.Route {
+	return []admin.Route{
+		{Pattern: "GET /metrics", Handler: metrics.Handler(s.snapshot)},
+		{Pattern: "GET /healthz", Handler: http.HandlerFunc(s.serveHealthz)},
+		{Pattern: "GET /readyz", Handler: http.HandlerFunc(s.serveReadyz)},
+	}
+}
+
+// WatchHealth logs what goes wrong and what is well again, until ctx ends.
+func (s *Server) WatchHealth(ctx context.Context) {
+	if s.build() == nil {
+		s.health.Run(ctx)
+	}
+}
+
+// serveHealthz answers 200 while every loop takes work, which is all that a
+// restart could mend.
+func (s *Server) serveHealthz(w http.ResponseWriter, r *http.Request) {
+	problems := []health.Problem{}
+	for i, sh := range s.shards {
+		if !sh.ask(r.Context(), func() {}) {
+			problems = append(problems, health.Problem{Part: "life", Text: fmt.Sprintf("loop %d does not take work", i)})
+		}
+	}
+	writeHealth(w, health.Report{Ready: len(problems) == 0, Problems: problems})
+}
+
+// serveReadyz answers 503 while clients should not come.
+func (s *Server) serveReadyz(w http.ResponseWriter, r *http.Request) {
+	writeHealth(w, s.health.Look(r.Context()))
+}
+
+func writeHealth(w http.ResponseWriter, r health.Report) {
+	b, _ := json.MarshalIndent(r, "", "  ") // strings and booleans
+	w.Header().Set("Content-Type", "application/json")
+	if !r.Ready {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	w.Write(append(b, '\n'))
+}
+
+// answerLimit is how long a loop may take to answer when somebody looks.
+const answerLimit = 2 * time.Second
+
+// ask runs f on the loop and waits for it; false means that it has not run in
+// time, and it may still run later.
+func (sh *shard) ask(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	if !sh.loop.Post(func() { f(); close(done) }) {
+		return false
+	}
+	limit := time.NewTimer(answerLimit)
+	defer limit.Stop()
+	select {
+	case <-done:
+		return true
+	case <-limit.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+func (s *Server) newHealth() *health.Watcher {
+	return &health.Watcher{Log: s.log, Checks: []health.Check{s.checkLife, s.checkShards, health.Disk(s.Data)}}
+}
+
+// checkLife says whether the server runs.
+func (s *Server) checkLife(context.Context) []health.Problem {
+	s.mu.Lock()
+	closed := s.closed
+	s.mu.Unlock()
+	switch {
+	case closed:
+		return []health.Problem{{Part: "life", Text: "the server is stopping"}}
+	case !s.begun.Load():
+		return []health.Problem{{Part: "life", Text: "the server is starting"}}
+	}
+	return nil
+}
+
+// commitFailureShown is how long after a commit failed that is a reason not to
+// come.
+const commitFailureShown = 10 * time.Second
+
+// checkShards looks at the guests and at what the shards have met.
+func (s *Server) checkShards(ctx context.Context) (list []health.Problem) {
+	if !s.begun.Load() {
+		return nil
+	}
+	for i, sh := range s.shards {
+		type seen struct {
+			trouble string
+			host.Troubles
+		}
+		found := make(chan seen, 1)
+		if !sh.ask(ctx, func() {
+			v := seen{Troubles: sh.host.Troubles()}
+			if t, ok := sh.slot.(GuestTrouble); ok {
+				v.trouble = t.Trouble()
+			}
+			found <- v
+		}) {
+			list = append(list, health.Problem{Part: "life", Text: fmt.Sprintf("loop %d does not take work", i)})
+			continue
+		}
+		v := <-found
+		if v.trouble != "" {
+			list = append(list, health.Problem{Part: "guest", Text: v.trouble})
+		}
+		if age := time.Since(v.CommitFailedAt); age < commitFailureShown {
+			list = append(list, health.Problem{Part: "storage", Text: fmt.Sprintf("a commit failed %v ago: %s", age.Round(time.Second), v.CommitFailure)})
+		}
+		if v.Isolated > 0 {
+			list = append(list, health.Problem{Part: "objects", Warning: true, Text: fmt.Sprintf("%d objects are not started for a while, because their code ended its guest; GET /api/objects has isolated_until", v.Isolated)})
+		}
+	}
+	return list
+}
+
+// snapshot adds up what the shards have counted. A loop that does not answer is
+// left out.
+func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
+	v := metrics.Snapshot{
+		Version: s.Version, Commit: s.Commit, Closes: make(map[uint16]uint64), HTTP: s.front.Counts.All(),
+		Ready: s.health.Look(ctx).Ready,
+	}
+	for i, sh := range s.shards {
+		got := make(chan func(), 1)
+		if !sh.ask(ctx, func() {
+			o, classes, c := sh.host.Observed(), sh.host.ClassStats(), sh.registry.Counts()
+			got <- func() { addShard(&v, o, classes, c) }
+		}) {
+			continue
+		}
+		(<-got)()
+		if d, ok := sh.slot.(GuestInfo); ok {
+			g := d.Describe()
+			m := metrics.Guest{Slot: strconv.Itoa(i), Running: g.State == "running", Restarts: uint64(g.Restarts)}
+			if t, ok := sh.slot.(GuestTrouble); ok {
+				m.Stalls = uint64(t.Stalls())
+			}
+			v.Guests = append(v.Guests, m)
+		}
+	}
+	return v
+}
+
+func addShard(v *metrics.Snapshot, o host.Observed, classes []host.ClassStats, c hibernation.Counts) {
+	for i, k := range classes {
+		if i == len(v.Classes) {
+			v.Classes = append(v.Classes, metrics.Class{Name: k.Name})
+		}
+		a := &v.Classes[i]
+		a.Active += o.States[i].Active
+		a.Idle += o.States[i].Idle
+		a.Hibernated += o.States[i].Hibernated
+		a.Broken += o.States[i].Broken
+		a.Wakes += k.Wakes
+		a.Constructions += k.Constructions
+		a.Constructor += k.Constructor
+		a.ConstructorMax = max(a.ConstructorMax, k.ConstructorMax)
+		a.Memory += k.Memory
+		a.Saved += k.Saved
+		a.Events.Add(&o.Events[i])
+	}
+	v.MailboxWait.Add(&o.MailboxWait)
+	v.OutputGate.Add(&o.OutputGate)
+	v.Commits.Add(&o.Commits)
+	v.CommitsFailed += o.CommitsFailed
+	v.RanAway += o.RanAway
+	v.Slow += o.Slow
+	v.Resets += o.Resets
+	v.Unfinished += o.Unfinished
+	v.Mail += o.Mail
+	v.MailBytes += o.MailBytes
+	v.Waiting += o.Waiting
+	v.Backlog += o.Backlog
+	v.GateBytes += o.GateBytes
+	v.Isolated += o.Isolated
+	v.Sockets += c.Sockets
+	v.Received += c.Received
+	v.Sent += c.Sent
+	v.ReceivedBytes += c.ReceivedBytes
+	v.SentBytes += c.SentBytes
+	v.AutoResponses += c.AutoResponses
+	for code, n := range c.Closes {
+		v.Closes[code] += n
+	}
+}
