@@ -62,11 +62,17 @@ func (i *incarnations) has(n uint32) bool {
 }
 
 // outside answers what guests ask of targets that are no objects.
-type outside struct{ assets *edge.Inside }
+type outside struct {
+	assets *edge.Inside
+	hooks  func() hooks
+}
 
 func (o outside) Ask(to guest.Target, r *guest.Request, a host.Answer) host.Asker {
 	if to.Kind == guest.ToAssets && o.assets != nil {
 		return o.assets.Ask(r, a)
+	}
+	if to.Kind == guest.ToTests {
+		return o.hooks().ask(to, r, a)
 	}
 	a.Failure(&dormouse.Error{Message: "Service bindings are not offered by this server."})
 	return nobody{}

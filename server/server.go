@@ -63,6 +63,7 @@ type Config struct {
 	AutoReply      bool // answer a client's Close for the application
 	Compress       bool // negotiate permessage-deflate
 	Details        bool // show the author's errors to clients
+	TestHooks      bool // let the code evict, reset and delete all of its objects: workerd:unsafe
 	TrustedProxies []netip.Prefix
 	Log            *slog.Logger // nil: nothing is logged
 
@@ -320,7 +321,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 	if inGo {
 		bindings = everyClass(len(classes))
 	}
-	var beside outside
+	beside := outside{hooks: func() hooks { return hooks{s, s.js} }}
 	if s.files != nil {
 		beside.assets = &edge.Inside{Handler: s.files.Assets}
 	}

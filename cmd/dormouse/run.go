@@ -221,6 +221,7 @@ func (r *runner) serverConfig() server.Config {
 		Relaxed:        o.Durability == settings.Relaxed,
 		AutoReply:      r.config.Compat.Has(compat.AutoReplyToClose),
 		Compress:       r.config.Compat.Has(compat.WebSocketCompression),
+		TestHooks:      r.config.Compat.Has(compat.UnsafeModule),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
 		SlowEvent: o.Log.Slow, Version: version, Commit: commit,
 		Limits: server.Limits{

@@ -34,11 +34,12 @@ const (
 
 // Script is a file of steps that run one after another.
 type Script struct {
-	Name  string // of the file, without its extension
-	Title string // its first comment
-	Date  string // the compatibility date it needs
-	Head  []string
-	Steps []Step
+	Name   string // of the file, without its extension
+	Title  string // its first comment
+	Date   string // the compatibility date it needs
+	Unsafe bool   // it needs a Worker of its own, with the flag unsafe_module
+	Head   []string
+	Steps  []Step
 }
 
 // Step is a command and what it must answer.
@@ -65,7 +66,10 @@ const (
 	Reason   Kind = '!'
 )
 
-const dateKey = "compatibility_date "
+const (
+	dateKey   = "compatibility_date "
+	unsafeKey = "compatibility_flag unsafe_module"
+)
 
 // Parse reads the script of a file.
 func Parse(name, text string) (*Script, error) {
@@ -89,6 +93,8 @@ func Parse(name, text string) (*Script, error) {
 				return nil, fail(fmt.Sprintf("want %s or %s", Newest, Older))
 			}
 			s.Head, before = append(before, l), nil
+		case l == unsafeKey && len(s.Steps) == 0:
+			s.Unsafe, s.Head, before = true, append(before, l), nil
 		case len(l) >= 2 && l[1] == ' ' && strings.IndexByte(" -+!", l[0]) >= 0:
 			if len(s.Steps) == 0 || before != nil {
 				return nil, fail("an answer without a command above it")

@@ -68,15 +68,15 @@ func Save(dir string, s *script.Script) error {
 type Answers map[string][][]string
 
 // Run runs the scripts on one side, script.Workerd or script.Dormouse, with a
-// server for each compatibility date. root is the top of the repository.
+// server for each Worker. root is the top of the repository.
 func Run(ctx context.Context, root string, side script.Kind, scripts []*script.Script) (Answers, error) {
-	dirs := map[string]string{script.Newest: "conformance/worker", script.Older: "conformance/worker-2025"}
 	servers := make(map[string]drive.Runtime)
 	for _, s := range scripts {
-		if _, ok := servers[s.Date]; ok {
+		dir := folder(s)
+		if _, ok := servers[dir]; ok {
 			continue
 		}
-		w, err := runtimes.Load(filepath.Join(root, dirs[s.Date]))
+		w, err := runtimes.Load(filepath.Join(root, dir))
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +85,7 @@ func Run(ctx context.Context, root string, side script.Kind, scripts []*script.S
 			return nil, err
 		}
 		defer server.Stop()
-		servers[s.Date] = rt
+		servers[dir] = rt
 	}
 
 	var (
@@ -99,7 +99,7 @@ func Run(ctx context.Context, root string, side script.Kind, scripts []*script.S
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			got, err := drive.Run(ctx, servers[s.Date], s)
+			got, err := drive.Run(ctx, servers[folder(s)], s)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -111,6 +111,17 @@ func Run(ctx context.Context, root string, side script.Kind, scripts []*script.S
 	}
 	wg.Wait()
 	return answers, errors.Join(errs...)
+}
+
+// folder is the Worker that a script talks to.
+func folder(s *script.Script) string {
+	switch {
+	case s.Unsafe:
+		return "conformance/worker-unsafe"
+	case s.Date == script.Older:
+		return "conformance/worker-2025"
+	}
+	return "conformance/worker"
 }
 
 func start(ctx context.Context, side script.Kind, w runtimes.Worker) (*runtimes.Server, drive.Runtime, error) {

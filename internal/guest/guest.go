@@ -43,6 +43,9 @@ type Guest interface {
 	Why(query uint32, o Object)
 	Stamps([]Stamp)
 	Buffered(s dormouse.SocketID, bytes int)
+	// CloseDatabases has it close the databases that no object uses. Answer:
+	// DatabasesClosed.
+	CloseDatabases(query uint32)
 
 	// Request begins an exchange. o is zero for the Worker's own handler.
 	Request(x Exchange, o Object, r *Request)
@@ -75,6 +78,7 @@ type Host interface {
 	Asleep(g Guest, o Object)
 	Awake(g Guest, o Object)
 	Report(g Guest, query uint32, report []byte)
+	DatabasesClosed(g Guest, query uint32)
 	Log(g Guest, o Object, level int, at time.Time, text []byte)
 
 	Send(g Guest, s dormouse.SocketID, text bool, payload []byte)
@@ -211,6 +215,11 @@ const (
 	ToObject TargetKind = iota
 	ToAssets
 	ToService
+	// ToTests is what the module workerd:unsafe asks, for tests of the author's.
+	// The path of the URL says what: /evict (the object that is named),
+	// /evict-all, /abort-all, /delete-all; its query "webSockets=close" that
+	// hibernatable sockets are to end too.
+	ToTests
 )
 
 // Request is the head of a request. Owned by the receiver.

@@ -85,7 +85,7 @@ func (s *Shard) refuses(k dormouse.Key, fail func(*dormouse.Error)) bool {
 		fail(errIsolated(s.isolated(k)))
 	case o != nil && o.mailFull():
 		fail(overloaded())
-	case s.guest != nil || o != nil && o.live != nil:
+	case s.guest != nil && !s.frozen || o != nil && o.live != nil:
 		return false
 	case s.queue.whyNot != nil:
 		fail(s.queue.whyNot)

@@ -55,6 +55,7 @@ type activation struct {
 	durable   uint32
 	awaited   []uint32
 	settled   []func(gone bool) // who asked for it to leave
+	leaving   []*eviction       // who waits until it leaves
 	requests  []uint32          // events that are none of sockets, and have not begun
 	ending    []ending          // sockets whose last words the guest has, and has not begun
 
@@ -218,7 +219,7 @@ func (o *resident) activate() bool {
 		return false
 	}
 	g := s.guest
-	if g == nil {
+	if g == nil || s.frozen {
 		o.m.Gone()
 		s.want(o)
 		return false
@@ -322,6 +323,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
 	o.slept()
+	o.dropForTests(live)
 	if o.set != nil {
 		o.set.Left()
 		o.set.Progress()
@@ -329,6 +331,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	s.stats.Sleeps++
 	s.Config.Log.Debug("sleep", append(s.attrs(o), "why", why)...)
 	live.answer(true)
+	s.evicted(live)
 	if l != nil {
 		s.retiredIfEmpty(l)
 	}

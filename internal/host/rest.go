@@ -74,6 +74,7 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		o.moveIfQuiet()
 		return
 	}
+	o.leaveIfIdle()
 	o.arm()
 }
 
@@ -107,5 +108,6 @@ func (s *Shard) Awake(g guest.Guest, num guest.Object) {
 	o.drain()
 	if s.lives[g].retired == nil { // otherwise Progress asks again, or the deadline
 		o.arm()
+		o.leaveSoon()
 	}
 }

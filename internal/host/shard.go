@@ -23,6 +23,7 @@ type Shard struct {
 	lives  map[guest.Guest]*life
 	queue  queue
 	paused pause
+	frozen bool // no object is started: see Freeze
 
 	blamed    map[dormouse.Key]*blame // for the deaths of guests
 	queries   map[uint32]query

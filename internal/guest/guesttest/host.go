@@ -133,6 +133,7 @@ func (h *Host) Awake(g guest.Guest, o guest.Object)  { h.hear(g, "awake %d", o) 
 func (h *Host) Report(g guest.Guest, query uint32, report []byte) {
 	h.hear(g, "report %d %s", query, report)
 }
+func (h *Host) DatabasesClosed(g guest.Guest, query uint32) { h.hear(g, "databases closed %d", query) }
 func (h *Host) Log(g guest.Guest, o guest.Object, level int, _ time.Time, text []byte) {
 	h.hear(g, "log %d level %d %s", o, level, text)
 }

@@ -37,9 +37,9 @@ func (l *line) frame() []byte {
 	return frame
 }
 
-func (l *line) toGuest() bool { return l.t < guestwire.Response }
+func (l *line) toGuest() bool { return l.t < guestwire.Response || l.t == guestwire.CloseDatabases }
 func (l *line) peer() bool    { return l.t >= guestwire.Response && l.t <= guestwire.Failure }
-func (l *line) toHost() bool  { return l.t >= guestwire.Ready }
+func (l *line) toHost() bool  { return l.t >= guestwire.Ready && !l.toGuest() }
 func (l *line) hello() bool   { return l.t == guestwire.Ready || l.t == guestwire.Unfit }
 
 func corpus(t testing.TB, file string) []line {

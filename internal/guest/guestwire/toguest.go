@@ -193,6 +193,12 @@ func (w *Writer) Why(query uint32, o guest.Object) {
 	w.end()
 }
 
+func (w *Writer) CloseDatabases(query uint32) {
+	w.begin(CloseDatabases)
+	w.u32(query)
+	w.end()
+}
+
 func (w *Writer) Stamps(stamps []guest.Stamp) {
 	w.begin(Stamps)
 	w.u32(uint32(len(stamps)))

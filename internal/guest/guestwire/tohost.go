@@ -94,12 +94,15 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 	case Report:
 		q, p := r.u32(), r.rest()
 		say = func() { h.Report(g, q, p) }
+	case DatabasesClosed:
+		q := r.u32()
+		say = func() { h.DatabasesClosed(g, q) }
 	case Done:
 		x := r.exchange()
 		say = func() { h.Done(g, x) }
 	case Ask:
 		x, from := r.exchange(), r.object()
-		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToService) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
+		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToTests) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
 		req := r.request()
 		say = func() { h.Ask(g, x, from, to, req) }
 	default:

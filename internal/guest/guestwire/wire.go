@@ -78,6 +78,9 @@ const (
 	Done         Type = 0x56
 	Ask          Type = 0x57
 	Handled      Type = 0x59
+
+	CloseDatabases  Type = 0x84
+	DatabasesClosed Type = 0x85
 )
 
 // Errors of reading. Whoever sees one ends the guest.

@@ -317,6 +317,12 @@ func (p *Process) Why(query uint32, o guest.Object) {
 	}
 }
 
+func (p *Process) CloseDatabases(query uint32) {
+	if p.alive() {
+		p.out.CloseDatabases(query)
+	}
+}
+
 func (p *Process) Stamps(stamps []guest.Stamp) {
 	if p.alive() {
 		p.out.Stamps(stamps)

@@ -183,6 +183,7 @@ func (p *process) Hibernate(o guest.Object, _ uint32, _ guest.Mode)     { p.got(
 func (p *process) Reset(guest.Object, *dormouse.Error)                  { p.got() }
 func (p *process) Durable(guest.Object, uint32)                         { p.got() }
 func (p *process) Why(uint32, guest.Object)                             { p.got() }
+func (p *process) CloseDatabases(q uint32)                              { p.got(); p.DatabasesClosed(nil, q) }
 func (p *process) Stamps([]guest.Stamp)                                 { p.got() }
 func (p *process) Buffered(dormouse.SocketID, int)                      { p.got() }
 func (p *process) Request(guest.Exchange, guest.Object, *guest.Request) { p.got() }

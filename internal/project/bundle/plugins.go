@@ -85,9 +85,9 @@ func anyOf[V any](keys map[string]V) string {
 	return "^(" + strings.Join(quoted, "|") + ")$"
 }
 
-// runtimeModules leaves cloudflare: and node: modules to the guest.
+// runtimeModules leaves cloudflare:, node: and workerd: modules to the guest.
 func (b *builder) runtimeModules(build api.PluginBuild) {
-	build.OnResolve(api.OnResolveOptions{Filter: "^(cloudflare|node):"}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+	build.OnResolve(api.OnResolveOptions{Filter: "^(cloudflare|node|workerd):"}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
 		return b.external(args, args.Path), nil
 	})
 	build.OnResolve(api.OnResolveOptions{Filter: "^(" + strings.Join(builtins, "|") + ")$"}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
@@ -97,7 +97,7 @@ func (b *builder) runtimeModules(build api.PluginBuild) {
 	// that it gets instead imports it.
 	build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: required}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
 		what := "it" // Node gives a module's default export to require()
-		if strings.HasPrefix(args.Path, "cloudflare:") {
+		if strings.HasPrefix(args.Path, "cloudflare:") || strings.HasPrefix(args.Path, "workerd:") {
 			what = "* as it"
 		}
 		contents := fmt.Sprintf("import %s from %q;\nmodule.exports = it;\n", what, args.Path)

@@ -52,8 +52,8 @@ const (
 	IOTasksPreventEviction Flag = "durable_object_io_tasks_prevent_eviction"
 	// PedanticWPT narrows the close codes that close() takes.
 	PedanticWPT Flag = "pedantic_wpt"
-	// BigMessages raises the limit of a message to 128 MiB.
-	BigMessages Flag = "increase_websocket_message_size"
+	// UnsafeModule gives the module workerd:unsafe: test hooks.
+	UnsafeModule Flag = "unsafe_module"
 	// NavigationPrefersAssets serves an asset to a browser's navigation.
 	NavigationPrefersAssets Flag = "assets_navigation_prefers_asset_serving"
 )

@@ -54,7 +54,7 @@ var honouredDates = map[Flag]string{
 	IOTasksPreventEviction:  "2026-10-01",
 	NavigationPrefersAssets: "2025-04-01",
 	PedanticWPT:             "",
-	BigMessages:             "",
+	UnsafeModule:            "",
 	AsyncLocalStorage:       "",
 	NodeTimers:              "2026-08-04", // brought by nodejs_compat
 }
@@ -133,6 +133,8 @@ func TestFindings(t *testing.T) {
 		{"rpc rpc", true, `compatibility flag "rpc" stands in the list twice`, "Remove one of them."},
 		{"rpc no_rpc", true, `compatibility flags "rpc" and "no_rpc" contradict each other`, "Keep one of them."},
 		{"experimental", true, `compatibility flag "experimental" is not supported`, "Dormouse does not have what it turns on. Remove it if the Worker can do without."},
+		// 128 MiB would not go into a frame of the guest protocol.
+		{"increase_websocket_message_size", true, `compatibility flag "increase_websocket_message_size" is not supported`, "Dormouse does not have what it turns on. Remove it if the Worker can do without."},
 		{"url_original", true, `compatibility flag "url_original" is not supported`, `Dormouse always behaves as with "url_standard". Remove the flag if the Worker can live with that.`},
 		{"python_workflows", false, `compatibility flag "python_workflows" changes nothing here`, ""},
 	} {

@@ -60,6 +60,11 @@ export class Databases {
     return new ObjectStorage({ path: file, pool: this.#pool, sqlEnabled: sql, host: hostOf(o, this.#config, committed) });
   }
 
+  /** Closes every database that no object uses. */
+  closeIdle(): Promise<void> {
+    return this.#pool.closeIdle();
+  }
+
   #checkpointIfLarge(file: string, done: (moved: number) => void, broken: (error: Error) => void): void {
     if (this.#checkpointing.has(file)) return;
     const wal = statSync(`${file}-wal`, { throwIfNoEntry: false });

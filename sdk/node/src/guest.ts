@@ -172,6 +172,15 @@ export class Guest implements Receiver, Home {
       case frame.why:
         this.#why(r);
         break;
+      case frame.closeDatabases: {
+        const query = r.u32();
+        this.#databases.closeIdle().then(() => {
+          this.#turns.begin();
+          this.#out.number(frame.databasesClosed, query);
+          this.#turns.finish();
+        }, (e: unknown) => this.lost(`internal error: ${(e as Error).stack}`));
+        break;
+      }
       case frame.stamps: {
         const n = r.u32();
         for (let i = 0; i < n; i++) {

@@ -82,9 +82,18 @@ function checkOptions(options: StubOptions | undefined): void {
   }
 }
 
+const target = Symbol("target");
+
+/** Why all objects were reset, each time that this was asked for here: stubs used before are broken. */
+const resets: Error[] = [];
+
+export function allReset(why: Error): void {
+  resets.push(why);
+}
+
 /** Where the calls of a Fetcher go. */
-interface Route {
-  target: 0 | 1 | 2;
+export interface Route {
+  target: 0 | 1 | 2 | 3;
   index: number;
   id: string;
   name: string | null;
@@ -96,12 +105,29 @@ export class Fetcher {
   readonly #route: Route;
   // The instance that answered last time has been reset: this stub is broken for good.
   #broken: Error | null = null;
+  // How often all objects had been reset when this stub was first used.
+  #resets = -1;
 
   constructor(route: Route) {
     this.#route = route;
   }
 
+  /** Where the calls of a stub of an object go; null for anything else. */
+  static routeOf(fetcher: Fetcher): Route | null {
+    const route = fetcher[target].#route;
+    return route.target === 0 ? route : null;
+  }
+
+  /** The stub itself, behind the Proxy around it. */
+  get [target](): this {
+    return this;
+  }
+
   fetch(input: string | URL | Request, init?: RequestInit | Request): Promise<Response> {
+    if (this.#route.target === 0 && this.#resets !== resets.length) {
+      if (this.#resets >= 0) this.#broken ??= resets[this.#resets]!;
+      this.#resets = resets.length;
+    }
     if (this.#broken !== null) return Promise.reject(this.#broken);
     if (arguments.length === 0) return Promise.reject(badParameter("fetch", "Fetcher", 1, "Request or string"));
     let request: Request;

@@ -318,7 +318,7 @@ export const nowhere = new (class extends Outlet {
 export interface OutboundRequest {
   exchange: number;
   from: number;
-  target: 0 | 1 | 2;
+  target: 0 | 1 | 2 | 3;
   index: number;
   id: string; // 64 hex digits; zeros unless an object
   name: string | null;

@@ -69,6 +69,8 @@ export const frame = {
   done: 0x56,
   request: 0x57,
   handled: 0x59,
+  closeDatabases: 0x84,
+  databasesClosed: 0x85,
 } as const;
 
 export const textKind = 1;

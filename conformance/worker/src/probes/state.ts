@@ -1,6 +1,6 @@
 // DurableObjectState itself: its members, and what it says to wrong arguments.
 
-import { Probes, wrong } from "../probe";
+import { Probes, sleep, wrong } from "../probe";
 import { outcome, show } from "../show";
 
 const METHODS = [
@@ -20,6 +20,22 @@ const METHODS = [
 export const state: Probes = {
 	/** Does nothing: a request that has been there. */
 	nothing: () => {},
+
+	/** Whether the instance is the one of before, what it has stored, and its sockets. */
+	remembers(t) {
+		t.say(`memory ${show(t.memory.get("seen") ?? false)}, stored ${show(t.ctx.storage.kv.get("seen"))}, sockets ${t.ctx.getWebSockets().length}`);
+		t.memory.set("seen", true);
+		t.ctx.storage.kv.put("seen", true);
+	},
+
+	/** An alarm that is set, in the given number of milliseconds. */
+	async "alarm-in"(t) {
+		await t.ctx.storage.setAlarm(Date.now() + Number(t.args[0]));
+	},
+
+	async waits(t) {
+		await sleep(Number(t.args[0]));
+	},
 
 	members(t) {
 		const { ctx } = t;

@@ -233,6 +233,9 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 	case 0x14:
 		q, o := r.u32(), guest.Object(r.u32())
 		return func() { d.To.Why(q, o) }, nil
+	case 0x84:
+		q := r.u32()
+		return func() { d.To.CloseDatabases(q) }, nil
 	case 0x15:
 		var list []guest.Stamp
 		for n := r.u32(); n > 0; n-- {

@@ -188,6 +188,8 @@ func (e Encoder) Report(_ guest.Guest, query uint32, report []byte) {
 	e.say(0x55, frame{}.u32(query).rest(string(report)))
 }
 
+func (e Encoder) DatabasesClosed(_ guest.Guest, query uint32) { e.say(0x85, frame{}.u32(query)) }
+
 func (e Encoder) Done(_ guest.Guest, x guest.Exchange) { e.say(0x56, frame{}.u32(uint32(x))) }
 
 func (e Encoder) Ask(_ guest.Guest, x guest.Exchange, from guest.Object, to guest.Target, r *guest.Request) {

@@ -14,6 +14,7 @@ import type { Env } from "../env.ts";
 import { installGlobals } from "../globals.ts";
 import { durableObjectsModule } from "../modules/durableobjects.ts";
 import { emailModule } from "../modules/email.ts";
+import { unsafeModule } from "../modules/unsafe.ts";
 import { workersModule } from "../modules/workers.ts";
 import { installLoader } from "./loader.ts";
 import { registerNodeModules } from "./nodemodules.ts";
@@ -29,6 +30,7 @@ export async function loadAuthor(config: Config, env: Env, exports: Exports, eve
   register("cloudflare:workers", () => workersModule(env, exports));
   register("cloudflare:email", emailModule);
   register("cloudflare:durable-objects", durableObjectsModule);
+  if (config.compat.flags["unsafe_module"] === true) register("workerd:unsafe", unsafeModule);
   installLoader(bundle, registerNodeModules(process, console, bundle, config.compat.flags));
   // What the module does while it is loaded belongs to the Worker.
   enterScope(ambient.worker.scope);

@@ -48,7 +48,7 @@ function resolve(specifier: string, parent: string | undefined, inside: string, 
     if (!url.href.startsWith(inside)) throw noSuchModule(specifier, "it is outside the Worker's bundle");
     return code.test(url.pathname) ? url.href : asset(url.href, inside);
   }
-  if (specifier.startsWith("cloudflare:") && registered(specifier)) return scheme + specifier;
+  if ((specifier.startsWith("cloudflare:") || specifier.startsWith("workerd:")) && registered(specifier)) return scheme + specifier;
   const prefixed = specifier.startsWith("node:");
   const bare = prefixed ? specifier.slice(5) : specifier;
   if (!modules.has(bare, prefixed)) throw noSuchModule(specifier, missing);

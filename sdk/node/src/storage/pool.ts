@@ -119,9 +119,10 @@ export class DatabasePool {
   }
 
   /** Closes every database that nobody uses. */
-  closeIdle(): void {
-    for (const handle of this.#idle.values()) this.#close(handle);
+  async closeIdle(): Promise<void> {
+    const handles = [...this.#idle.values()];
     this.#idle.clear();
+    await Promise.all(handles.map((handle) => this.#close(handle)));
   }
 
   #open(path: string): Handle {
@@ -145,19 +146,19 @@ export class DatabasePool {
     for (const [path, handle] of this.#idle) {
       if (this.open <= this.#options.maxOpen) return;
       this.#idle.delete(path);
-      this.#close(handle);
+      void this.#close(handle);
     }
   }
 
   /** Ours before the keeper's: the last one to close waits for the disk, and that must not be this thread. */
-  #close(handle: Handle): void {
+  async #close(handle: Handle): Promise<void> {
     const { keeper } = this.#options;
     if (keeper === undefined) {
       handle.database.close();
       return;
     }
     // The keeper holds it once it has answered what it was asked before.
-    keeper.held(handle.path).then(() => {
+    await keeper.held(handle.path).then(() => {
       handle.database.close();
       return keeper.release(handle.path);
     }).catch((error: Error) => keeper.report(handle.path, error));

@@ -1,0 +1,4 @@
+declare module "workerd:unsafe" {
+	const unsafe: object;
+	export default unsafe;
+}
