@@ -227,7 +227,7 @@ export class Guest implements Receiver, Home {
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
     introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, worker: this.#owner });
-    this.#databases = new Databases(config, this.#around.sideThread, this.#runaways.watch(config.limits), (e) => this.#around.exit(e.message));
+    this.#databases = new Databases(config, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     const env = makeEnv(config);
     const exports: Module = {};

@@ -13,6 +13,7 @@ import type { Cutter } from "./cut.ts";
 import { durableObjectReset, flagged, remote, toWire } from "./errors.ts";
 import { GuestObject, ranAway } from "./object.ts";
 import type { Owner } from "./owner.ts";
+import { inTurn } from "./pulse.ts";
 import type { Turns } from "./turn.ts";
 import type { Verdict, Watch } from "./watchdog.ts";
 
@@ -29,12 +30,13 @@ export class Runaways {
   }
 
   /** What the watchdog needs; null if nothing is to be watched. */
-  watch(limits: Config["limits"]): Watch | null {
+  watch(limits: Config["limits"], occupied: () => boolean): Watch | null {
     if (limits.guestStall <= 0) return null;
+    this.#turns.pulse.keep(limits.guestStall / 4, occupied);
     this.#limit = limits.guestStall;
     const global = randomUUID();
-    const ask = (turn: number): Verdict => {
-      if (turn !== -1) return this.#stop(turn);
+    const ask = (turn: number, beat: number): Verdict => {
+      if (turn !== -1) return this.#stop(turn, beat);
       Reflect.deleteProperty(globalThis, global); // The watchdog has it now, and nobody else will.
       return "over";
     };
@@ -43,12 +45,15 @@ export class Runaways {
   }
 
   /** Called with the stack of the turn below. Nothing is ended here: that stack may be in the middle of anything. */
-  #stop(turn: number): Verdict {
-    if (!this.#turns.pulse.isIn(turn)) return "over";
+  #stop(turn: number, beat: number): Verdict {
+    const { pulse } = this.#turns;
+    const at = new Error(`code ran for ${this.#limit / 1000} s without a pause and was ended (limits.guest_stall)`);
+    // Without a stack below, the event loop has called: it does go round.
+    if (beat === inTurn ? !pulse.isIn(turn) : !pulse.isStill(turn, beat) || !belowInspector(at.stack ?? "").includes("\n")) return "over";
     const owner = currentOwner();
+    pulse.blame(owner.number);
     if (owner.gone || this.#caught !== null) return "hopeless";
-    const seconds = this.#limit / 1000;
-    this.#caught = { owner, at: new Error(`code ran for ${seconds} s without a pause and was ended (limits.guest_stall)`) };
+    this.#caught = { owner, at };
     this.#cutter.cutBelow();
     return "cut";
   }

@@ -4,13 +4,17 @@
  * runs, and ends the instance that it runs for; if it cannot be interrupted (a
  * query that does not end, for example), the process ends.
  *
- * It looks while turns are run and sleeps otherwise: an idle guest has no tick.
+ * Between turns it looks at the beat of the event loop (pulse.ts): code that
+ * Node has continued may be without end too.
+ *
+ * It looks while there is something to do and sleeps otherwise: an idle guest
+ * has no tick.
  */
 
 import { writeSync } from "node:fs";
 import { Session } from "node:inspector";
 import { setTimeout as sleep } from "node:timers/promises";
-import { word } from "./pulse.ts";
+import { inTurn, word } from "./pulse.ts";
 
 /** What the first thread says to the question whether a turn still runs. */
 export type Verdict =
@@ -22,7 +26,10 @@ export type Verdict =
 
 export interface Watch {
   readonly words: Int32Array;
-  /** The global under which the first thread shows its `(turn: number) => Verdict`, until it is called with -1. */
+  /**
+   * The global under which the first thread shows its `(turn: number, beat: number) => Verdict`, until it is called
+   * with a turn of -1. A beat of `inTurn` asks about the turn, another one about what runs outside of turns.
+   */
   readonly global: string;
   /** How long a turn may take; ms. */
   readonly stall: number;
@@ -44,21 +51,33 @@ export async function serveWatchdog(watch: Watch): Promise<never> {
   let turn: number | null = null; // as of the last look
   let since = 0; // it has been seen
   let last = performance.now();
+  let beat: number | null = null; // as of the last look between turns
+  let beaten = 0; // it has been seen
   for (;;) {
     const now = performance.now();
     // The whole process may have stood still. That is nobody's turn.
-    if (now - last > tick + stall / 2) turn = null;
+    if (now - last > tick + stall / 2) turn = beat = null;
     last = now;
     const seen = Atomics.load(words, word.turns);
     if (seen !== turn) {
       turn = seen;
       since = now;
+      beat = null;
       mark(0, turn);
     } else if (Atomics.load(words, word.busy) === 0) {
       mark(0, seen);
-      await woken(words, seen);
-      turn = null;
+      const beating = Atomics.load(words, word.beating) === 1;
+      const beats = Atomics.load(words, word.beats);
+      if (beats !== beat) {
+        beat = beats;
+        beaten = now;
+      } else if (beating && now - beaten >= stall) {
+        await cut(question, words, seen, beat);
+      }
+      const slept = await woken(words, seen, beating ? stall / 2 : Infinity);
+      if (slept === "woken") turn = null;
       last = performance.now();
+      if (last - now > stall) beat = null; // stood still, as above
       continue;
     } else {
       mark(Atomics.load(words, word.object), seen);
@@ -66,30 +85,33 @@ export async function serveWatchdog(watch: Watch): Promise<never> {
       if (resident > watch.memory) {
         end(`took ${resident >> 20} MiB of memory; the limit is ${watch.memory >> 20} MiB (guest_memory)`);
       }
-      if (now - since >= stall) await cut(question, words, turn);
+      if (now - since >= stall) await cut(question, words, turn, inTurn);
     }
     await sleep(tick);
   }
 }
 
-/** Resolves when turns are run again; at once if they are. */
-async function woken(words: Int32Array, seen: number): Promise<void> {
+/** Resolves when turns are run again, at once if they are, or when the time has come. */
+async function woken(words: Int32Array, seen: number, time: number): Promise<"woken" | "timed-out"> {
   Atomics.store(words, word.asleep, 1);
   if (Atomics.load(words, word.busy) === 1 || Atomics.load(words, word.turns) !== seen) {
     Atomics.store(words, word.asleep, 0);
-    return;
+    return "woken";
   }
-  const wait = Atomics.waitAsync(words, word.asleep, 1);
-  if (wait.async) await wait.value;
+  const wait = Atomics.waitAsync(words, word.asleep, 1, time);
+  if (!wait.async || (await wait.value) !== "timed-out") return "woken";
+  Atomics.store(words, word.asleep, 0);
+  return "timed-out";
 }
 
-async function cut(question: Question, words: Int32Array, turn: number): Promise<void> {
-  const verdict = await Promise.race([question.ask(turn), sleep(patience, "nothing" as const)]);
+async function cut(question: Question, words: Int32Array, turn: number, beat: number): Promise<void> {
+  const verdict = await Promise.race([question.ask(turn, beat), sleep(patience, "nothing" as const)]);
   if (verdict === "over") return;
   for (let waited = 0; verdict === "cut" && waited < patience; waited += 10) {
-    if (Atomics.load(words, word.turns) !== turn) return;
+    if (Atomics.load(words, word.turns) !== turn || (beat !== inTurn && Atomics.load(words, word.beats) !== beat)) return;
     await sleep(10);
   }
+  mark(Atomics.load(words, word.object), turn);
   end("code ran without a pause for longer than guest_stall, and could not be ended");
 }
 
@@ -130,15 +152,15 @@ class Question {
     });
     if (result.objectId === undefined) throw new Error("watchdog: the first thread does not show itself");
     const question = new Question(session, result.objectId);
-    await question.ask(-1);
+    await question.ask(-1, inTurn);
     return question;
   }
 
-  ask(turn: number): Promise<Verdict> {
+  ask(turn: number, beat: number): Promise<Verdict> {
     return new Promise((resolve, reject) => {
       this.#session.post(
         "Runtime.callFunctionOn",
-        { objectId: this.#objectId, functionDeclaration: "function (turn) { return this(turn); }", arguments: [{ value: turn }], returnByValue: true },
+        { objectId: this.#objectId, functionDeclaration: "function (turn, beat) { return this(turn, beat); }", arguments: [{ value: turn }, { value: beat }], returnByValue: true },
         (error, answer) => {
           if (error !== null) reject(error);
           else if (answer.exceptionDetails !== undefined) reject(new Error(`watchdog: ${answer.exceptionDetails.exception?.description}`));

@@ -5,6 +5,9 @@
  */
 
 import { DurableObject } from "cloudflare:workers";
+import { Readable, Transform } from "node:stream";
+import timers from "node:timers/promises";
+import { deflate } from "node:zlib";
 
 interface Env {
   OBJECTS: DurableObjectNamespace<Misbehaving>;
@@ -58,6 +61,27 @@ export class Misbehaving extends DurableObject<Env> {
         for (;;) await null;
       case "loop behind a digest":
         await crypto.subtle.digest("SHA-256", new Uint8Array(1));
+        return forever();
+      case "loop in a next tick":
+        process.nextTick(forever);
+        return;
+      case "loop in a callback of zlib":
+        deflate("x", () => forever());
+        return;
+      case "loop in a stream":
+        Readable.from(["x"]).pipe(new Transform({ transform: forever }));
+        return;
+      case "loop behind a stream":
+        for await (const _ of new Blob(["x"]).stream()) forever();
+        return;
+      case "loop behind a compressor": {
+        const writer = new CompressionStream("gzip");
+        void writer.writable.close();
+        await new Response(writer.readable).arrayBuffer();
+        return forever();
+      }
+      case "loop in a timer of Node's":
+        await timers.setTimeout(1);
         return forever();
       case "loop of sends":
         for (let i = 0; ; i++) {
