@@ -81,6 +81,7 @@ const (
 
 	CloseDatabases  Type = 0x84
 	DatabasesClosed Type = 0x85
+	Waited          Type = 0x98
 )
 
 // Errors of reading. Whoever sees one ends the guest.

@@ -71,6 +71,7 @@ export const frame = {
   handled: 0x59,
   closeDatabases: 0x84,
   databasesClosed: 0x85,
+  waited: 0x98,
 } as const;
 
 export const textKind = 1;
