@@ -25,6 +25,10 @@ const (
 	firstDelay = 2 * time.Second
 	jitter     = 0.25
 
+	// givenUp is the count of an alarm that has failed for good and has not been
+	// deleted yet.
+	givenUp = MaxRetries + 1
+
 	// confirmWithin is how long what an object says may take to become
 	// durable before the object is asked again. A commit that takes longer
 	// resets the object.
@@ -36,7 +40,11 @@ const (
 type Run struct {
 	Key       dormouse.Key
 	Scheduled time.Time // of the alarm, as far as the index knows; the same at each retry
+	Due       time.Time // when it should have been asked
 	Retry     int       // retryCount: how many runs of this alarm have failed
+	// Drop says that the alarm has failed for good: if it is due it is not run
+	// but deleted.
+	Drop bool
 }
 
 // Outcome is how a run has ended.
@@ -62,22 +70,20 @@ type Effects struct {
 	// the commit that it announces.
 	Store bool
 	Wake  storage.Wake
-
-	// Drop says that there will be no other try: the alarm that was run has to
-	// be deleted from the object's database, unless there is a newer one.
-	Drop bool
 }
 
 // Index is the index of all alarms. One caller at a time.
 //
-// Invariant: due holds the entries that have a time and are not running, and
-// entries all that have a time, are running or are stored.
+// Invariant: an entry is running or in due, never both and never neither: so no
+// alarm can pass that nobody waits for. Mend looks after it.
 type Index struct {
 	random  func() float64 // [0,1)
 	entries map[dormouse.Key]*entry
 	due     queue
+	running int
 	words   uint64 // counts what was said
 
+	checked int // of due, by Mend
 	repairs int
 }
 
@@ -137,9 +143,122 @@ func (x *Index) Load(key dormouse.Key, w storage.Wake) {
 	}
 	e := x.entry(key)
 	e.stored = toMillis(w.At)
-	e.retry = uint8(min(max(w.Retry, 0), MaxRetries))
-	e.storedRetry, e.tries = e.retry, e.retry
+	e.retry = uint8(min(max(w.Retry, 0), givenUp))
+	e.storedRetry, e.tries = e.retry, min(e.retry, MaxRetries)
 	x.schedule(e, e.stored)
+}
+
+// Found tells that the object's database was opened and has an alarm at this
+// time. That is no news, unless the data was put there by somebody else, or the
+// index was lost.
+func (x *Index) Found(key dormouse.Key, at time.Time) Effects {
+	if at.IsZero() {
+		return Effects{}
+	}
+	e := x.entries[key]
+	if e != nil && (e.running || e.tries > 0 || e.at <= at.UnixMilli()) {
+		return Effects{}
+	}
+	x.repairs++
+	return x.Earlier(key, at)
+}
+
+// Doubt tells that something that the object has said may not have arrived: it
+// is asked soon.
+func (x *Index) Doubt(key dormouse.Key, now time.Time) Effects {
+	e := x.entry(key)
+	x.ask(e, now.Add(firstDelay))
+	x.schedule(e, e.at)
+	if e.stored == never {
+		return e.store(e.at)
+	}
+	return Effects{}
+}
+
+// Alarm is what the index knows of an object's alarm.
+type Alarm struct {
+	Scheduled time.Time // as it was set; zero if it runs and no other was set
+	Next      time.Time // when it runs or is asked; zero if it runs
+	Retry     int       // runs that have failed
+	Running   bool
+}
+
+// Look tells what is known of an object's alarm; ok is false when there is none.
+func (x *Index) Look(key dormouse.Key) (a Alarm, ok bool) {
+	e := x.entries[key]
+	if e == nil {
+		return Alarm{}, false
+	}
+	return Alarm{
+		Scheduled: fromMillis(e.stored), Next: fromMillis(e.at),
+		Retry: int(min(e.retry, MaxRetries)), Running: e.running,
+	}, true
+}
+
+// Running is the number of runs that Due has given out and that have not
+// finished.
+func (x *Index) Running() int { return x.running }
+
+// Passed counts the alarms that are due and have not been given out, up to a
+// number.
+func (x *Index) Passed(now time.Time, most int) int {
+	ms, n := now.UnixMilli(), 0
+	for look := []int{0}; len(look) > 0 && n < most; {
+		i := look[len(look)-1]
+		look = look[:len(look)-1]
+		if i < len(x.due) && x.due[i].at <= ms {
+			n++
+			look = append(look, 2*i+1, 2*i+2)
+		}
+	}
+	return n
+}
+
+// mendStep is how many entries Mend looks at.
+const mendStep = 256
+
+// Mend looks whether an alarm could pass without anybody waiting for it: each
+// entry is running or waits in its place. It looks at all by their number, and
+// at some closely; what is wrong is put right, and counted by Repairs.
+func (x *Index) Mend() (repaired bool) {
+	ok := len(x.entries) == len(x.due)+x.running
+	for range min(mendStep, len(x.due)) {
+		x.checked++
+		if x.checked >= len(x.due) {
+			x.checked = 0
+		}
+		i := x.checked
+		e := x.due[i]
+		ok = ok && e.pos == int32(i) && !e.running && e.at != never && x.due[(i-1)/2].at <= e.at && x.entries[e.key] == e
+	}
+	if ok {
+		return false
+	}
+	x.repairs++
+	x.rebuild()
+	return true
+}
+
+// rebuild makes the queue anew from the entries.
+func (x *Index) rebuild() {
+	x.due, x.running, x.checked = x.due[:0], 0, 0
+	for _, e := range x.entries {
+		if e.running {
+			x.running++
+			e.pos = -1
+			continue
+		}
+		if e.at == never {
+			e.at = e.stored
+		}
+		if e.at == never {
+			delete(x.entries, e.key)
+			continue
+		}
+		e.pos = int32(len(x.due))
+		x.due = append(x.due, e)
+	}
+	heap.Init(&x.due)
 }
 
 // Len is the number of objects that have an alarm, run one, or may have one.
@@ -167,8 +286,12 @@ func (x *Index) Due(runs []Run, now time.Time, max int) []Run {
 			scheduled = e.at
 		}
 		e.running, e.told = true, false
+		x.running++
+		at := e.at
 		x.schedule(e, never)
-		runs = append(runs, Run{e.key, fromMillis(scheduled), int(e.retry)})
+		runs = append(runs, Run{
+			Key: e.key, Scheduled: fromMillis(scheduled), Due: fromMillis(at), Retry: int(min(e.retry, MaxRetries)), Drop: e.retry == givenUp,
+		})
 	}
 	return runs
 }
@@ -243,6 +366,7 @@ func (x *Index) Finish(key dormouse.Key, how Outcome, now time.Time) Effects {
 		return Effects{}
 	}
 	e.running = false
+	x.running--
 	if how == Ran && !e.told {
 		x.repairs++
 		how = Interrupted
@@ -256,9 +380,12 @@ func (x *Index) Finish(key dormouse.Key, how Outcome, now time.Time) Effects {
 		if e.unconfirmed {
 			x.ask(e, now.Add(confirmWithin))
 		}
+	case e.retry == givenUp:
+		x.ask(e, now.Add(x.delay(e))) // it could not even be deleted
 	case how == FailedForGood || e.retry == MaxRetries:
-		effects.Drop = true
-		x.ask(e, now.Add(confirmWithin)) // if its deletion does not become durable
+		e.retry = givenUp
+		effects = e.store(e.stored)
+		x.ask(e, now)
 	default:
 		e.retry++
 		effects = e.store(e.stored)

@@ -95,12 +95,12 @@ func TestRetries(t *testing.T) {
 			now = now.Add(100 * time.Millisecond)
 			effects := x.Finish(key(1), alarm.Failed, now)
 			if retry == 6 {
-				if !effects.Drop {
+				if run := due(t, x, now, 1)[0]; !run.Drop {
 					t.Error("the last try is not dropped")
 				}
 				break
 			}
-			if effects.Drop || !effects.Store || effects.Wake.Retry != retry+1 || !effects.Wake.At.Equal(at(0)) {
+			if run.Drop || !effects.Store || effects.Wake.Retry != retry+1 || !effects.Wake.At.Equal(at(0)) {
 				t.Errorf("retry %d: got %+v", retry, effects)
 			}
 			shortest := 2 * time.Second << retry
@@ -108,7 +108,7 @@ func TestRetries(t *testing.T) {
 			due(t, x, now.Add(delay-2*time.Millisecond), 0)
 			now = now.Add(delay)
 		}
-		x.Confirm(x.Later(key(1), time.Time{})) // its deletion
+		ran(x, key(1), now) // its deletion
 		if _, ok := x.Next(); ok || x.Len() != 0 {
 			t.Error("something is left of a dropped alarm")
 		}
@@ -120,12 +120,10 @@ func TestInterruptedRunsDoNotCount(t *testing.T) {
 	set(x, key(1), at(0))
 	now := at(0)
 	for range 20 {
-		if run := due(t, x, now, 1)[0]; run.Retry != 0 {
-			t.Fatalf("got retry %d", run.Retry)
+		if run := due(t, x, now, 1)[0]; run.Retry != 0 || run.Drop {
+			t.Fatalf("got %+v", run)
 		}
-		if effects := x.Finish(key(1), alarm.Interrupted, now); effects.Drop {
-			t.Fatal("dropped")
-		}
+		x.Finish(key(1), alarm.Interrupted, now)
 		next, _ := x.Next()
 		if wait := next.Sub(now); wait < 2*time.Second || wait > 80*time.Second {
 			t.Fatalf("tried again after %v", wait)
@@ -138,12 +136,27 @@ func TestNoRetryIfTheObjectSaysSo(t *testing.T) {
 	x := alarm.New(half)
 	set(x, key(1), at(0))
 	due(t, x, at(0), 1)
-	if effects := x.Finish(key(1), alarm.FailedForGood, at(0)); !effects.Drop {
-		t.Error("not dropped")
+	effects := x.Finish(key(1), alarm.FailedForGood, at(0))
+	if !effects.Store || effects.Wake.Retry != alarm.MaxRetries+1 {
+		t.Errorf("got %+v", effects)
 	}
-	due(t, x, at(10), 0)
-	// If the deletion does not become durable the object is asked again.
-	due(t, x, at(60), 1)
+	again := alarm.New(half) // a restart does not forget it
+	again.Load(key(1), effects.Wake)
+	for _, x := range []*alarm.Index{x, again} {
+		if run := due(t, x, at(0), 1)[0]; !run.Drop {
+			t.Errorf("got %+v", run)
+		}
+		// If that does not succeed either it is tried again, but not in a row.
+		x.Finish(key(1), alarm.Failed, at(0))
+		due(t, x, at(1), 0)
+		if run := due(t, x, at(100), 1)[0]; !run.Drop {
+			t.Errorf("got %+v", run)
+		}
+		ran(x, key(1), at(100))
+		if x.Len() != 0 {
+			t.Errorf("%d left", x.Len())
+		}
+	}
 }
 
 func TestNewAlarmReplacesARetry(t *testing.T) {
@@ -256,6 +269,109 @@ func TestUnknownAlarmIsFound(t *testing.T) {
 		t.Errorf("got %+v, %d repairs", effects, x.Repairs())
 	}
 	due(t, x, at(5), 1)
+}
+
+// What an object's database holds when it is opened is news only if the index
+// would be later than the truth.
+func TestFoundAlarm(t *testing.T) {
+	x := alarm.New(half)
+	if effects := x.Found(key(1), at(5)); !effects.Store || !effects.Wake.At.Equal(at(5)) || x.Repairs() != 1 {
+		t.Errorf("unknown: got %+v, %d repairs", effects, x.Repairs())
+	}
+	if effects := x.Found(key(1), at(5)); effects.Store {
+		t.Errorf("known: got %+v", effects)
+	}
+	x.Found(key(1), at(4))
+	due(t, x, at(3.9), 0)
+	due(t, x, at(4), 1)
+	x.Found(key(1), at(4))
+	x.Finish(key(1), alarm.Failed, at(4))
+	x.Found(key(1), at(4)) // between two retries it is still there
+	due(t, x, at(5.9), 0)
+	if run := due(t, x, at(7), 1)[0]; run.Retry != 1 {
+		t.Errorf("got %+v", run)
+	}
+	if x.Repairs() != 2 {
+		t.Errorf("%d repairs, want 2", x.Repairs())
+	}
+}
+
+// An object whose guest has died is asked soon, whatever was known of it.
+func TestDoubt(t *testing.T) {
+	x := alarm.New(half)
+	if effects := x.Doubt(key(1), at(0)); !effects.Store {
+		t.Errorf("unknown: got %+v", effects)
+	}
+	set(x, key(2), at(1))
+	x.Doubt(key(2), at(0))
+	set(x, key(3), at(100))
+	if effects := x.Doubt(key(3), at(0)); effects.Store {
+		t.Errorf("known: got %+v", effects)
+	}
+	if run := due(t, x, at(1), 1)[0]; run.Key != key(2) {
+		t.Errorf("got %+v", run)
+	}
+	due(t, x, at(2), 2)
+	ran(x, key(1), at(2))
+	x.Confirm(x.Later(key(3), at(100)))
+	x.Finish(key(3), alarm.Ran, at(2))
+	due(t, x, at(99), 0)
+	due(t, x, at(100), 1)
+	if x.Repairs() != 0 || x.Len() != 2 {
+		t.Errorf("%d repairs, %d alarms; want 0 and 2", x.Repairs(), x.Len())
+	}
+}
+
+func TestLook(t *testing.T) {
+	x := alarm.New(half)
+	if _, ok := x.Look(key(1)); ok {
+		t.Error("there is no alarm")
+	}
+	set(x, key(1), at(5))
+	due(t, x, at(5), 1)
+	if a, _ := x.Look(key(1)); !a.Running || !a.Scheduled.Equal(at(5)) || !a.Next.IsZero() {
+		t.Errorf("while it runs: %+v", a)
+	}
+	x.Finish(key(1), alarm.Failed, at(5))
+	if a, _ := x.Look(key(1)); a.Running || a.Retry != 1 || !a.Scheduled.Equal(at(5)) || a.Next.Before(at(7)) {
+		t.Errorf("before the retry: %+v", a)
+	}
+}
+
+// An entry that nobody waits for is found and put right.
+func TestMend(t *testing.T) {
+	for name, spoil := range alarm.Spoilers {
+		x := alarm.New(half)
+		for i := range 500 {
+			set(x, key(i), at(float64(i)))
+		}
+		due(t, x, at(2), 3)
+		for range 3 {
+			if x.Mend() {
+				t.Fatalf("%s: mended what was right", name)
+			}
+		}
+		spoil(x)
+		mended := 0
+		for range 3 {
+			if x.Mend() {
+				mended++
+			}
+		}
+		if mended != 1 || x.Repairs() != 1 {
+			t.Errorf("%s: mended %d times, %d repairs; want 1 and 1", name, mended, x.Repairs())
+		}
+		last := time.Time{}
+		for _, run := range x.Due(nil, at(500), 1000) {
+			if run.Scheduled.Before(last) {
+				t.Errorf("%s: %v after %v", name, run.Scheduled, last)
+			}
+			last = run.Scheduled
+		}
+		if x.Running() != 500 {
+			t.Errorf("%s: %d of 500 alarms came", name, x.Running())
+		}
+	}
 }
 
 func TestRestart(t *testing.T) {

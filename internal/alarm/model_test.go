@@ -111,15 +111,15 @@ func TestModel(t *testing.T) {
 		}
 		finish := func(k dormouse.Key, how alarm.Outcome) {
 			delete(w.running, k)
-			if w.index.Finish(k, how, w.now).Drop && !w.truth[k].After(w.now) {
-				w.set(k, time.Time{}, false)
-			}
+			w.store(k, w.index.Finish(k, how, w.now))
 		}
 		t.Repeat(map[string]func(*rapid.T){
 			"set":      func(t *rapid.T) { w.set(anyKey(), anyTime(), false) },
 			"rollback": func(t *rapid.T) { w.set(anyKey(), anyTime(), true) },
 			"delete":   func(t *rapid.T) { w.set(anyKey(), time.Time{}, false) },
 			"sync":     func(t *rapid.T) { w.sync() },
+			"open":     func(t *rapid.T) { k := anyKey(); w.store(k, w.index.Found(k, w.truth[k])) },
+			"doubt":    func(t *rapid.T) { k := anyKey(); w.store(k, w.index.Doubt(k, w.now)) },
 			"kill":     func(t *rapid.T) { w.crash(false) },
 			"power":    func(t *rapid.T) { w.crash(true) },
 			"wait": func(t *rapid.T) {
@@ -150,7 +150,12 @@ func TestModel(t *testing.T) {
 				}
 				finish(k, how)
 			},
-			"": w.check,
+			"": func(t *rapid.T) {
+				w.check(t)
+				if w.index.Mend() {
+					t.Fatal("the index has broken")
+				}
+			},
 		})
 		// Then nothing disturbs, and every handler does what it should.
 		for k := range w.running {
