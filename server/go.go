@@ -114,6 +114,21 @@ func (s *Server) classOf(name string) (int, bool) {
 	return 0, false
 }
 
+// className finds the class of a namespace.
+func (s *Server) className(n dormouse.Namespace) string {
+	for _, c := range s.Classes {
+		if s.namespace(c.Name) == n {
+			return c.Name
+		}
+	}
+	for _, c := range s.freeze() {
+		if s.namespace(c.Name) == n {
+			return c.Name
+		}
+	}
+	return ""
+}
+
 // inGo says whether a namespace is of a class written in Go.
 func (s *Server) inGo(n dormouse.Namespace) bool {
 	if len(s.js) == 0 {

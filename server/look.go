@@ -80,10 +80,14 @@ func (r runtime) Object(ctx context.Context, k dormouse.Key) (d admin.Detail, ok
 	why := make(chan []byte, 1)
 	sh.loop.Call(func() {
 		var i host.Info
+		alarm := sh.alarm(k)
 		if i, ok = sh.host.Look(k); !ok {
-			return
+			if ok = alarm != nil; !ok {
+				return
+			}
+			i = host.Info{Key: k, Class: r.s.className(k.Namespace), State: "inactive"}
 		}
-		d = admin.Detail{Object: row(i), SocketList: []admin.Socket{}}
+		d = admin.Detail{Object: row(i), SocketList: []admin.Socket{}, Alarm: alarm}
 		if set, is := i.Set.(*hibernation.Set); is {
 			d.SocketList = sockets(set)
 			d.MoreSockets = i.Sockets - len(d.SocketList)

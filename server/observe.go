@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/admin"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
@@ -27,26 +26,10 @@ type GuestTrouble interface {
 
 // observeRoutes are what is to be seen beside the API.
 func (s *Server) observeRoutes() []admin.Route {
-	routes := []admin.Route{
+	return []admin.Route{
 		{Pattern: "GET /metrics", Handler: metrics.Handler(s.snapshot)},
 		{Pattern: "GET /healthz", Handler: http.HandlerFunc(s.serveHealthz)},
 		{Pattern: "GET /readyz", Handler: http.HandlerFunc(s.serveReadyz)},
-	}
-	if s.tail != nil {
-		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: s.tail})
-	}
-	return routes
-}
-
-// traced says whether somebody listens to all that an object does; nil if nobody
-// can.
-func (s *Server) traced() func(string, dormouse.Key, string) bool {
-	hub := s.tail
-	if hub == nil {
-		return nil
-	}
-	return func(class string, k dormouse.Key, name string) bool {
-		return hub.Tracing() && hub.Traces(class, k.ID.String(), name)
 	}
 }
 
@@ -166,13 +149,16 @@ func (s *Server) checkShards(ctx context.Context) (list []health.Problem) {
 func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 	v := metrics.Snapshot{
 		Version: s.Version, Commit: s.Commit, Closes: make(map[uint16]uint64), HTTP: s.front.Counts.All(),
-		Ready: s.health.Look(ctx).Ready,
+		Ready: s.health.Look(ctx).Ready, Alarms: new(metrics.Alarms),
 	}
 	for i, sh := range s.shards {
 		got := make(chan func(), 1)
 		if !sh.ask(ctx, func() {
-			o, classes, c := sh.host.Observed(), sh.host.ClassStats(), sh.registry.Counts()
-			got <- func() { addShard(&v, o, classes, c) }
+			o, classes, c, alarms := sh.host.Observed(), sh.host.ClassStats(), sh.registry.Counts(), sh.alarms.Stats()
+			got <- func() {
+				addShard(&v, o, classes, c)
+				addAlarms(v.Alarms, alarms)
+			}
 		}) {
 			continue
 		}
@@ -208,7 +194,6 @@ func addShard(v *metrics.Snapshot, o host.Observed, classes []host.ClassStats, c
 		a.Events.Add(&o.Events[i])
 	}
 	v.MailboxWait.Add(&o.MailboxWait)
-	v.InputGate.Add(&o.InputGate)
 	v.OutputGate.Add(&o.OutputGate)
 	v.Commits.Add(&o.Commits)
 	v.CommitsFailed += o.CommitsFailed

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/alarm/scheduler"
 	"github.com/dormouse-dev/dormouse/internal/assets"
 	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
@@ -27,7 +28,6 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
-	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/storage/direct"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
@@ -66,9 +66,7 @@ type Config struct {
 	Details        bool // show the author's errors to clients
 	TestHooks      bool // let the code evict, reset and delete all of its objects: workerd:unsafe
 	TrustedProxies []netip.Prefix
-	// Log may have a tail.Hub as its handler; then the admin API lets people read
-	// along. nil: nothing is logged.
-	Log *slog.Logger
+	Log            *slog.Logger // nil: nothing is logged
 
 	// Parts replaces what a server stands on: see package dormousetest.
 	Parts *Parts
@@ -117,7 +115,6 @@ type GuestHost interface {
 	Taken(guest.Guest)
 	Remains(g guest.Guest, begun, unbegun []guest.Event)
 	Culprit(g guest.Guest, o guest.Object)
-	Waited(g guest.Guest, o guest.Object, d time.Duration)
 	Unfit(*dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
 }
@@ -146,7 +143,6 @@ type Server struct {
 
 	log     *slog.Logger
 	health  *health.Watcher
-	tail    *tail.Hub // what the log is read along with; nil: it cannot be
 	lock    *lock
 	shards  []*shard
 	js, in  []*shard // of them: with guests, with objects written in Go
@@ -154,7 +150,6 @@ type Server struct {
 	objects                // written in Go
 	engine  *direct.Engine // nil: relaxed
 	files   *assets.Router // nil: no assets
-	scratch scratch        // for copies of databases
 	next    atomic.Uint32  // the worker request after the last, for the shard it goes to
 	guests  atomic.Uint32  // the last incarnation
 
@@ -171,6 +166,7 @@ type shard struct {
 	transport Transport
 	slot      Slot
 	guests    *incarnations
+	alarms    *scheduler.Scheduler
 }
 
 // New takes the data folder and builds a server. Start makes it run.
@@ -203,7 +199,6 @@ func (s *Server) assemble() error {
 	}
 	defaults(c)
 	s.log = c.Log
-	s.tail, _ = c.Log.Handler().(*tail.Hub)
 	if c.Parts != nil && c.Parts.Control != nil {
 		c.Parts.Control.s = s
 	}
@@ -336,11 +331,13 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 	if s.engine != nil {
 		durability = s.engine
 	}
+	sh.alarms = s.newAlarms(sh, classes)
 	sh.host = host.New(host.Config{
+		Alarms:     sh.alarms,
 		Durability: durability,
 		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes},
-		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
+		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent,
 		Route: s.route, Outside: beside,
 	})
 	introduced := &introduced{sh.host, sh.guests}
@@ -377,6 +374,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	defer s.begun.Store(true)
+	s.loadAlarms()
 	first := make(chan error, len(s.shards))
 	for _, sh := range s.shards {
 		sh.loop.Start()
@@ -391,6 +389,9 @@ func (s *Server) Start(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	for _, sh := range s.shards {
+		sh.loop.Post(sh.alarms.Start)
 	}
 	return nil
 }
@@ -464,7 +465,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	var wait sync.WaitGroup
 	for _, sh := range s.shards {
 		wait.Go(func() {
-			sh.loop.Call(func() { sh.registry.CloseAll(ws.CloseGoingAway, "") })
+			sh.loop.Call(func() {
+				sh.alarms.Stop()
+				sh.registry.CloseAll(ws.CloseGoingAway, "")
+			})
 			sh.drain(ctx)
 			sh.slot.Stop()
 			sh.transport.Shut(sh.loop)

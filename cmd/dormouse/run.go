@@ -23,7 +23,6 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/deploy"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
-	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
 	"github.com/dormouse-dev/dormouse/internal/project/compat"
@@ -100,9 +99,6 @@ func (r *runner) run(c *cobra.Command) error {
 		go func() { failed <- h.Serve(operators) }()
 		defer h.Close()
 		go s.WatchHealth(ctx)
-		if err := s.Announce(operators.Addr().String()); err != nil {
-			r.log.Warn("tools will not find the admin address by themselves", "reason", err)
-		}
 	}
 	r.greet(clients, operators)
 	debug.FreeOSMemory() // bundling takes tens of megabytes, once
@@ -129,7 +125,7 @@ func (r *runner) prepare(c *cobra.Command) error {
 	r.settings = found.Settings
 	var level slog.Level
 	level.UnmarshalText([]byte(r.settings.Log.Level))
-	r.log = slog.New(tail.New(newLog(r.errs, r.settings.Log.Format, level, isTerminal(r.errs)).Handler()))
+	r.log = newLog(r.errs, r.settings.Log.Format, level, isTerminal(r.errs))
 	for _, w := range found.Warnings {
 		r.log.Warn(w.Error())
 	}
@@ -186,7 +182,7 @@ func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, e
 		Data: r.settings.Data, Node: r.nodeBin.Path,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
-		TaskKeepalive: l.TaskKeepalive, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: openDatabases,
+		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: openDatabases,
 	})
 	return c, v, err
 }
@@ -282,28 +278,19 @@ func listen(address, flag string) (net.Listener, error) {
 func (r *runner) adminOptions() (o admin.Options, err error) {
 	path := r.settings.AdminTokenFile
 	if path != "" {
-		if o.Token, err = readToken(path); err != nil {
-			return o, err
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return o, fmt.Errorf("admin_token_file: %w", err)
+		}
+		line, _, _ := strings.Cut(string(b), "\n")
+		if o.Token = strings.TrimSpace(line); o.Token == "" {
+			return o, fmt.Errorf("admin_token_file: the first line of %s is empty", path)
 		}
 	}
 	if r.settings.Admin == "" {
 		return o, nil
 	}
 	return o, admin.CheckListen(r.settings.Admin, o)
-}
-
-// readToken reads the token of the admin address.
-func readToken(path string) (string, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("admin_token_file: %w", err)
-	}
-	line, _, _ := strings.Cut(string(b), "\n")
-	token := strings.TrimSpace(line)
-	if token == "" {
-		return "", fmt.Errorf("admin_token_file: the first line of %s is empty", path)
-	}
-	return token, nil
 }
 
 func (r *runner) certificate() (*tls.Config, error) {

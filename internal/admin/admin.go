@@ -23,13 +23,14 @@ import (
 type Runtime interface {
 	Objects() []Object
 	// Object describes one object; ok is false when it is neither in memory nor
-	// has sockets.
+	// has sockets or an alarm.
 	Object(context.Context, dormouse.Key) (d Detail, ok bool)
 	// Hibernate asks an object to leave memory, with force even if tasks are
 	// pending, and says whether it has left.
 	Hibernate(ctx context.Context, k dormouse.Key, force bool) bool
 	Guests() []Guest
 	Classes() []Class
+	Alarms() Alarms
 	// Namespaces lists the namespaces whose objects there may be.
 	Namespaces() []dormouse.Namespace
 }
@@ -59,6 +60,7 @@ type Detail struct {
 	SocketList  []Socket        `json:"socket_list"`
 	WhyAwake    json.RawMessage `json:"why_awake,omitempty"` // what the guest reports
 	MoreSockets int             `json:"more_sockets,omitempty"`
+	Alarm       *Alarm          `json:"alarm,omitempty"`
 }
 
 // Socket is a hibernatable socket.
@@ -138,7 +140,7 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 		withKey(w, r, rt, func(k dormouse.Key) {
 			d, ok := rt.Object(r.Context(), k)
 			if !ok {
-				fail(w, http.StatusNotFound, "object "+k.String()+" is not in memory and has no sockets")
+				fail(w, http.StatusNotFound, "object "+k.String()+" is not in memory and has neither sockets nor an alarm")
 				return
 			}
 			for i := range d.SocketList {
@@ -155,14 +157,12 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	mux.HandleFunc("GET /api/classes", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"classes": rt.Classes()})
 	})
+	mux.HandleFunc("GET /api/alarms", func(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, rt.Alarms()) })
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
 	for _, route := range o.Routes {
 		mux.Handle(route.Pattern, route.Handler)
-	}
-	if st, ok := rt.(Storage); ok {
-		storageHandlers(mux, rt, st)
 	}
 	return guard(orNothing(mux), o)
 }
@@ -174,7 +174,7 @@ func orNothing(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
 			other := *r
 			other.Method = method
 			if _, pattern := mux.Handler(&other); pattern != "" {

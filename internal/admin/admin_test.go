@@ -53,8 +53,20 @@ func (*runtime) Guests() []Guest {
 	return []Guest{{ID: 3, PID: 77, State: "running", Restarts: 1, Why: "exit status 3"}}
 }
 
+func (*runtime) Alarms() Alarms { return Alarms{Alarms: 3, Running: 1, Repairs: 0} }
+
 func (*runtime) Classes() []Class {
 	return []Class{{Name: "Room", InMemory: 1, Wakes: 3, Constructions: 3, Constructor: 0.5, Longest: 0.25, Memory: 60, Saved: 3600}}
+}
+
+func TestAlarms(t *testing.T) {
+	status, got := ask(t, NewHandler(new(runtime), Options{}), "GET", "/api/alarms", nil)
+	want := map[string]any{
+		"alarms": 3.0, "running": 1.0, "late": 0.0, "runs": 0.0, "failures": 0.0, "interrupted": 0.0, "dropped": 0.0, "repairs": 0.0, "clock_jumps": 0.0,
+	}
+	if status != http.StatusOK || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %d %v, want %v", status, got, want)
+	}
 }
 
 func TestClasses(t *testing.T) {
@@ -214,9 +226,9 @@ func TestObjectsThatAreNotThere(t *testing.T) {
 		code int
 		text string
 	}{
-		"chat-Room/" + other:                    {404, "object chat-Room/" + other + " is not in memory and has no sockets"},
-		"chat-Room/name:a%2Fb":                  {404, "object chat-Room/" + rooms.IDFromName("a/b").String() + " is not in memory and has no sockets"},
-		"chat-Room/name:":                       {404, "object chat-Room/" + rooms.IDFromName("").String() + " is not in memory and has no sockets"},
+		"chat-Room/" + other:                    {404, "object chat-Room/" + other + " is not in memory and has neither sockets nor an alarm"},
+		"chat-Room/name:a%2Fb":                  {404, "object chat-Room/" + rooms.IDFromName("a/b").String() + " is not in memory and has neither sockets nor an alarm"},
+		"chat-Room/name:":                       {404, "object chat-Room/" + rooms.IDFromName("").String() + " is not in memory and has neither sockets nor an alarm"},
 		"chat-Room/123":                         {400, "Invalid Durable Object ID: must be 64 hex digits"},
 		"chat-Room/" + strings.Repeat("zz", 32): {400, "Invalid Durable Object ID: must be 64 hex digits"},
 		"chat-User/" + other:                    {400, "Durable Object ID is not valid for this namespace."},

@@ -4,6 +4,7 @@
 package deploy
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -34,6 +35,7 @@ type Options struct {
 	AttachmentBytes    int // 0: by compatibility date
 	SocketsPerObject   int
 	TaskKeepalive      time.Duration
+	AlarmTime          time.Duration // 0: 15 minutes
 	IgnoreTimersBeyond time.Duration // 0: none is ignored
 	OpenDatabases      int
 }
@@ -80,7 +82,7 @@ func Prepare(c *project.Config, b *bundle.Bundle, o Options) (*Version, error) {
 	})
 	v.command = nodeguest.Command{
 		Node: o.Node, Args: append(flags, filepath.Join(guestDir, "main.js")), Dir: guestDir,
-		Config: config, Memory: o.Memory, Stall: o.Stall, Version: v.ID,
+		Config: config, Memory: o.Memory, Stall: o.Stall,
 	}
 	return v, nil
 }
@@ -206,7 +208,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		"compat": map[string]any{"date": c.Compat.Date, "flags": flags},
 		"limits": map[string]any{
 			"attachmentBytes": o.AttachmentBytes, "socketsPerObject": o.SocketsPerObject,
-			"taskKeepalive": o.TaskKeepalive.Milliseconds(), "ignoreTimersBeyond": o.IgnoreTimersBeyond.Milliseconds(),
+			"taskKeepalive": o.TaskKeepalive.Milliseconds(), "alarm": cmp.Or(o.AlarmTime, 15*time.Minute).Milliseconds(), "ignoreTimersBeyond": o.IgnoreTimersBeyond.Milliseconds(),
 			"openDatabases": o.OpenDatabases,
 			"guestStall":    o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},

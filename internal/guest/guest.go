@@ -57,11 +57,6 @@ type Guest interface {
 	Incarnation() uint32
 }
 
-// OperatorEntrypoint is what an operator's request to an object is for: the
-// guest answers it itself, and the object's class does not see it. Only the host
-// may name it; docs/guest-protocol.md has what may be asked.
-const OperatorEntrypoint = "dormouse:storage"
-
 // Peer is the part of an exchange that both sides say in the same words.
 type Peer interface {
 	Response(x Exchange, r *Response)
@@ -101,6 +96,7 @@ type Host interface {
 	Commit(g Guest, o Object, commit uint32, unconfirmed bool)
 	AwaitDurable(g Guest, o Object, commit uint32)
 	SetAlarm(g Guest, o Object, at time.Time, committed bool) // zero: none
+	FoundAlarm(g Guest, o Object, at time.Time)               // in the database, as it was opened
 
 	// Ask begins an exchange with what r names.
 	Ask(g Guest, x Exchange, from Object, to Target, r *Request)

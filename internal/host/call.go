@@ -1,8 +1,6 @@
 package host
 
 import (
-	"time"
-
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
@@ -54,12 +52,6 @@ func (c *Call) begin(g guest.Guest, num guest.Object, r *guest.Request) {
 	}
 	g.Request(c.x, num, r)
 	c.sayEarly()
-}
-
-func (c *Call) beginAlarm(g guest.Guest, num guest.Object, scheduled time.Time, retry int) {
-	if c.enter(g, response) {
-		g.Alarm(c.x, num, scheduled, retry)
-	}
 }
 
 // enter numbers the call. What nobody wants any more is begun all the same: the
@@ -267,14 +259,3 @@ func (c *Call) refused(reason string) {
 		c.half(request)
 	}
 }
-
-// alarmAnswer takes the end of an alarm.
-type alarmAnswer func(*dormouse.Error)
-
-func (f alarmAnswer) Response(*guest.Response)  { f(nil) }
-func (f alarmAnswer) Failure(e *dormouse.Error) { f(e) }
-func (f alarmAnswer) BodyAbort(string)          {}
-func (f alarmAnswer) Body([]byte)               {}
-func (f alarmAnswer) BodyEnd()                  {}
-func (f alarmAnswer) Credit(uint32)             {}
-func (f alarmAnswer) Cancel(string)             {}

@@ -240,7 +240,7 @@ func TestNoCode(t *testing.T) {
 			a.got("failure no such module")
 		}
 		var alarm string
-		s.host.Alarm(k, 0, never, 0, func(e *dormouse.Error) { alarm = e.Message })
+		s.host.Alarm(k, 0, never, 0, func(_ host.AlarmEnd, e *dormouse.Error) { alarm = e.Message })
 		s.on(func() {})
 		if alarm != "no such module" {
 			t.Errorf("the alarm: %q", alarm)

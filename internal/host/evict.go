@@ -172,6 +172,6 @@ func (s *Shard) DatabasesClosed(g guest.Guest, n uint32) { s.Report(g, n, nil) }
 // ForgetAlarm tells the index that an object whose database is gone has none.
 func (s *Shard) ForgetAlarm(k dormouse.Key) {
 	if s.Alarms != nil {
-		s.Alarms.Set(k, time.Time{}, true)
+		s.Alarms.Later(k, time.Time{})()
 	}
 }

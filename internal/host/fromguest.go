@@ -19,6 +19,7 @@ func (s *Shard) Started(g guest.Guest, num guest.Object, took time.Duration) {
 // StartFailed tells that the constructor threw: whatever waited for it fails.
 func (s *Shard) StartFailed(g guest.Guest, num guest.Object, e *dormouse.Error) {
 	if o := s.at(g, num); o != nil {
+		o.blameAlarms(e, guest.Abort{})
 		o.broke(e, true)
 		o.left("constructor failed", e)
 	}
@@ -31,6 +32,7 @@ func (s *Shard) Aborted(g guest.Guest, num guest.Object, e *dormouse.Error, a gu
 			s.observed.ranAway++
 			s.suspect(o, e.Message)
 		}
+		o.blameAlarms(e, a)
 		o.broke(e, a.DropSockets)
 		o.left("reset", e)
 	}
@@ -114,13 +116,6 @@ func (s *Shard) EventTimeout(g guest.Guest, num guest.Object, d time.Duration) {
 	}
 }
 
-// SetAlarm passes on when the object wants to be woken.
-func (s *Shard) SetAlarm(g guest.Guest, num guest.Object, at time.Time, committed bool) {
-	if o := s.at(g, num); o != nil && s.Alarms != nil {
-		s.Alarms.Set(o.key, at, committed)
-	}
-}
-
 // Commit closes the object's gate until the commit is durable.
 func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirmed bool) {
 	o := s.at(g, num)
@@ -134,6 +129,7 @@ func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirm
 	o.live.committed = commit
 	if s.Durability == nil {
 		o.reached(commit)
+		o.alarmCommitted()
 		return
 	}
 	var n uint64
@@ -142,6 +138,7 @@ func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirm
 		o.gateClosed()
 	}
 	s.Durability.Commit(o.key, o.whenDurable(n, commit))
+	o.alarmCommitted()
 }
 
 // whenDurable makes the function that a Durability calls, and remembers that it
@@ -153,7 +150,6 @@ func (o *resident) whenDurable(n uint64, commit uint32) func(error) {
 	o.saving++
 	return func(err error) {
 		o.shard.Loop.Post(func() {
-			o.saving--
 			switch {
 			case err != nil:
 				o.shard.commitFailed(err)
@@ -168,6 +164,7 @@ func (o *resident) whenDurable(n uint64, commit uint32) func(error) {
 			if err == nil && live == o.live && commit > 0 {
 				o.reached(commit)
 			}
+			o.answer(err)
 			o.forget()
 		})
 	}

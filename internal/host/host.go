@@ -114,9 +114,21 @@ type Durability interface {
 	Closed(k dormouse.Key)
 }
 
-// Alarms is told when an object wants to be woken.
+// Alarms is told what objects say of their alarms, so that Shard.Alarm is called
+// when their time has come. Everything is said on the loop.
 type Alarms interface {
-	Set(k dormouse.Key, at time.Time, committed bool)
+	// Earlier tells that the object is about to commit this alarm: it has none yet,
+	// or a later one.
+	Earlier(k dormouse.Key, at time.Time)
+	// Later tells what the alarm is (zero: none) as of what the object has
+	// committed. durable is called when that is on disk, and never if it does not
+	// get there.
+	Later(k dormouse.Key, at time.Time) (durable func())
+	// Found tells which alarm the object's database had when it was opened.
+	Found(k dormouse.Key, at time.Time)
+	// Doubt tells that the object's guest has died while the object was at work:
+	// what it said last may not have arrived.
+	Doubt(k dormouse.Key)
 }
 
 // Config is what a Shard needs. Durability and Alarms may be nil.
@@ -132,9 +144,6 @@ type Config struct {
 	Log        *slog.Logger
 	// Slow is how long an event may take until it is logged; 0: for ever.
 	Slow time.Duration
-	// Traced says whether somebody listens to all that an object does; nil: nobody
-	// can. It is asked often.
-	Traced func(class string, k dormouse.Key, name string) bool
 	// Route finds the shard of an object.
 	Route func(dormouse.Key) *Shard
 	// Outside answers what guests ask of targets that are no objects.

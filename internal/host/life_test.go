@@ -144,7 +144,7 @@ func TestOrderOfAMailbox(t *testing.T) {
 		a.say("one")
 		s.fetch(k, nil)
 		b.close(1000, "bye")
-		s.host.Alarm(k, 0, time.Now(), 3, func(*dormouse.Error) {})
+		s.host.Alarm(k, 0, time.Now(), 3, func(host.AlarmEnd, *dormouse.Error) {})
 		a.say("two")
 		s.heard()
 		if i, _ := s.look(k); i.Mail != 5 {
@@ -266,10 +266,10 @@ func TestAlarm(t *testing.T) {
 		s.auto(false)
 		done := make(map[int]string)
 		alarm := func(retry int) {
-			s.host.Alarm(k, 0, time.Now(), retry, func(e *dormouse.Error) {
-				done[retry] = "ran"
+			s.host.Alarm(k, 0, time.Now(), retry, func(end host.AlarmEnd, e *dormouse.Error) {
+				done[retry] += []string{"interrupted: ", "ran", "failed: ", "failed for good: "}[end]
 				if e != nil {
-					done[retry] = e.Error() + guesttest.Flags(e)
+					done[retry] += e.Error() + guesttest.Flags(e)
 				}
 			})
 		}
@@ -289,14 +289,14 @@ func TestAlarm(t *testing.T) {
 		s.on(func() { s.guest.Peer().Failure(4, &dormouse.Error{Message: "boom", Remote: true}) })
 		alarm(2)
 		s.on(func() { s.guest.Die(nil) })
-		want := map[int]string{0: "ran", 1: "boom remote", 2: "The process that ran this Durable Object ended, and the object was reset. retryable reset"}
+		want := map[int]string{0: "ran", 1: "failed: boom remote", 2: "interrupted: The process that ran this Durable Object ended, and the object was reset. retryable reset"}
 		for n, what := range want {
 			if done[n] != what {
 				t.Errorf("alarm %d: got %q, want %q", n, done[n], what)
 			}
 		}
 		s.on(func() { s.guest.Host.SetAlarm(s.guest, i.Object, time.UnixMilli(1), true) })
-		same(t, "alarms set by a guest that is gone", s.wakes, nil)
+		same(t, "alarms set by a guest that is gone", s.wakes, []string{"lobby doubt"})
 	})
 }
 
@@ -310,8 +310,10 @@ func TestAlarmsArePassedOn(t *testing.T) {
 			s.guest.Host.SetAlarm(s.guest, o, time.UnixMilli(1000), false)
 			s.guest.Host.SetAlarm(s.guest, o, time.UnixMilli(2000), true)
 			s.guest.Host.SetAlarm(s.guest, o+1, time.UnixMilli(3000), true)
+			s.guest.Host.FoundAlarm(s.guest, o, time.UnixMilli(4000))
+			s.guest.Host.FoundAlarm(s.guest, o+1, time.UnixMilli(5000))
 		})
-		same(t, "alarms", s.wakes, []string{"lobby 1000 false", "lobby 2000 true"})
+		same(t, "alarms", s.wakes, []string{"lobby earlier 1000", "lobby is 2000", "lobby durable 2000", "lobby found 4000"})
 	})
 }
 

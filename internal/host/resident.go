@@ -32,7 +32,10 @@ type resident struct {
 	mailBytes int
 	arrived   uint64 // events that have come, ever
 
-	saving  int32 // questions to Durability that it has not answered
+	saving       int32  // questions to Durability that it has not answered
+	answered     uint64 // and those that it has
+	whenAnswered []saved
+
 	hasName bool
 	paused  bool // its sockets are not read: it has too much before it
 	wanted  bool // waits for a guest
@@ -58,6 +61,8 @@ type activation struct {
 	leaving   []*eviction       // who waits until it leaves
 	requests  []uint32          // events that are none of sockets, and have not begun
 	ending    []ending          // sockets whose last words the guest has, and has not begun
+	alarm     time.Time         // that the next commit sets
+	announced bool              // there is one
 
 	// What is counted of it; observe.go.
 	flight   observe.Flight
@@ -112,6 +117,14 @@ type mail struct {
 	size    int
 	deliver func(guest.Guest)
 	fail    func(*dormouse.Error) // nil: a socket said it
+}
+
+// label names the object for people.
+func (o *resident) label() string {
+	if o.hasName {
+		return o.name
+	}
+	return o.key.ID.String()
 }
 
 // event brings an event to the object: at once, after activating it, or when it
@@ -366,6 +379,7 @@ func (o *resident) reset(e *dormouse.Error) {
 	}
 	o.guest.Reset(o.num, e)
 	o.m.Break()
+	o.blameAlarms(e, guest.Abort{})
 	o.broke(e, true)
 }
 

@@ -36,6 +36,7 @@ type Shard struct {
 // life is what a shard knows of one guest. Numbers are never used twice in it,
 // unless there have been 2^31 in between.
 type life struct {
+	ready       guest.Ready
 	worker      *outsider // the Worker's own code, outside any object
 	activations map[guest.Object]*resident
 	lastObject  guest.Object
@@ -101,8 +102,9 @@ func (l *life) nextObject() guest.Object {
 
 // Ready gives the shard a guest whose module is loaded: new activations go to
 // it, and what has waited begins.
-func (s *Shard) Ready(g guest.Guest, _ guest.Ready) {
+func (s *Shard) Ready(g guest.Guest, r guest.Ready) {
 	s.lives[g] = &life{
+		ready:       r,
 		worker:      newOutsider(s, nil),
 		activations: make(map[guest.Object]*resident),
 		calls:       make(map[guest.Exchange]*Call),
@@ -154,6 +156,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		c.fail(&errGuestGone)
 	}
 	s.blameCulprits(l, why)
+	s.doubtAlarms(l)
 	s.goOn(l)
 	for n, q := range s.queries {
 		if q.guest == g {
@@ -237,20 +240,6 @@ func (s *Shard) FetchWorker(r *guest.Request, a Answer) Asker {
 	return c
 }
 
-// Alarm runs the alarm handler of an object. done is called on the loop: with
-// nil when it ran to its end. May be called on any goroutine.
-func (s *Shard) Alarm(k dormouse.Key, class int, scheduled time.Time, retry int, done func(*dormouse.Error)) {
-	c := &Call{shard: s, answer: alarmAnswer(done)}
-	s.Loop.Post(func() {
-		if s.refuses(k, c.fail) {
-			return
-		}
-		o := s.resident(k, class)
-		c.object = o
-		o.eventOf(observe.Alarm, 64, func(g guest.Guest) { c.beginAlarm(g, o.num, scheduled, retry) }, c.fail)
-	})
-}
-
 // resident returns the object's record and makes it if there is none.
 func (s *Shard) resident(k dormouse.Key, class int) *resident {
 	o := s.objects[k]
@@ -310,7 +299,7 @@ func (s *Shard) at(g guest.Guest, o guest.Object) *resident {
 func (s *Shard) attrs(o *resident) []any {
 	return []any{
 		slog.String("class", s.Classes[o.class].Name),
-		slog.Any("object", o.ref()),
+		slog.String("object", o.label()),
 	}
 }
 
@@ -324,8 +313,7 @@ func (s *Shard) Log(g guest.Guest, num guest.Object, level int, at time.Time, te
 	if o := s.at(g, num); o != nil {
 		r.Add(s.attrs(o)...)
 	}
-	r.Add(runner(g)...)
-	r.Add(slog.Bool("console", true))
+	r.Add(slog.Uint64("guest", uint64(g.Incarnation())), slog.Bool("console", true))
 	if s.Config.Log.Enabled(context.Background(), r.Level) {
 		s.Config.Log.Handler().Handle(context.Background(), r)
 	}

@@ -62,7 +62,6 @@ type options struct {
 	maxSockets int
 	outbound   int
 	log        io.Writer
-	slow       time.Duration
 }
 
 // inWorld runs f in a bubble with a world of auto guests that are ready.
@@ -99,7 +98,7 @@ func newWorld(t *testing.T, o options) *world {
 			Classes:  []host.Class{{Name: "Room", Namespace: "chat-Room", KeepOnReset: o.keep, Rest: object.Rest{Hibernate: hibernateAfter, Evict: evictAfter}}},
 			Bindings: []host.Binding{{Class: 0}},
 			Registry: registry{s.registry, s.transport},
-			Route:    w.route, Outside: outside{}, Alarms: s, Slow: o.slow,
+			Route:    w.route, Outside: outside{}, Alarms: s,
 		}
 		if o.disk {
 			s.disk = new(disk)
@@ -233,9 +232,21 @@ func key(n byte, name string) dormouse.Key {
 	return k
 }
 
-// Set implements host.Alarms.
-func (s *shard) Set(k dormouse.Key, at time.Time, committed bool) {
-	s.wakes = append(s.wakes, fmt.Sprintf("%s %v %v", strings.TrimRight(string(k.ID[1:]), "\x00"), at.UnixMilli(), committed))
+// wake notes what host.Alarms is told.
+func (s *shard) wake(k dormouse.Key, what string, at time.Time) {
+	line := strings.TrimRight(string(k.ID[1:]), "\x00") + " " + what
+	if !at.IsZero() {
+		line += fmt.Sprint(" ", at.UnixMilli())
+	}
+	s.wakes = append(s.wakes, line)
+}
+
+func (s *shard) Earlier(k dormouse.Key, at time.Time) { s.wake(k, "earlier", at) }
+func (s *shard) Found(k dormouse.Key, at time.Time)   { s.wake(k, "found", at) }
+func (s *shard) Doubt(k dormouse.Key)                 { s.wake(k, "doubt", time.Time{}) }
+func (s *shard) Later(k dormouse.Key, at time.Time) func() {
+	s.wake(k, "is", at)
+	return func() { s.wake(k, "durable", at) }
 }
 
 // disk is a Durability that a test finishes by hand.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/host"
 )
 
 // step is something that happens; what n means is the kind's business.
@@ -92,7 +93,7 @@ func kinds() []kind {
 		{"alarm", 3, func(w *world, n int) {
 			outcome := new(string)
 			w.alarms = append(w.alarms, outcome)
-			w.host.Alarm(w.things[n%things].key, 0, time.Time{}, n%3, func(e *dormouse.Error) { *outcome += fmt.Sprint("done ", e) })
+			w.host.Alarm(w.things[n%things].key, 0, time.Time{}, n%3, func(_ host.AlarmEnd, e *dormouse.Error) { *outcome += fmt.Sprint("done ", e) })
 		}},
 		{"work", 20, func(w *world, n int) {
 			w.on(func() {

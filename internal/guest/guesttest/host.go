@@ -128,9 +128,6 @@ func (h *Host) Progress(g guest.Guest, o guest.Object, p guest.Progress) {
 func (h *Host) Aborted(g guest.Guest, o guest.Object, e *dormouse.Error, a guest.Abort) {
 	h.hear(g, "aborted %d %s%s drop=%v", o, e.Error(), Flags(e), a.DropSockets)
 }
-func (h *Host) Waited(g guest.Guest, o guest.Object, d time.Duration) {
-	h.hear(g, "waited %d %v", o, d)
-}
 func (h *Host) Asleep(g guest.Guest, o guest.Object) { h.hear(g, "asleep %d", o) }
 func (h *Host) Awake(g guest.Guest, o guest.Object)  { h.hear(g, "awake %d", o) }
 func (h *Host) Report(g guest.Guest, query uint32, report []byte) {
@@ -178,6 +175,9 @@ func (h *Host) AwaitDurable(g guest.Guest, o guest.Object, n uint32) {
 }
 func (h *Host) SetAlarm(g guest.Guest, o guest.Object, at time.Time, committed bool) {
 	h.hear(g, "set alarm %d %v %v", o, at.UnixMilli(), committed)
+}
+func (h *Host) FoundAlarm(g guest.Guest, o guest.Object, at time.Time) {
+	h.hear(g, "found alarm %d %v", o, at.UnixMilli())
 }
 func (h *Host) Ask(g guest.Guest, x guest.Exchange, from guest.Object, to guest.Target, r *guest.Request) {
 	h.hear(g, "ask %d from %d kind %d %s %s", x, from, to.Kind, r.Method, r.URL)

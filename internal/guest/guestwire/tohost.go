@@ -77,6 +77,9 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		}
 		committed := r.bool()
 		say = func() { h.SetAlarm(g, o, at, committed) }
+	case FoundAlarm:
+		o, at := r.object(), r.due()
+		say = func() { h.FoundAlarm(g, o, at) }
 	case Log:
 		o, level, at, text := r.object(), int(r.below(logLevels)), r.time(), r.rest()
 		say = func() { h.Log(g, o, level, at, text) }

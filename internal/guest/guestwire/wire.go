@@ -78,10 +78,10 @@ const (
 	Done         Type = 0x56
 	Ask          Type = 0x57
 	Handled      Type = 0x59
+	FoundAlarm   Type = 0x68
 
 	CloseDatabases  Type = 0x84
 	DatabasesClosed Type = 0x85
-	Waited          Type = 0x98
 )
 
 // Errors of reading. Whoever sees one ends the guest.

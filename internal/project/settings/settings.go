@@ -64,6 +64,7 @@ type Limits struct {
 	MessageBytes       int64
 	CloseHandshake     time.Duration // 0: wait for ever
 	TaskKeepalive      time.Duration
+	AlarmTime          time.Duration
 	GuestStall         time.Duration // 0: never
 	RequestBytes       int64         // 0: no limit
 	RequestHeaderBytes int64

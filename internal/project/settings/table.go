@@ -104,6 +104,8 @@ var table = []*Setting{
 		Doc: "How long a client may take to answer a Close; 0 waits for ever."},
 	{Name: "limits.task_keepalive", Type: Duration, Default: "15m", Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.TaskKeepalive },
 		Doc: "How long a pending waitUntil keeps its object in memory."},
+	{Name: "limits.alarm_time", Type: Duration, Default: "15m", Min: int64(time.Millisecond), Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.AlarmTime },
+		Doc: "How long an alarm handler may run before its object is reset; the alarm is then tried again."},
 	{Name: "limits.guest_stall", Type: Duration, Default: "5s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.Limits.GuestStall },
 		Doc: "How long one piece of an object's code may run without a pause before it is ended; 0 never ends it."},
 	{Name: "limits.request_bytes", Type: Bytes, Default: "100MiB", field: func(s *Settings) any { return &s.Limits.RequestBytes },

@@ -22,6 +22,8 @@ export interface Config {
     attachmentBytes: number;
     socketsPerObject: number;
     taskKeepalive: number;
+    /** How long an alarm handler may run, in ms. */
+    alarm: number;
     ignoreTimersBeyond: number;
     openDatabases: number;
     /** How long one turn may take before its instance is ended; ms, 0 for ever. */
@@ -60,6 +62,7 @@ export function parseConfig(json: string): Config {
       attachmentBytes: given.limits?.attachmentBytes ?? 16384,
       socketsPerObject: given.limits?.socketsPerObject ?? 32768,
       taskKeepalive: given.limits?.taskKeepalive ?? 900_000,
+      alarm: given.limits?.alarm ?? 900_000,
       ignoreTimersBeyond: given.limits?.ignoreTimersBeyond ?? 0,
       openDatabases: given.limits?.openDatabases ?? 256,
       guestStall: given.limits?.guestStall ?? 0,

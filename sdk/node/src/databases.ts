@@ -89,6 +89,8 @@ function hostOf(o: GuestObject, config: Config, committed: () => void): StorageH
     whenDurable: () => o.whenDurable(true),
     broken: (error) => o.broken(error),
     setAlarm: (time, when) => o.alarmMoved(time, when === "after commit"),
+    objectName: o.birth.name,
+    foundAlarm: (time) => o.alarmFound(time),
     hasAlarmHandler: () => o.instance === null || typeof o.instance["alarm"] === "function",
     criticalSection: (f) => criticalSection(o, f, { reset: (error) => o.broken(error), rejects: true }),
     compat: { deleteAllDeletesAlarm: config.compat.flags["delete_all_deletes_alarm"] === true },

@@ -15,7 +15,6 @@ import { Exchanges, type HostExchange } from "./exchange.ts";
 import { type Birth, type Class, GuestObject, type Home } from "./object.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { nativeSetTimeout } from "./native.ts";
-import { operate, operatorEntrypoint } from "./operator.ts";
 import { Outlet } from "./outlet.ts";
 import { report } from "./report.ts";
 import { Sockets } from "./sockets.ts";
@@ -50,6 +49,7 @@ export class Guest implements Receiver, Home {
   #owner!: WorkerOwner;
   #databases!: Databases;
   #housekeeping!: Housekeeping;
+  #alarmLimit = 0;
 
   #greeted = false;
   #wasCut = false;
@@ -230,6 +230,7 @@ export class Guest implements Receiver, Home {
     introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, worker: this.#owner });
     this.#databases = new Databases(config, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
+    this.#alarmLimit = config.limits.alarm;
     const env = makeEnv(config);
     const exports: Module = {};
     this.#around
@@ -321,7 +322,6 @@ export class Guest implements Receiver, Home {
     this.#exchanges.hostRequest(exchange, o, r, (x: HostExchange) => {
       o.run(() =>
         run(x, () => {
-          if (x.entrypoint === operatorEntrypoint) return operate(o.storage!, x.request);
           const instance = o.instance!;
           if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
           return (instance as { fetch(r: unknown): unknown }).fetch(x.request);
@@ -340,7 +340,7 @@ export class Guest implements Receiver, Home {
       this.#fail(exchange);
       return;
     }
-    o.alarm(exchange, retries);
+    o.alarm(exchange, retries, this.#alarmLimit);
   }
 
   /** For an object that has left: the question and its end crossed. */

@@ -6,7 +6,7 @@
  */
 
 import { ambient } from "./ambient.ts";
-import { logError } from "./console.ts";
+import { level, log, logError } from "./console.ts";
 import type { End, Payload } from "./end.ts";
 import { durableObjectReset, flagged, remote, toWire, type WireError } from "./errors.ts";
 import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
@@ -121,6 +121,7 @@ export class GuestObject extends Owner {
     try {
       const Class = this.#home.construct(this.birth.classIndex);
       this.storage = this.#home.openStorage(this);
+      if (this.birth.name === undefined && hasAlarm(Class)) this.birth.name = this.storage.keptName;
       this.state = makeState(this, this.#home.exports);
       this.instance = new Class(this.state, this.#home.env);
     } catch (e) {
@@ -238,7 +239,7 @@ export class GuestObject extends Owner {
    * The time for which the index woke the object has come. The database says
    * whether an alarm is due; the answer is `done` or `failure`.
    */
-  alarm(exchange: number, retryCount: number): void {
+  alarm(exchange: number, retryCount: number, limit: number): void {
     this.run(() => {
       const now = this.storage!.startAlarm(Date.now());
       if (now.due === null) {
@@ -246,14 +247,24 @@ export class GuestObject extends Owner {
         this.#alarmDone(exchange);
         return undefined;
       }
-      return this.#runAlarm(exchange, now.due, retryCount);
+      const handled = typeof this.instance!["alarm"] === "function";
+      if (!handled) {
+        log(this, level.warn, "Attempted to run a scheduled alarm without a handler, did you remember to export an alarm() function?");
+      }
+      if (!handled || retryCount > maxAlarmRetries) {
+        this.storage!.finishAlarm(true);
+        this.#alarmDone(exchange);
+        return undefined;
+      }
+      const run = this.#runAlarm(exchange, now.due, retryCount);
+      this.#limit(run, limit, "Alarm exceeded its allowed execution time");
+      return run;
     });
   }
 
   async #runAlarm(exchange: number, scheduledTime: number, retryCount: number): Promise<void> {
-    const instance = this.instance as unknown as { alarm?(info: object): unknown };
+    const instance = this.instance as unknown as { alarm(info: object): unknown };
     try {
-      if (typeof instance.alarm !== "function") throw new Error("Handler does not export an alarm() function.");
       await instance.alarm({ isRetry: retryCount > 0, retryCount, scheduledTime });
       // A write of this turn: the answer is held behind it.
       this.storage?.finishAlarm(true);
@@ -278,6 +289,12 @@ export class GuestObject extends Owner {
     this.turns.out.setAlarm(this.number, time, committed);
   }
 
+  /** The database had this alarm when it was opened. */
+  alarmFound(time: number): void {
+    this.touch();
+    this.turns.out.foundAlarm(this.number, time);
+  }
+
   #begin(): void {
     this.#started = (this.#started + 1) >>> 0;
     if (!this.touched) this.turns.touch(this);
@@ -289,7 +306,7 @@ export class GuestObject extends Owner {
       return;
     }
     const promise = Promise.resolve(result);
-    if (this.eventTimeout > 0) this.#limit(promise);
+    if (this.eventTimeout > 0) this.#limit(promise, this.eventTimeout, "Actor exceeded event execution time and was disconnected.");
     promise.then(this.#done, this.#failed);
   }
 
@@ -303,15 +320,15 @@ export class GuestObject extends Owner {
     this.uncaught(error);
   };
 
-  /** Semantics 2.6: an event that takes longer costs the instance its life. */
-  #limit(promise: Promise<unknown>): void {
+  /** Semantics 2.6 and 5.5: an event that takes longer costs the instance its life. */
+  #limit(promise: Promise<unknown>, time: number, text: string): void {
     const timer = nativeSetTimeout(() => {
       if (this.gone) return;
       this.turns.begin();
-      const error = flagged("Actor exceeded event execution time and was disconnected.", durableObjectReset);
+      const error = flagged(text, durableObjectReset);
       this.die(toWire(error, 0), dropSockets);
       this.turns.finish();
-    }, this.eventTimeout);
+    }, time);
     const stop = () => nativeClearTimeout(timer);
     promise.then(stop, stop);
   }
@@ -473,7 +490,7 @@ export class GuestObject extends Owner {
     if (this.gone || this.storage === null) return;
     this.storage.rollbackTurn();
     this.#held?.clear();
-    this.storage.finishAlarm(true);
+    this.storage.dropAlarm();
     this.storage.commitTurn();
   }
 
@@ -511,6 +528,10 @@ export class GuestObject extends Owner {
     this.storage = null;
     this.#home.gone(this);
   }
+}
+
+function hasAlarm(Class: Class): boolean {
+  return typeof (Class.prototype as Instance | undefined)?.["alarm"] === "function";
 }
 
 /** Outlets that are used again; each keeps its memory. */

@@ -242,6 +242,13 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  foundAlarm(object: number, time: number): void {
+    const start = this.begin(frame.foundAlarm, 12);
+    this.u32(object);
+    this.f64(time);
+    this.end(start);
+  }
+
   log(object: number, level: number, time: number, text: string): void {
     const start = this.begin(frame.log, 13);
     this.u32(object);

@@ -61,6 +61,7 @@ export const frame = {
   commit: 0x4e,
   awaitDurable: 0x4f,
   setAlarm: 0x50,
+  foundAlarm: 0x68,
   log: 0x51,
   aborted: 0x52,
   asleep: 0x53,
@@ -71,7 +72,6 @@ export const frame = {
   handled: 0x59,
   closeDatabases: 0x84,
   databasesClosed: 0x85,
-  waited: 0x98,
 } as const;
 
 export const textKind = 1;

@@ -315,6 +315,47 @@ test("alarms: the database says what is due; failures come back with the retry c
   assert.equal(host.of("setAlarm").at(-1)!.time, null);
 });
 
+test("an alarm that has failed for good is deleted and not run", async () => {
+  await using host = await object(`
+    async webSocketMessage(ws, message) {
+      if (message === "set") await this.ctx.storage.setAlarm(Date.now() - 1);
+      ws.send(String(await this.ctx.storage.getAlarm()));
+    }
+    alarm() { console.log("ran"); }`);
+  await start(host);
+  host.write((f) => f.message(a, "set").alarm(4, 1, 0, 7));
+  await host.await("done");
+  assert.equal((await host.next((s) => s.type === "setAlarm" && s.time === null) as { committed: boolean }).committed, true);
+  host.clear();
+  host.write((f) => f.message(a, "get"));
+  assert.equal((await host.await("send")).data, "null");
+  assert.deepEqual(host.of("log"), []);
+});
+
+test("an alarm whose class has no handler any more is dropped", async () => {
+  await using host = await object(`
+    init() { this.ctx.storage.setAlarm(Date.now() - 1); }
+    webSocketMessage() {}`);
+  await start(host);
+  host.write((f) => f.alarm(4, 1, 0, 0));
+  await host.await("done");
+  assert.match(host.of("log").map((l) => l.text).join(), /Attempted to run a scheduled alarm without a handler/);
+  assert.equal(host.of("setAlarm").at(-1)!.time, null);
+});
+
+test("an alarm that takes too long is cut, and the object reset", async () => {
+  await using host = await object(`
+    async webSocketMessage(ws, message) { await this.ctx.storage.setAlarm(Date.now() - 1); ws.send("set"); }
+    async alarm() { await new Promise((done) => setTimeout(done, 60000)); }`, { limits: { alarm: 50 } });
+  await start(host);
+  host.write((f) => f.message(a, "x"));
+  await host.await("send");
+  host.write((f) => f.alarm(4, 1, 0, 0));
+  const aborted = await host.await("aborted");
+  assert.equal(aborted.error.message, "Alarm exceeded its allowed execution time");
+  assert.equal(aborted.flags, 1);
+});
+
 test("setAlarm in a class without alarm() throws, but for in the constructor", async () => {
   await using host = await object(`
     async webSocketMessage(ws) { try { await this.ctx.storage.setAlarm(Date.now() + 1e6); } catch (e) { ws.send(e.message); } }`);

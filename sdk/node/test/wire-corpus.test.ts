@@ -148,6 +148,7 @@ const tables: Record<number, Field[]> = {
   [frame.commit]: [u32, u32, below(2)],
   [frame.awaitDurable]: [u32, u32],
   [frame.setAlarm]: [u32, bool, f64, bool],
+  [frame.foundAlarm]: [u32, f64],
   [frame.log]: [u32, below(4), f64, text],
   [frame.aborted]: [u32, error, below(8)],
   [frame.asleep]: [u32],
@@ -158,7 +159,6 @@ const tables: Record<number, Field[]> = {
   [frame.closeDatabases]: [u32],
   [frame.databasesClosed]: [u32],
   [frame.request]: [u32, u32, below(4), u16, id, bool, str, ...request],
-  [frame.waited]: [u32, u32],
 };
 
 function read(type: number, body: Buffer): unknown[] {
@@ -227,7 +227,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.response: return out.response(v[0], v[1], v[2], (v[3] & 1) !== 0, v[4], v[5]);
     case frame.body: return out.body(v[0], v[1]);
     case frame.bodyAbort: case frame.cancel: case frame.report: return out.numberAndText(type, v[0], v[1]);
-    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.waited: return out.twoNumbers(type, v[0], v[1]);
+    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: return out.twoNumbers(type, v[0], v[1]);
     case frame.failure: case frame.startFailed: return out.numberAndError(type, v[0], v[1]);
     case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: case frame.databasesClosed: return out.number(type, v[0]);
     case frame.handled: return out.handled(v[0]);
@@ -244,6 +244,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.open: return out.open(v[0], v[1]);
     case frame.release: return out.release(v[0]);
     case frame.commit: return out.commit(v[0], v[1], v[2] === 1);
+    case frame.foundAlarm: return out.foundAlarm(v[0], v[1]);
     case frame.setAlarm: return out.setAlarm(v[0], v[1] === 0 ? null : v[2], v[3] === 1);
     case frame.log: return out.log(v[0], v[1], v[2], v[3]);
     case frame.aborted: return out.aborted(v[0], v[1], v[2]);

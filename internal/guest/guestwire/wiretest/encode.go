@@ -163,6 +163,10 @@ func (e Encoder) SetAlarm(_ guest.Guest, o guest.Object, at time.Time, committed
 	e.say(0x50, frame{}.u32(uint32(o)).flag(!at.IsZero()).time(at).flag(committed))
 }
 
+func (e Encoder) FoundAlarm(_ guest.Guest, o guest.Object, at time.Time) {
+	e.say(0x68, frame{}.u32(uint32(o)).time(at))
+}
+
 func (e Encoder) Log(_ guest.Guest, o guest.Object, level int, at time.Time, text []byte) {
 	e.say(0x51, frame{}.u32(uint32(o)).u8(uint8(level)).time(at).rest(string(text)))
 }

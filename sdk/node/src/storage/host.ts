@@ -33,6 +33,12 @@ export interface StorageHost {
    */
   setAlarm(time: number | null, when: "before commit" | "after commit"): void;
 
+  /** The database was opened and has this alarm, of which the index may not know. */
+  foundAlarm(time: number): void;
+
+  /** The name behind the object's id, if it is known. */
+  readonly objectName: string | undefined;
+
   /** Whether the class has an alarm handler. True while the constructor runs: it cannot be known yet. */
   hasAlarmHandler(): boolean;
 

@@ -22,6 +22,8 @@ export class Handle {
   readonly metadata: Metadata;
   /** Set by who uses it: told when the keeper cannot do its part. */
   onKeeperError: ((error: Error) => void) | null = null;
+  /** Nobody has looked yet which alarm there was when it was opened. */
+  fresh = true;
 
   constructor(path: string, database: Database) {
     this.path = path;

@@ -7,6 +7,7 @@ import { DurableObjectStorage } from "./api.ts";
 import { deserialize, serialize } from "./clone.ts";
 import { defaultLimits, type StorageHost, type StorageLimits } from "./host.ts";
 import { type Range, sizeOf } from "./keys.ts";
+import type { Metadata } from "./metadata.ts";
 import type { DatabasePool, Handle } from "./pool.ts";
 import type { Progress } from "./progress.ts";
 import type { SqlEngine } from "./sql.ts";
@@ -46,7 +47,8 @@ export class ObjectStorage implements SqlEngine {
   #over = false; // Closed or broken.
 
   /** What a rollback takes back, beside the database. */
-  readonly #state: AroundState = { alarmHidden: false, deletedAll: false };
+  readonly #state: AroundState = { alarmHidden: false, alarmRenewed: false, deletedAll: false };
+  #running: number | null = null; // The time of the alarm whose handler runs.
   // The alarm as it is committed, from the first time that a transaction moves it; undefined: not moved.
   #alarmBefore: number | null | undefined;
 
@@ -92,14 +94,23 @@ export class ObjectStorage implements SqlEngine {
     const time = this.guard(() => this.#reading?.metadata.alarm ?? null);
     if (time === null || time > now) return { due: null, next: time };
     this.#state.alarmHidden = true;
+    this.#running = time;
     return { due: time };
   }
 
   /** The handler has ended. An alarm that is done, and was not set anew, is deleted: a write of this turn. */
   finishAlarm(done: boolean): void {
+    this.#running = null;
     if (this.#over || !this.#state.alarmHidden) return;
     if (done) this.setAlarm(null, true);
     this.#state.alarmHidden = false;
+  }
+
+  /** The handler that runs has been given up for good: deletes its alarm, unless another is committed. A write of this turn. */
+  dropAlarm(): void {
+    const running = this.#running;
+    this.#running = null;
+    if (!this.#over && running !== null && this.#reading?.metadata.alarm === running) this.setAlarm(null, true);
   }
 
   // ---- Key-value
@@ -176,8 +187,26 @@ export class ObjectStorage implements SqlEngine {
       const { metadata } = this.writing(confirmed);
       if (this.#alarmBefore === undefined) this.#alarmBefore = metadata.alarm;
       metadata.alarm = time;
-      if (time !== null) this.#state.alarmHidden = false;
+      if (time !== null) this.#keepName(metadata);
+      if (time === null || !this.#state.alarmHidden) return;
+      this.#state.alarmHidden = false;
+      this.#state.alarmRenewed = true;
     });
+  }
+
+  /** What wakes an object for its alarm does not know its name. */
+  #keepName(metadata: Metadata): void {
+    const name = this.#host.objectName;
+    if (name !== undefined) metadata.name = name;
+  }
+
+  /** The object's name as of its last alarm; undefined also if its database cannot be read, which its first use will tell. */
+  get keptName(): string | undefined {
+    try {
+      return this.#reading?.metadata.name;
+    } catch {
+      return undefined;
+    }
   }
 
   // ---- Everything
@@ -195,7 +224,10 @@ export class ObjectStorage implements SqlEngine {
       dropAll(database);
       handle.forget();
       this.#state.deletedAll = true;
-      if (alarm !== null && !this.#host.compat.deleteAllDeletesAlarm) metadata.alarm = alarm;
+      if (alarm !== null && !this.#host.compat.deleteAllDeletesAlarm) {
+        metadata.alarm = alarm;
+        this.#keepName(metadata);
+      }
     });
   }
 
@@ -246,8 +278,16 @@ export class ObjectStorage implements SqlEngine {
     if (!this.#looked) {
       this.#adopt(this.#pool.acquire(this.#path));
       this.#looked = true;
+      if (this.#handle?.fresh === true) this.#findAlarm(this.#handle);
     }
     return this.#handle;
+  }
+
+  /** The file may have come from elsewhere, with an alarm that the index does not know. */
+  #findAlarm(handle: Handle): void {
+    handle.fresh = false;
+    const time = this.#host.hasAlarmHandler() ? handle.metadata.alarm : null;
+    if (time !== null) this.#host.foundAlarm(time);
   }
 
   #adopt(handle: Handle | null): void {
@@ -268,6 +308,7 @@ export class ObjectStorage implements SqlEngine {
         this.#host.committed({ confirmed: wrote && confirmed });
         this.#tellAlarm("after commit");
         this.#alarmBefore = undefined;
+        this.#state.alarmRenewed = false;
       },
       commitFailed: (error) => this.#break(commitFailure(error)),
       rolledBack: (all) => {
@@ -278,11 +319,11 @@ export class ObjectStorage implements SqlEngine {
     };
   }
 
-  /** Earlier is told before the commit, later and none after it. */
+  /** Earlier is told before the commit, later and none after it. So is one that was set to the time of the one that runs. */
   #tellAlarm(when: "before commit" | "after commit"): void {
     if (this.#alarmBefore === undefined) return;
     const [before, now] = [this.#alarmBefore, this.#handle!.metadata.alarm];
-    if (before === now) return;
+    if (before === now && !this.#state.alarmRenewed) return;
     const earlier = now !== null && (before === null || now < before);
     if (earlier === (when === "before commit")) this.#host.setAlarm(now, when);
   }
@@ -344,7 +385,8 @@ function failure(error: unknown): Error {
   const native = nativeOf(error);
   const what = native === undefined ? undefined : advice[codeName(native)];
   const text = (error as Error).message;
-  return new Error(`Durable Object storage failed: ${text}${what === undefined ? "" : ` (${what})`}`, { cause: error });
+  const failed = new Error(`Durable Object storage failed: ${text}${what === undefined ? "" : ` (${what})`}`, { cause: error });
+  return Object.assign(failed, { retryable: true }); // It is not the author's doing.
 }
 
 function commitFailure(error: unknown): Error {

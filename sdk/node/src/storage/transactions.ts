@@ -27,6 +27,8 @@ export interface Around {
 /** Taken when a transaction begins, given back when it is rolled back. */
 export interface AroundState {
   alarmHidden: boolean;
+  /** The alarm was set anew while its handler ran. */
+  alarmRenewed: boolean;
   deletedAll: boolean;
 }
 

@@ -12,6 +12,7 @@ import {
 export interface TestOptions {
   sqlEnabled?: boolean;
   alarmHandler?: boolean;
+  name?: string;
   limits?: Partial<StorageLimits>;
   compat?: StorageCompat;
 }
@@ -22,6 +23,7 @@ export type Told = "dirty" | `commit ${"confirmed" | "unconfirmed"}` | `alarm ${
 /** One object. After a reset a new instance of its storage takes its place. */
 export class TestObject implements StorageHost {
   readonly told: Told[] = [];
+  readonly found: number[] = [];
   readonly compat: StorageCompat;
   broken_: Error | null = null;
   storage: ObjectStorage;
@@ -80,6 +82,14 @@ export class TestObject implements StorageHost {
 
   setAlarm(time: number | null, when: "before commit" | "after commit"): void {
     this.told.push(`alarm ${time} ${when}`);
+  }
+
+  get objectName(): string | undefined {
+    return this.#options.name;
+  }
+
+  foundAlarm(time: number): void {
+    this.found.push(time);
   }
 
   hasAlarmHandler(): boolean {

@@ -155,6 +155,63 @@ test("an alarm is told earlier before the commit and later after it", async () =
   assert.deepEqual(await told((api) => api.deleteAll()), [commit, "alarm null after commit"]);
 });
 
+test("an alarm that was there when the database was opened is told once", async () => {
+  await using folder = new TestFolder();
+  const object = folder.object();
+  await object.event(({ api }) => void api.setAlarm(far));
+  assert.deepEqual(object.found, []);
+  object.storage.close();
+  folder.pool.closeIdle();
+  for (let i = 0; i < 2; i++) {
+    object.storage = object.start();
+    await object.event(({ api }) => void api.kv.get("a"));
+    object.storage.close();
+    assert.deepEqual(object.found, [far]);
+  }
+  const mute = folder.object({ alarmHandler: false }, "mute");
+  await mute.event(({ api }) => void api.kv.put("a", 1));
+  assert.deepEqual(mute.found, []);
+});
+
+test("the name of an object is kept with its alarm", async () => {
+  await using folder = new TestFolder();
+  const object = folder.object({ name: "lobby" }, "a");
+  assert.equal(object.storage.keptName, undefined);
+  await object.event(({ api }) => void api.kv.put("a", 1));
+  assert.equal(object.storage.keptName, undefined);
+  await object.event(({ api }) => void api.setAlarm(far));
+  assert.equal(object.storage.keptName, "lobby");
+  await object.event(({ api }) => void api.deleteAll());
+  assert.equal(object.storage.keptName, undefined);
+  await object.event(({ api }) => void api.setAlarm(far));
+  object.storage.close();
+  assert.equal(folder.object({}, "a").storage.keptName, "lobby");
+
+  const old = folder.object({ name: "old", compat: { deleteAllDeletesAlarm: false } }, "b");
+  await old.event(({ api }) => { void api.setAlarm(far); void api.deleteAll(); });
+  assert.equal(old.storage.keptName, "old");
+  await folder.object({}, "c").event(({ api }) => void api.setAlarm(far));
+});
+
+test("an alarm that is set while its handler runs is told, also to the same time", async () => {
+  await using folder = new TestFolder();
+  const object = folder.object();
+  const now = Date.now() + 3_600_000;
+  await object.event(({ api }) => void api.setAlarm(now));
+  assert.deepEqual(object.storage.startAlarm(now), { due: now });
+  object.told.length = 0;
+  await object.event(async ({ api }) => {
+    assert.equal(await api.getAlarm(), null);
+    assert.throws(() => api.transactionSync(() => { void api.setAlarm(now); throw new Error("no"); }), /no/);
+    assert.equal(await api.getAlarm(), null);
+  });
+  assert.deepEqual(object.told.filter((t) => t.startsWith("alarm")), []);
+  await object.event(({ api }) => void api.setAlarm(now));
+  assert.deepEqual(object.told.filter((t) => t.startsWith("alarm")), [`alarm ${now} after commit`]);
+  await object.event(() => object.storage.finishAlarm(true));
+  await object.event(async ({ api }) => assert.equal(await api.getAlarm(), now));
+});
+
 test("deleteAll keeps the alarm before 2026-02-24", async () => {
   await using folder = new TestFolder();
   const object = folder.object({ compat: { deleteAllDeletesAlarm: false } });
