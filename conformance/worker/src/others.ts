@@ -1,7 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { note } from "./log";
 import { Env } from "./probe";
-import { show } from "./show";
+import { settled, show } from "./show";
 
 /** A class that extends nothing, with handlers that an instance brings itself. */
 export class Plain {
@@ -28,15 +28,20 @@ export class Plain {
 	}
 }
 
-/** Accepts sockets and has no handler for them. */
+/** Accepts sockets and has no handler for them, nor one for alarms. */
 export class Mute extends DurableObject<Env> {
-	override fetch(request: Request): Response {
+	override fetch(request: Request): Response | Promise<Response> {
 		if (!new URL(request.url).pathname.startsWith("/ws/")) {
+			if (new URL(request.url).pathname.endsWith("/set-alarm")) return this.#setAlarm();
 			return new Response(`sockets ${this.ctx.getWebSockets().length}`);
 		}
 		const { 0: client, 1: server } = new WebSocketPair();
 		this.ctx.acceptWebSocket(server);
 		return new Response(null, { status: 101, webSocket: client });
+	}
+
+	async #setAlarm(): Promise<Response> {
+		return new Response(`set ${await settled(() => this.ctx.storage.setAlarm(Date.now() + 3_600_000))}, got ${await settled(() => this.ctx.storage.getAlarm())}`);
 	}
 }
 

@@ -1,6 +1,7 @@
 import { DurableObject } from "cloudflare:workers";
 import { note, planned } from "./log";
 import { Env, Probe, Probes, sleep } from "./probe";
+import { alarms, ring } from "./probes/alarms";
 import { attachments } from "./probes/attachments";
 import { auto } from "./probes/auto";
 import { gates } from "./probes/gates";
@@ -10,7 +11,7 @@ import { state } from "./probes/state";
 import { objects } from "./probes/websocket";
 import { complaint, show } from "./show";
 
-const probes: Probes = { ...attachments, ...auto, ...gates, ...objects, ...sockets, ...standard, ...state };
+const probes: Probes = { ...alarms, ...attachments, ...auto, ...gates, ...objects, ...sockets, ...standard, ...state };
 
 /**
  * The object of most scripts. It writes down whatever happens to it, and does
@@ -56,6 +57,12 @@ export class Room extends DurableObject<Env> {
 				ws.send("from the constructor");
 				ws.serializeAttachment("from the constructor");
 			}
+		}
+		if (this.#plan.has("constructor-gets-alarm")) {
+			ctx.blockConcurrencyWhile(async () => {
+				const at = await ctx.storage.getAlarm();
+				note(name, `the constructor's getAlarm is ${at === null ? "null" : "a time"}`);
+			});
 		}
 		if (this.#plan.has("constructor-uses-storage")) {
 			ctx.storage.kv.put("births", (ctx.storage.kv.get<number>("births") ?? 0) + 1);
@@ -192,8 +199,8 @@ export class Room extends DurableObject<Env> {
 		}
 	}
 
-	override alarm(info?: AlarmInvocationInfo): void {
-		note(this.#name, `alarm, retry ${show(info?.isRetry)}, count ${show(info?.retryCount)}, name ${show(this.ctx.id.name)}`);
+	override alarm(info?: AlarmInvocationInfo): Promise<void> {
+		return ring(this.ctx, this.#name, info);
 	}
 
 	// Called over RPC by the probes of the Worker.
