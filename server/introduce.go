@@ -26,6 +26,12 @@ func (r registry) Accept(t host.Set, s dormouse.SocketID, tags []string) error {
 	return r.Registry.Accept(t.(*hibernation.Set), s, tags)
 }
 
+// SetPaused stops and resumes the reading of every client.
+func (r registry) SetPaused(paused bool) {
+	r.Registry.AllPaused(paused)
+	r.Transport.SetPaused(paused)
+}
+
 func (r registry) Open(t host.Set, s dormouse.SocketID) error {
 	return r.Registry.Open(t.(*hibernation.Set), s)
 }

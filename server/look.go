@@ -78,6 +78,7 @@ func row(i host.Info) admin.Object {
 func (r runtime) Object(ctx context.Context, k dormouse.Key) (d admin.Detail, ok bool) {
 	sh := r.s.of(k)
 	why := make(chan []byte, 1)
+	forget := func() {}
 	sh.loop.Call(func() {
 		var i host.Info
 		alarm := sh.alarm(k)
@@ -92,7 +93,7 @@ func (r runtime) Object(ctx context.Context, k dormouse.Key) (d admin.Detail, ok
 			d.SocketList = sockets(set)
 			d.MoreSockets = i.Sockets - len(d.SocketList)
 		}
-		sh.host.Why(k, func(report []byte) { why <- slices.Clone(report) })
+		forget = sh.host.Why(k, func(report []byte) { why <- slices.Clone(report) })
 	})
 	if !ok {
 		return d, false
@@ -105,6 +106,7 @@ func (r runtime) Object(ctx context.Context, k dormouse.Key) (d admin.Detail, ok
 			d.WhyAwake = report
 		}
 	case <-ctx.Done():
+		sh.loop.Post(forget)
 		d.WhyAwake = json.RawMessage(`[{"kind":"unknown","detail":"the guest did not answer in time"}]`)
 	}
 	return d, true

@@ -90,6 +90,7 @@ type Host interface {
 	EventTimeout(g Guest, o Object, d time.Duration)
 	Open(g Guest, s dormouse.SocketID, o Object)
 	Release(g Guest, s dormouse.SocketID)
+	Pause(g Guest, s dormouse.SocketID, paused bool)
 
 	// Commit says that a transaction is in the object's WAL. Every output of
 	// the object that comes after it waits until it is durable.

@@ -39,6 +39,8 @@ type Recipient interface {
 	Hold(size int, release func())
 	// Emptied tells that the set has lost its last socket.
 	Emptied()
+	// Behind is how many bytes wait for it.
+	Behind() int
 }
 
 // Config is what a Registry needs.
@@ -64,6 +66,7 @@ type Registry struct {
 	away    map[dormouse.SocketID]struct{} // ends that are on their way to whoever takes them
 	shared  lastShared
 	counts  Counts
+	paused  bool // no client is read
 }
 
 // Counts are of the whole life of a registry but for Sockets.
@@ -126,6 +129,10 @@ func (r *Registry) take(set *Set, id dormouse.SocketID, tags []string) error {
 	}
 	s.tags = tags
 	set.add(s)
+	if s.timer != nil { // see untaken
+		r.cfg.Loop.Cancel(s.timer)
+		s.timer = nil
+	}
 	if s.conn == nil {
 		r.link(s)
 	} else if !set.paused {
@@ -191,6 +198,7 @@ func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Op
 	}
 	if s.set == nil {
 		conn.Pause() // nobody hears it yet
+		s.untaken()
 	}
 	s.attach(conn)
 	return nil
@@ -356,6 +364,18 @@ func (r *Registry) Close(id dormouse.SocketID, code uint16, reason string) {
 	s.closing = true
 	s.hold(len(reason), func() { s.close(code, reason) })
 }
+
+// Pause stops what the peer of the end id says, when that is a client, and lets
+// it go on.
+func (r *Registry) Pause(id dormouse.SocketID, paused bool) {
+	if s := r.speaking(id); s != nil {
+		s.pause(paused)
+	}
+}
+
+// AllPaused tells that no client is read, whatever its object wants, or that all
+// are again.
+func (r *Registry) AllPaused(paused bool) { r.paused = paused }
 
 // SetAttachment keeps a copy of value with the socket; nil removes it.
 func (r *Registry) SetAttachment(id dormouse.SocketID, value []byte) {

@@ -25,6 +25,8 @@ type recipient struct {
 	emptied int
 	arrived uint64
 	begun   uint64
+	behind  int
+	waiting []int // as told by Buffered
 }
 
 func (r *recipient) hear(format string, args ...any) {
@@ -36,7 +38,8 @@ func (r *recipient) Message(s dormouse.SocketID, _ bool, p []byte) {
 }
 func (r *recipient) Closed(s dormouse.SocketID, c guest.Closing) { r.hear("%d closed %d", s, c.Code) }
 func (r *recipient) Errored(s dormouse.SocketID, m string)       { r.hear("%d %s", s, m) }
-func (r *recipient) Buffered(s dormouse.SocketID, n int)         {}
+func (r *recipient) Buffered(s dormouse.SocketID, n int)         { r.waiting = append(r.waiting, n) }
+func (r *recipient) Behind() int                                 { return r.behind }
 func (r *recipient) Stamped()                                    {}
 func (r *recipient) Open() bool                                  { return !r.closed }
 func (r *recipient) Hold(_ int, release func())                  { r.held = append(r.held, release) }
@@ -50,6 +53,8 @@ type conn struct {
 	sent   []string
 	paused bool
 	gone   bool
+	waits  int // bytes
+	low    int // as NotifyDrained was told last
 }
 
 func (c *conn) Send(_ ws.Opcode, p []byte)  { c.sent = append(c.sent, string(p)) }
@@ -58,8 +63,8 @@ func (c *conn) Close(code uint16, _ string) { c.sent = append(c.sent, fmt.Sprint
 func (c *conn) Drop()                       { c.gone = true }
 func (c *conn) Pause()                      { c.paused = true }
 func (c *conn) Resume()                     { c.paused = false }
-func (c *conn) Buffered() int               { return 0 }
-func (c *conn) NotifyDrained(int)           {}
+func (c *conn) Buffered() int               { return c.waits }
+func (c *conn) NotifyDrained(low int)       { c.low = low }
 func (c *conn) RemoteAddr() string          { return "client" }
 
 // transport makes conns.

@@ -34,7 +34,25 @@ func (r *relay) Send(op ws.Opcode, payload []byte) {
 		return
 	}
 	p := append([]byte(nil), payload...)
-	r.post(len(p), func() { r.to.Message(op, p) })
+	r.post(len(p), func() {
+		if r.to.set != nil && r.to.set.rec.Behind() > r.to.outboundLimit() {
+			r.slow()
+			return
+		}
+		r.to.Message(op, p)
+	})
+}
+
+// slow ends a relay whose receiver is too far behind, as a client that does not
+// read is ended. On the receiver's loop.
+func (r *relay) slow() {
+	r.to.Gone(ws.ErrSlow)
+	r.from.reg.cfg.Loop.Post(func() {
+		if !r.ended {
+			r.ended = true
+			r.from.Gone(ws.ErrSlow)
+		}
+	})
 }
 
 // SendShared is never called: Socket sends the payload itself to a relay.
@@ -74,7 +92,7 @@ func (s *Socket) finish() {
 	r.post(0, func() { r.to.Gone(nil) })
 }
 
-// The code behind a relay takes what it is given: its guest's own bounds hold.
+// The code behind a relay cannot be paused; one that is too far behind is ended.
 
 func (r *relay) Pause()             {}
 func (r *relay) Resume()            {}

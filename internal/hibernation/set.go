@@ -6,7 +6,6 @@ import (
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
-	"github.com/dormouse-dev/dormouse/internal/ws"
 )
 
 // Set is the sockets of one object with what they have in common.
@@ -209,19 +208,23 @@ func (t *Set) CloseAll(code uint16, reason string) {
 // Resume lets it go on.
 func (t *Set) Pause() {
 	t.paused = true
-	t.each(ws.Conn.Pause)
+	t.each(func(s *Socket) { s.conn.Pause() })
 }
 
 // Resume pairs with Pause.
 func (t *Set) Resume() {
 	t.paused = false
-	t.each(ws.Conn.Resume)
+	t.each(func(s *Socket) {
+		if !s.paused {
+			s.conn.Resume()
+		}
+	})
 }
 
-func (t *Set) each(f func(ws.Conn)) {
+func (t *Set) each(f func(*Socket)) {
 	for s := range t.all {
 		if s.conn != nil {
-			f(s.conn)
+			f(s)
 		}
 	}
 }

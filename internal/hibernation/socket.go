@@ -13,6 +13,11 @@ import (
 // reportBuffered is how much has to wait on a socket before the guest is told.
 const reportBuffered = 64 << 10
 
+// takeLimit is how long an end that a client holds may be without an owner at
+// its other side. The guest says sooner that there will be none, if it collects
+// garbage.
+const takeLimit = 15 * time.Minute
+
 // Socket is one end of a pair that a guest holds, or has made and not accepted
 // yet. It is the ws.Sink of its connection. At rest it is this struct, its tags
 // and its attachment.
@@ -25,6 +30,7 @@ type Socket struct {
 	tags       []string
 	attachment []byte // nil: none
 	stamp      int64  // of the last auto-response, Unix milliseconds; 0 never
+	told       int    // bytes that wait, as the guest knows it
 	last       uint64 // its last event, as its recipient counts; kept while there is a pair
 	timer      *loop.Timer
 	held       int32 // outputs of this socket that wait at the gate
@@ -37,7 +43,7 @@ type Socket struct {
 	weClosed   bool
 	peerClosed bool
 	ended      bool // the peer is gone; only its last words may be outstanding
-	reported   bool // the guest was told that bytes wait
+	paused     bool // its guest does not want what the peer says for now
 }
 
 // pending is what a guest said on an end whose peer nobody has taken yet, and
@@ -57,7 +63,7 @@ func (s *Socket) attach(c ws.Conn) {
 	}
 	s.conn = c
 	delete(s.reg.away, s.id.Peer())
-	if s.set != nil && s.set.paused {
+	if s.set != nil && s.set.paused || s.paused {
 		c.Pause()
 	}
 	p := s.pending
@@ -85,15 +91,19 @@ func (s *Socket) settled() {
 // wait makes room for something that has to wait. It reports false when too
 // much waits already.
 func (s *Socket) wait(size int) bool {
-	limit := s.reg.cfg.Options.MaxOutbound
-	if limit == 0 {
-		limit = ws.DefaultMaxOutbound
-	}
 	if s.pending == nil {
 		s.pending = new(pending)
 	}
 	s.pending.bytes += size
-	return s.pending.bytes <= limit
+	return s.pending.bytes <= s.outboundLimit()
+}
+
+// outboundLimit is how many bytes may wait to leave.
+func (s *Socket) outboundLimit() int {
+	if limit := s.reg.cfg.Options.MaxOutbound; limit > 0 {
+		return limit
+	}
+	return ws.DefaultMaxOutbound
 }
 
 // hear says something that a relay brings to the end's owner, if it must when
@@ -156,23 +166,45 @@ func (s *Socket) sendShared(m *ws.Shared, text bool, payload []byte) {
 	s.watch()
 }
 
-// watch tells the guest when much waits, once, and again when nothing does.
+// watch tells the guest when much waits, and again each time that it has
+// doubled.
 func (s *Socket) watch() {
-	if s.reported {
-		return
-	}
-	if n := s.conn.Buffered(); n > reportBuffered && s.set != nil {
-		s.reported = true
-		s.conn.NotifyDrained(0)
-		s.set.rec.Buffered(s.id, n)
+	n := s.conn.Buffered()
+	if n > reportBuffered && n >= 2*s.told && s.set != nil {
+		s.tell(n)
 	}
 }
 
-// Drained is the end of what watch began.
+// Drained tells the guest when half of what waited has left, and when all has.
 func (s *Socket) Drained() {
-	s.reported = false
-	if s.set != nil {
-		s.set.rec.Buffered(s.id, 0)
+	if s.conn != nil && s.set != nil {
+		s.tell(s.conn.Buffered())
+	}
+}
+
+func (s *Socket) tell(n int) {
+	s.told = n
+	switch {
+	case n > reportBuffered:
+		s.conn.NotifyDrained(n / 2)
+	case n > 0:
+		s.conn.NotifyDrained(0)
+	}
+	s.set.rec.Buffered(s.id, n)
+}
+
+// pause stops and resumes what the peer says, on the wish of the guest.
+func (s *Socket) pause(paused bool) {
+	if s.paused == paused {
+		return
+	}
+	s.paused = paused
+	switch {
+	case s.conn == nil:
+	case paused:
+		s.conn.Pause()
+	case !s.set.paused:
+		s.conn.Resume()
 	}
 }
 
@@ -197,11 +229,32 @@ func (s *Socket) expectAnswer() {
 	}
 	l := s.reg.cfg.Loop
 	s.timer = loop.NewTimer(func() {
-		if s.conn != nil {
+		switch {
+		case s.conn == nil:
+		case s.unread():
+			l.Schedule(s.timer, l.Now().Add(wait)) // its answer may be there
+		default:
 			s.conn.Drop()
 		}
 	})
 	l.Schedule(s.timer, l.Now().Add(wait))
+}
+
+// unread says that what the peer says is not read for now, for our own reasons.
+func (s *Socket) unread() bool {
+	return s.paused || s.set != nil && s.set.paused || s.reg.paused
+}
+
+// untaken bounds how long a connection waits for the other end to have an owner.
+func (s *Socket) untaken() {
+	l := s.reg.cfg.Loop
+	s.timer = loop.NewTimer(func() {
+		s.timer = nil
+		if s.set == nil && s.conn != nil {
+			s.drop()
+		}
+	})
+	l.Schedule(s.timer, l.Now().Add(takeLimit))
 }
 
 // hold keeps an output at the gate of the socket's object.

@@ -236,15 +236,15 @@ func TestBuffered(t *testing.T) {
 			c.end.Take()
 			s.on(func() {})
 		}
-		s.heard("buffered 1.2 none")
+		s.heard("buffered 1.2 some", "buffered 1.2 none")
 		s.on(func() {
 			for range 20 {
 				s.guest.Send(c.server, string(make([]byte, 100<<10)))
 			}
 		})
 		sleep(time.Minute)
-		s.heard("buffered 1.2 some", "errored 1.2 WebSocket closed because the client does not read: too many bytes wait to be sent.",
-			"hibernate 1 after 2 if-idle")
+		s.heard("buffered 1.2 some", "buffered 1.2 some", "buffered 1.2 some", "buffered 1.2 some",
+			"errored 1.2 WebSocket closed because the client does not read: too many bytes wait to be sent.", "hibernate 1 after 2 if-idle")
 		s.wantState(k, "unknown")
 	})
 }

@@ -64,6 +64,9 @@ func (s *Shard) Attachment(_ guest.Guest, id dormouse.SocketID, value []byte) {
 	s.Registry.SetAttachment(id, value)
 }
 
+// Pause stops what the peer of a socket says, or lets it go on.
+func (s *Shard) Pause(_ guest.Guest, id dormouse.SocketID, paused bool) { s.Registry.Pause(id, paused) }
+
 func (s *Shard) Release(_ guest.Guest, id dormouse.SocketID) { s.Registry.Release(id) }
 
 // Accept makes a hibernatable socket.
@@ -251,6 +254,7 @@ func (w *outsider) Errored(s dormouse.SocketID, message string) {
 func (w *outsider) Buffered(s dormouse.SocketID, bytes int) { w.guest.Buffered(s, bytes) }
 func (w *outsider) Stamped()                                {}
 func (w *outsider) Emptied()                                {}
+func (w *outsider) Behind() int                             { return w.guest.Backlog() }
 func (w *outsider) Arrived() uint64                         { return 0 }
 func (w *outsider) Begun(uint64) bool                       { return true }
 

@@ -55,6 +55,8 @@ type Registry interface {
 	Broadcast(s guest.Sockets, text bool, payload []byte)
 	Close(s dormouse.SocketID, code uint16, reason string)
 	SetAttachment(s dormouse.SocketID, value []byte)
+	// Pause stops and resumes what the peer of a socket says, if it is a client.
+	Pause(s dormouse.SocketID, paused bool)
 	Release(s dormouse.SocketID)
 	// Recipient is whom a socket belongs to; nil: nobody.
 	Recipient(s dormouse.SocketID) any
@@ -101,6 +103,7 @@ type Recipient interface {
 	Open() bool
 	Hold(size int, release func())
 	Emptied()
+	Behind() int
 }
 
 // Durability makes the commits of an object durable. done is called once for

@@ -86,16 +86,19 @@ func (o *resident) state() string {
 }
 
 // Why asks the guest what keeps an object in memory; done gets its report as
-// JSON, or nil when the object is not in memory. On the loop.
-func (s *Shard) Why(k dormouse.Key, done func([]byte)) {
+// JSON, or nil when the object is not in memory. forget gives the question up: a
+// guest may never answer. On the loop.
+func (s *Shard) Why(k dormouse.Key, done func([]byte)) (forget func()) {
 	o := s.objects[k]
 	if o == nil || o.live == nil {
 		done(nil)
-		return
+		return func() {}
 	}
 	s.lastQuery++
-	s.queries[s.lastQuery] = query{o.guest, done}
-	o.guest.Why(s.lastQuery, o.num)
+	n := s.lastQuery
+	s.queries[n] = query{o.guest, done}
+	o.guest.Why(n, o.num)
+	return func() { delete(s.queries, n) }
 }
 
 // Report is the guest's answer to Why.

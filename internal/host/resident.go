@@ -503,3 +503,11 @@ func (o *resident) Emptied() {
 	o.leftDoze()
 	o.forget()
 }
+
+// Behind is how much waits for the object, what its guest has before it included.
+func (o *resident) Behind() int {
+	if o.live == nil {
+		return o.mailBytes
+	}
+	return o.mailBytes + o.guest.Backlog()
+}

@@ -20,6 +20,7 @@ export default {
 		const url = new URL(request.url);
 		const [, verb, first, second] = url.pathname.split("/").map(decodeURIComponent);
 		switch (verb) {
+			case "":
 			case "ready":
 				return new Response("ready");
 			case "log":

@@ -167,6 +167,9 @@ func (h *Host) Open(g guest.Guest, s dormouse.SocketID, o guest.Object) {
 	h.hear(g, "open %s %d", Socket(s), o)
 }
 func (h *Host) Release(g guest.Guest, s dormouse.SocketID) { h.hear(g, "release %s", Socket(s)) }
+func (h *Host) Pause(g guest.Guest, s dormouse.SocketID, paused bool) {
+	h.hear(g, "pause %s %v", Socket(s), paused)
+}
 func (h *Host) Commit(g guest.Guest, o guest.Object, n uint32, unconfirmed bool) {
 	h.hear(g, "commit %d %d unconfirmed=%v", o, n, unconfirmed)
 }

@@ -62,6 +62,9 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 	case Release:
 		s := r.socket()
 		say = func() { h.Release(g, s) }
+	case Pause:
+		s, paused := r.socket(), r.bool()
+		say = func() { h.Pause(g, s, paused) }
 	case Commit:
 		o, n, f := r.object(), r.u32(), r.flags(flagUnconfirmed)
 		say = func() { h.Commit(g, o, n, f != 0) }

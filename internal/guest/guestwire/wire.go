@@ -82,6 +82,7 @@ const (
 
 	CloseDatabases  Type = 0x84
 	DatabasesClosed Type = 0x85
+	Pause           Type = 0x86
 )
 
 // Errors of reading. Whoever sees one ends the guest.

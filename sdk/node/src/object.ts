@@ -452,7 +452,9 @@ export class GuestObject extends Owner {
 
   /** The host would like it to leave. Whether it did. Between turns only. */
   hibernate(delivered: number, how: number): boolean {
-    if (how !== mode.now) {
+    if (how === mode.now) {
+      this.tellProgress(this.turns.out); // what has not begun by now is lost, and reported
+    } else {
       const quiet = this.#told && this.#finished === delivered && this.#held === null && this.root.open;
       if (!quiet || (how === mode.ifIdle && this.tasks.count > 0)) return false;
     }

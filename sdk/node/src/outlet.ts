@@ -224,6 +224,14 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  /** What the peer of this end says is not wanted for now, or is again. */
+  pause(socket: number, paused: boolean): void {
+    const start = this.begin(frame.pause, 9);
+    this.u64(socket);
+    this.u8(paused ? 1 : 0);
+    this.end(start);
+  }
+
   commit(object: number, number: number, unconfirmed: boolean): void {
     const start = this.begin(frame.commit, 9);
     this.u32(object);

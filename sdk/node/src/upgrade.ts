@@ -100,7 +100,12 @@ class Bridge implements Sink {
     this.#owner = owner;
     end.task = owner.begin("outbound socket", url.href);
     ambient.sockets.standard(end, owner, this, "bridge");
-    this.#client = new ClientSocket(socket, head, inward(end));
+    // What the server does not read, the peer shall not say.
+    this.#client = new ClientSocket(socket, head, inward(end), (paused) => {
+      if (end.local || owner.gone) return;
+      owner.touch();
+      owner.turns.out.pause(end.id, paused);
+    });
   }
 
   message(data: Payload): void {

@@ -72,6 +72,7 @@ export const frame = {
   handled: 0x59,
   closeDatabases: 0x84,
   databasesClosed: 0x85,
+  pause: 0x86,
 } as const;
 
 export const textKind = 1;

@@ -19,7 +19,9 @@ export interface Listener {
 
 const opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 const maxMessage = 32 << 20;
-/** More than this waits to be written: the connection is given up. */
+/** More than this waits to be written: the other side is asked to pause. */
+const muchWaiting = 1 << 20;
+/** And more than this: the connection is given up. */
 const maxWaiting = 16 << 20;
 
 class BrokenRule extends Error {
@@ -40,10 +42,15 @@ export class ClientSocket {
   #kind = 0; // of the message whose fragments come; 0 none
   #sentClose = false;
   #over = false;
+  readonly #full: (is: boolean) => void;
+  #isFull = false;
 
-  constructor(socket: Duplex, head: Buffer, listener: Listener) {
+  /** `full` hears that much waits to be written, and later that little does. */
+  constructor(socket: Duplex, head: Buffer, listener: Listener, full: (is: boolean) => void) {
     this.#socket = socket;
     this.#listener = listener;
+    this.#full = full;
+    socket.on("drain", () => this.#drained());
     socket.on("data", (d: Buffer) => this.#read(d));
     socket.on("error", () => this.#lost());
     socket.on("close", () => this.#lost());
@@ -55,9 +62,19 @@ export class ClientSocket {
     if (this.#sentClose || this.#over) return;
     if (typeof data === "string") this.#frame(opcode.text, Buffer.from(data, "utf8"));
     else this.#frame(opcode.binary, Buffer.from(data));
+    if (!this.#isFull && this.#socket.writableLength > muchWaiting) {
+      this.#isFull = true;
+      this.#full(true);
+    }
     if (this.#socket.writableLength > maxWaiting) {
       this.#fail(new BrokenRule(1013, "the other side does not read what is sent to it"));
     }
+  }
+
+  #drained(): void {
+    if (!this.#isFull) return;
+    this.#isFull = false;
+    this.#full(false);
   }
 
   /** Code 0: a Close without one. */

@@ -158,6 +158,7 @@ const tables: Record<number, Field[]> = {
   [frame.handled]: [u64],
   [frame.closeDatabases]: [u32],
   [frame.databasesClosed]: [u32],
+  [frame.pause]: [u64, bool],
   [frame.request]: [u32, u32, below(4), u16, id, bool, str, ...request],
 };
 
@@ -243,6 +244,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.autoResponse: return out.autoResponse(v[0], v[1] === 0 ? null : { request: v[2], response: v[3] });
     case frame.open: return out.open(v[0], v[1]);
     case frame.release: return out.release(v[0]);
+    case frame.pause: return out.pause(v[0], v[1] === 1);
     case frame.commit: return out.commit(v[0], v[1], v[2] === 1);
     case frame.foundAlarm: return out.foundAlarm(v[0], v[1]);
     case frame.setAlarm: return out.setAlarm(v[0], v[1] === 0 ? null : v[2], v[3] === 1);

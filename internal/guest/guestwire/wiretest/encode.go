@@ -192,6 +192,10 @@ func (e Encoder) Report(_ guest.Guest, query uint32, report []byte) {
 	e.say(0x55, frame{}.u32(query).rest(string(report)))
 }
 
+func (e Encoder) Pause(_ guest.Guest, s dormouse.SocketID, paused bool) {
+	e.say(0x86, frame{}.u64(uint64(s)).flag(paused))
+}
+
 func (e Encoder) DatabasesClosed(_ guest.Guest, query uint32) { e.say(0x85, frame{}.u32(query)) }
 
 func (e Encoder) Done(_ guest.Guest, x guest.Exchange) { e.say(0x56, frame{}.u32(uint32(x))) }
