@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/admin"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
@@ -26,10 +27,26 @@ type GuestTrouble interface {
 
 // observeRoutes are what is to be seen beside the API.
 func (s *Server) observeRoutes() []admin.Route {
-	return []admin.Route{
+	routes := []admin.Route{
 		{Pattern: "GET /metrics", Handler: metrics.Handler(s.snapshot)},
 		{Pattern: "GET /healthz", Handler: http.HandlerFunc(s.serveHealthz)},
 		{Pattern: "GET /readyz", Handler: http.HandlerFunc(s.serveReadyz)},
+	}
+	if s.tail != nil {
+		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: s.tail})
+	}
+	return routes
+}
+
+// traced says whether somebody listens to all that an object does; nil if nobody
+// can.
+func (s *Server) traced() func(string, dormouse.Key, string) bool {
+	hub := s.tail
+	if hub == nil {
+		return nil
+	}
+	return func(class string, k dormouse.Key, name string) bool {
+		return hub.Tracing() && hub.Traces(class, k.ID.String(), name)
 	}
 }
 
@@ -194,6 +211,7 @@ func addShard(v *metrics.Snapshot, o host.Observed, classes []host.ClassStats, c
 		a.Events.Add(&o.Events[i])
 	}
 	v.MailboxWait.Add(&o.MailboxWait)
+	v.InputGate.Add(&o.InputGate)
 	v.OutputGate.Add(&o.OutputGate)
 	v.Commits.Add(&o.Commits)
 	v.CommitsFailed += o.CommitsFailed

@@ -28,6 +28,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
+	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/storage/direct"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
@@ -66,7 +67,9 @@ type Config struct {
 	Details        bool // show the author's errors to clients
 	TestHooks      bool // let the code evict, reset and delete all of its objects: workerd:unsafe
 	TrustedProxies []netip.Prefix
-	Log            *slog.Logger // nil: nothing is logged
+	// Log may have a tail.Hub as its handler; then the admin API lets people read
+	// along. nil: nothing is logged.
+	Log *slog.Logger
 
 	// Parts replaces what a server stands on: see package dormousetest.
 	Parts *Parts
@@ -115,6 +118,7 @@ type GuestHost interface {
 	Taken(guest.Guest)
 	Remains(g guest.Guest, begun, unbegun []guest.Event)
 	Culprit(g guest.Guest, o guest.Object)
+	Waited(g guest.Guest, o guest.Object, d time.Duration)
 	Unfit(*dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
 }
@@ -143,6 +147,7 @@ type Server struct {
 
 	log     *slog.Logger
 	health  *health.Watcher
+	tail    *tail.Hub // what the log is read along with; nil: it cannot be
 	lock    *lock
 	shards  []*shard
 	js, in  []*shard // of them: with guests, with objects written in Go
@@ -199,6 +204,7 @@ func (s *Server) assemble() error {
 	}
 	defaults(c)
 	s.log = c.Log
+	s.tail, _ = c.Log.Handler().(*tail.Hub)
 	if c.Parts != nil && c.Parts.Control != nil {
 		c.Parts.Control.s = s
 	}
@@ -337,7 +343,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Durability: durability,
 		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes},
-		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent,
+		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
 		Route: s.route, Outside: beside,
 	})
 	introduced := &introduced{sh.host, sh.guests}

@@ -64,7 +64,7 @@ func (p *people) Handle(_ context.Context, r slog.Record) error {
 		case "class", "object":
 			who = append(who, v)
 		case "console":
-		case "guest":
+		case "guest", "version":
 			if r.Level <= slog.LevelInfo {
 				break
 			}

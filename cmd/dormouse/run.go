@@ -23,6 +23,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/deploy"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
 	"github.com/dormouse-dev/dormouse/internal/project/compat"
@@ -125,7 +126,7 @@ func (r *runner) prepare(c *cobra.Command) error {
 	r.settings = found.Settings
 	var level slog.Level
 	level.UnmarshalText([]byte(r.settings.Log.Level))
-	r.log = newLog(r.errs, r.settings.Log.Format, level, isTerminal(r.errs))
+	r.log = slog.New(tail.New(newLog(r.errs, r.settings.Log.Format, level, isTerminal(r.errs)).Handler()))
 	for _, w := range found.Warnings {
 		r.log.Warn(w.Error())
 	}

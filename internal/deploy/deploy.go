@@ -82,7 +82,7 @@ func Prepare(c *project.Config, b *bundle.Bundle, o Options) (*Version, error) {
 	})
 	v.command = nodeguest.Command{
 		Node: o.Node, Args: append(flags, filepath.Join(guestDir, "main.js")), Dir: guestDir,
-		Config: config, Memory: o.Memory, Stall: o.Stall,
+		Config: config, Memory: o.Memory, Stall: o.Stall, Version: v.ID,
 	}
 	return v, nil
 }

@@ -147,6 +147,9 @@ type Config struct {
 	Log        *slog.Logger
 	// Slow is how long an event may take until it is logged; 0: for ever.
 	Slow time.Duration
+	// Traced says whether somebody listens to all that an object does; nil: nobody
+	// can. It is asked often.
+	Traced func(class string, k dormouse.Key, name string) bool
 	// Route finds the shard of an object.
 	Route func(dormouse.Key) *Shard
 	// Outside answers what guests ask of targets that are no objects.

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/observe"
 )
 
@@ -12,6 +13,7 @@ import (
 type observed struct {
 	events      []observe.Events // of each class
 	mailboxWait observe.Histogram
+	inputGate   observe.Histogram
 	gateClosed  observe.Histogram
 	commits     observe.Histogram
 	failed      uint64 // commits that could not be made durable
@@ -27,10 +29,10 @@ type Observed struct {
 	Stats
 	Events []observe.Events // of each class, in the order of Config.Classes
 	States []States         // the same
-	// MailboxWait is of the events that had to wait in a mailbox, OutputGate how
-	// long output gates were closed, each time; Commits from a commit to the word
-	// that it is durable.
-	MailboxWait, OutputGate, Commits observe.Histogram
+	// MailboxWait and InputGate are of the events that had to wait there,
+	// OutputGate how long output gates were closed, each time; Commits from a
+	// commit to the word that it is durable.
+	MailboxWait, InputGate, OutputGate, Commits observe.Histogram
 
 	CommitsFailed uint64
 	RanAway       uint64 // instances that were ended because their code did not end
@@ -73,7 +75,7 @@ type States struct{ Active, Idle, Hibernated, Broken int }
 // memory or waits, and at none that sleeps. On the loop.
 func (s *Shard) Observed() Observed {
 	v := Observed{
-		Stats: s.stats, MailboxWait: s.observed.mailboxWait, OutputGate: s.observed.gateClosed, Commits: s.observed.commits,
+		Stats: s.stats, MailboxWait: s.observed.mailboxWait, InputGate: s.observed.inputGate, OutputGate: s.observed.gateClosed, Commits: s.observed.commits,
 		CommitsFailed: s.observed.failed, RanAway: s.observed.ranAway, Slow: s.observed.slow,
 		Events: append([]observe.Events(nil), s.observed.events...),
 		States: make([]States, len(s.Classes)), Waiting: len(s.queue.list),
@@ -131,6 +133,15 @@ func (o *resident) sent(k observe.Kind, arrived int64) {
 	o.live.flight.Delivered(k, arrived, waited)
 }
 
+// Waited tells that an event of an activation has begun that had to wait for its
+// input gate.
+func (s *Shard) Waited(g guest.Guest, num guest.Object, d time.Duration) {
+	s.observed.inputGate.Observe(d, 1)
+	if o := s.at(g, num); o != nil {
+		o.live.gateWait = max(o.live.gateWait, d)
+	}
+}
+
 // finished counts the events that have ended since it was last told.
 func (o *resident) finished(total uint32) {
 	l, s := o.live, o.shard
@@ -141,14 +152,45 @@ func (o *resident) finished(total uint32) {
 	l.ended = total
 	now := s.Loop.Now().UnixNano()
 	events := &s.observed.events[o.class]
+	traced := s.Traced != nil && s.Traced(s.Classes[o.class].Name, o.key, o.name)
 	l.flight.Finished(n, func(k observe.Kind, n uint32, arrived, waited int64) {
 		took := time.Duration(now - arrived)
 		events.Latency[k].Observe(took, uint64(n))
+		if traced {
+			o.trace(k, n, took)
+		}
 		if s.Slow > 0 {
 			o.maybeSlow(slowEvent{k, n, arrived, waited, now, l.gateWait})
 		}
 	})
 	l.gateWait = 0
+}
+
+// trace tells somebody who listens to the object of events that have ended.
+func (o *resident) trace(k observe.Kind, n uint32, took time.Duration) {
+	attrs := append(o.shard.attrs(o), "event", k.String(), "took", rounded(took))
+	if n > 1 {
+		attrs = append(attrs, slog.Uint64("events", uint64(n)))
+	}
+	o.shard.Config.Log.Debug("event", attrs...)
+}
+
+// ref is who the object is, for the log.
+func (o *resident) ref() observe.Object {
+	r := observe.Object{ID: o.key.ID.String()}
+	if o.hasName {
+		r.Name = o.name
+	}
+	return r
+}
+
+// runner is who ran an event, for the log.
+func runner(g guest.Guest) []any {
+	list := []any{slog.Uint64("guest", uint64(g.Incarnation()))}
+	if v, ok := g.(interface{ Version() string }); ok && v.Version() != "" {
+		list = append(list, slog.String("version", v.Version()))
+	}
+	return list
 }
 
 // slowEvent is n events that have ended together, and where they have waited.
@@ -190,7 +232,7 @@ func (o *resident) judge(e slowEvent, left int64) {
 		attrs = append(attrs, slog.Uint64("events", uint64(e.n)))
 	}
 	if o.live != nil {
-		attrs = append(attrs, slog.Uint64("guest", uint64(o.guest.Incarnation())))
+		attrs = append(attrs, runner(o.guest)...)
 	}
 	s.Config.Log.Warn("slow event", attrs...)
 }

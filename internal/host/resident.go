@@ -119,14 +119,6 @@ type mail struct {
 	fail    func(*dormouse.Error) // nil: a socket said it
 }
 
-// label names the object for people.
-func (o *resident) label() string {
-	if o.hasName {
-		return o.name
-	}
-	return o.key.ID.String()
-}
-
 // event brings an event to the object: at once, after activating it, or when it
 // is ready for one.
 func (o *resident) event(size int, deliver func(guest.Guest), fail func(*dormouse.Error)) {

@@ -299,7 +299,7 @@ func (s *Shard) at(g guest.Guest, o guest.Object) *resident {
 func (s *Shard) attrs(o *resident) []any {
 	return []any{
 		slog.String("class", s.Classes[o.class].Name),
-		slog.String("object", o.label()),
+		slog.Any("object", o.ref()),
 	}
 }
 
@@ -313,7 +313,8 @@ func (s *Shard) Log(g guest.Guest, num guest.Object, level int, at time.Time, te
 	if o := s.at(g, num); o != nil {
 		r.Add(s.attrs(o)...)
 	}
-	r.Add(slog.Uint64("guest", uint64(g.Incarnation())), slog.Bool("console", true))
+	r.Add(runner(g)...)
+	r.Add(slog.Bool("console", true))
 	if s.Config.Log.Enabled(context.Background(), r.Level) {
 		s.Config.Log.Handler().Handle(context.Background(), r)
 	}

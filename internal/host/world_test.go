@@ -62,6 +62,7 @@ type options struct {
 	maxSockets int
 	outbound   int
 	log        io.Writer
+	slow       time.Duration
 }
 
 // inWorld runs f in a bubble with a world of auto guests that are ready.
@@ -98,7 +99,7 @@ func newWorld(t *testing.T, o options) *world {
 			Classes:  []host.Class{{Name: "Room", Namespace: "chat-Room", KeepOnReset: o.keep, Rest: object.Rest{Hibernate: hibernateAfter, Evict: evictAfter}}},
 			Bindings: []host.Binding{{Class: 0}},
 			Registry: registry{s.registry, s.transport},
-			Route:    w.route, Outside: outside{}, Alarms: s,
+			Route:    w.route, Outside: outside{}, Alarms: s, Slow: o.slow,
 		}
 		if o.disk {
 			s.disk = new(disk)

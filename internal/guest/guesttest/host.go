@@ -128,6 +128,9 @@ func (h *Host) Progress(g guest.Guest, o guest.Object, p guest.Progress) {
 func (h *Host) Aborted(g guest.Guest, o guest.Object, e *dormouse.Error, a guest.Abort) {
 	h.hear(g, "aborted %d %s%s drop=%v", o, e.Error(), Flags(e), a.DropSockets)
 }
+func (h *Host) Waited(g guest.Guest, o guest.Object, d time.Duration) {
+	h.hear(g, "waited %d %v", o, d)
+}
 func (h *Host) Asleep(g guest.Guest, o guest.Object) { h.hear(g, "asleep %d", o) }
 func (h *Host) Awake(g guest.Guest, o guest.Object)  { h.hear(g, "awake %d", o) }
 func (h *Host) Report(g guest.Guest, query uint32, report []byte) {

@@ -140,6 +140,13 @@ func TestCorpusToTheHost(t *testing.T) {
 				t.Errorf("%s: %v", l.name, err)
 			}
 			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint64(nil, n))
+		} else if l.t == guestwire.Waited {
+			o, d, err := guestwire.ReadWaited(l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			b := binary.LittleEndian.AppendUint32(nil, uint32(o))
+			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(b, uint32(d.Microseconds())))
 		} else if err := guestwire.Dispatch(rewriter{}, h, l.t, l.body); err != nil {
 			t.Errorf("%s: %v", l.name, err)
 			continue
@@ -196,6 +203,9 @@ func read(b []byte) error {
 		return err
 	case typ == guestwire.Handled:
 		_, err := guestwire.ReadHandled(body)
+		return err
+	case typ == guestwire.Waited:
+		_, _, err := guestwire.ReadWaited(body)
 		return err
 	}
 	return guestwire.Dispatch(rewriter{}, wiretest.Encoder{Out: func([]byte) {}}, typ, body)

@@ -2,6 +2,7 @@ package guestwire
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
@@ -14,6 +15,16 @@ func ReadHandled(body []byte) (uint64, error) {
 		return 0, frameError(Handled, err)
 	}
 	return n, nil
+}
+
+// ReadWaited reads how long an event of an object has waited for its input gate.
+func ReadWaited(body []byte) (o guest.Object, d time.Duration, err error) {
+	r := &reader{b: body}
+	o, d = r.object(), time.Duration(r.u32())*time.Microsecond
+	if err := r.done(); err != nil {
+		return 0, 0, frameError(Waited, err)
+	}
+	return o, d, nil
 }
 
 // ReadEvent reads back an event of a socket that the host has written; ok is

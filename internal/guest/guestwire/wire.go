@@ -83,6 +83,7 @@ const (
 	CloseDatabases  Type = 0x84
 	DatabasesClosed Type = 0x85
 	Pause           Type = 0x86
+	Waited          Type = 0x98
 )
 
 // Errors of reading. Whoever sees one ends the guest.

@@ -37,6 +37,9 @@ type Host interface {
 	// Culprit is told right before Gone if the guest did not end by a hand from
 	// outside: whose turn took long then; 0: nobody's, or that is not known.
 	Culprit(g guest.Guest, o guest.Object)
+	// Waited tells that an event has begun that had to wait for the object's
+	// input gate.
+	Waited(g guest.Guest, o guest.Object, d time.Duration)
 }
 
 // stream carries bytes to and from a process. Its methods are called on the
@@ -50,6 +53,7 @@ type stream interface {
 // Process is one Node process as the host sees it. It is a guest.Guest.
 type Process struct {
 	incarnation uint32
+	version     string
 	loop        *loop.Loop
 	host        Host
 	stream      stream
@@ -77,6 +81,9 @@ type Process struct {
 
 // Incarnation is the number of this process.
 func (p *Process) Incarnation() uint32 { return p.incarnation }
+
+// Version names the code that this process runs, for people.
+func (p *Process) Version() string { return p.version }
 
 // Backlog is the number of bytes that the process has not taken.
 func (p *Process) Backlog() int { return p.out.backlog() }
@@ -134,6 +141,8 @@ func (p *Process) frames(b []byte) []byte {
 			p.handshake(t, body)
 		case t == guestwire.Handled:
 			err = p.handled(body)
+		case t == guestwire.Waited:
+			err = p.waited(body)
 		default:
 			err = guestwire.Dispatch(p, p.host, t, body)
 		}
@@ -161,6 +170,14 @@ func (p *Process) handled(body []byte) error {
 		return err
 	}
 	return p.out.handledUpTo(n)
+}
+
+func (p *Process) waited(body []byte) error {
+	o, d, err := guestwire.ReadWaited(body)
+	if err == nil {
+		p.host.Waited(p, o, d)
+	}
+	return err
 }
 
 // flush writes what has gathered. It runs at the end of each round.

@@ -28,6 +28,8 @@ type Command struct {
 	Config []byte        // JSON of the hello frame
 	Memory int64         // bytes that the process may occupy; 0: no limit
 	Stall  time.Duration // how long code may run in it without a pause; 0: for ever
+	// Version names the code that it runs, for people.
+	Version string
 }
 
 // threads starts processes from one operating system thread that never ends: a
@@ -90,7 +92,7 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 		return nil, fmt.Errorf("start %s: %w", c.Node, err)
 	}
 	p := &Process{
-		incarnation: incarnation, loop: l, host: h,
+		incarnation: incarnation, loop: l, host: h, version: c.Version,
 		done: make(chan error, 1), exited: make(chan struct{}),
 		PID: cmd.Process.Pid, limit: hardBacklog,
 	}

@@ -17,6 +17,7 @@ import type { Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
 import { Pulse } from "./pulse.ts";
 import { enterScope, type Scope } from "./scope.ts";
+import { frame } from "./wire.ts";
 
 /** Runs microtasks and next-ticks until there are none. Taken before author code exists. */
 const tick = nativeProcess._tickCallback;
@@ -115,7 +116,7 @@ export class Turns {
   event(scope: Scope, work: Work): void {
     const section = scope.section.live();
     if (!section.open) {
-      section.wait(inScope(scope, work));
+      section.wait(this.#timed(scope, inScope(scope, work)));
       return;
     }
     this.pulse.turn(scope.owner.number);
@@ -123,6 +124,17 @@ export class Turns {
     work();
     drain();
     this.afterTurn();
+  }
+
+  /** An event that waits at the gate: the host is told for how long, when it begins. */
+  #timed({ owner }: Scope, work: Work): Work {
+    if (owner.number === 0) return work;
+    const since = performance.now();
+    return () => {
+      const waited = performance.now() - since;
+      if (waited >= 1 && !owner.gone) this.out.twoNumbers(frame.waited, owner.number, Math.min(waited * 1000, 0xffffffff) >>> 0);
+      work();
+    };
   }
 
   /** The microtasks and next-ticks of a turn. */

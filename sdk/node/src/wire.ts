@@ -73,6 +73,7 @@ export const frame = {
   closeDatabases: 0x84,
   databasesClosed: 0x85,
   pause: 0x86,
+  waited: 0x98,
 } as const;
 
 export const textKind = 1;

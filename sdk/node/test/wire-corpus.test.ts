@@ -160,6 +160,7 @@ const tables: Record<number, Field[]> = {
   [frame.databasesClosed]: [u32],
   [frame.pause]: [u64, bool],
   [frame.request]: [u32, u32, below(4), u16, id, bool, str, ...request],
+  [frame.waited]: [u32, u32],
 };
 
 function read(type: number, body: Buffer): unknown[] {
@@ -228,7 +229,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.response: return out.response(v[0], v[1], v[2], (v[3] & 1) !== 0, v[4], v[5]);
     case frame.body: return out.body(v[0], v[1]);
     case frame.bodyAbort: case frame.cancel: case frame.report: return out.numberAndText(type, v[0], v[1]);
-    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: return out.twoNumbers(type, v[0], v[1]);
+    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.waited: return out.twoNumbers(type, v[0], v[1]);
     case frame.failure: case frame.startFailed: return out.numberAndError(type, v[0], v[1]);
     case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: case frame.databasesClosed: return out.number(type, v[0]);
     case frame.handled: return out.handled(v[0]);
