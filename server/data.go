@@ -29,18 +29,14 @@ func take(folder string) (*lock, error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock data folder %s: %w", folder, err)
 		}
-		who := make([]byte, 32)
-		n, _ := f.ReadAt(who, 0)
-		return nil, fmt.Errorf("data folder %s is in use by another Dormouse (process %s); stop that one or give this one another folder with --data",
-			folder, strings.TrimSpace(string(who[:n])))
+		return nil, inUse(folder, f)
 	}
 	l := &lock{f}
 	if err := l.check(folder); err != nil {
 		l.release()
 		return nil, err
 	}
-	f.Truncate(0)
-	f.WriteAt([]byte(fmt.Sprintln(os.Getpid())), 0)
+	l.write(fmt.Sprintln(os.Getpid()))
 	return l, nil
 }
 

@@ -155,6 +155,7 @@ type Server struct {
 	objects                // written in Go
 	engine  *direct.Engine // nil: relaxed
 	files   *assets.Router // nil: no assets
+	scratch scratch        // for copies of databases
 	next    atomic.Uint32  // the worker request after the last, for the shard it goes to
 	guests  atomic.Uint32  // the last incarnation
 

@@ -100,6 +100,9 @@ func (r *runner) run(c *cobra.Command) error {
 		go func() { failed <- h.Serve(operators) }()
 		defer h.Close()
 		go s.WatchHealth(ctx)
+		if err := s.Announce(operators.Addr().String()); err != nil {
+			r.log.Warn("tools will not find the admin address by themselves", "reason", err)
+		}
 	}
 	r.greet(clients, operators)
 	debug.FreeOSMemory() // bundling takes tens of megabytes, once
@@ -279,19 +282,28 @@ func listen(address, flag string) (net.Listener, error) {
 func (r *runner) adminOptions() (o admin.Options, err error) {
 	path := r.settings.AdminTokenFile
 	if path != "" {
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return o, fmt.Errorf("admin_token_file: %w", err)
-		}
-		line, _, _ := strings.Cut(string(b), "\n")
-		if o.Token = strings.TrimSpace(line); o.Token == "" {
-			return o, fmt.Errorf("admin_token_file: the first line of %s is empty", path)
+		if o.Token, err = readToken(path); err != nil {
+			return o, err
 		}
 	}
 	if r.settings.Admin == "" {
 		return o, nil
 	}
 	return o, admin.CheckListen(r.settings.Admin, o)
+}
+
+// readToken reads the token of the admin address.
+func readToken(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("admin_token_file: %w", err)
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	token := strings.TrimSpace(line)
+	if token == "" {
+		return "", fmt.Errorf("admin_token_file: the first line of %s is empty", path)
+	}
+	return token, nil
 }
 
 func (r *runner) certificate() (*tls.Config, error) {

@@ -164,6 +164,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	for _, route := range o.Routes {
 		mux.Handle(route.Pattern, route.Handler)
 	}
+	if st, ok := rt.(Storage); ok {
+		storageHandlers(mux, rt, st)
+	}
 	return guard(orNothing(mux), o)
 }
 
@@ -174,7 +177,7 @@ func orNothing(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 			other := *r
 			other.Method = method
 			if _, pattern := mux.Handler(&other); pattern != "" {

@@ -57,6 +57,11 @@ type Guest interface {
 	Incarnation() uint32
 }
 
+// OperatorEntrypoint is what an operator's request to an object is for: the
+// guest answers it itself, and the object's class does not see it. Only the host
+// may name it; docs/guest-protocol.md has what may be asked.
+const OperatorEntrypoint = "dormouse:storage"
+
 // Peer is the part of an exchange that both sides say in the same words.
 type Peer interface {
 	Response(x Exchange, r *Response)

@@ -61,6 +61,11 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 		a.end()
 		return
 	}
+	if r.Entrypoint == guest.OperatorEntrypoint {
+		s.protocolError(a.guest, "a guest is no operator")
+		a.end()
+		return
+	}
 	b := s.Bindings[to.Index]
 	k := dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
 	target := s.Route(k)

@@ -15,6 +15,7 @@ import { Exchanges, type HostExchange } from "./exchange.ts";
 import { type Birth, type Class, GuestObject, type Home } from "./object.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { nativeSetTimeout } from "./native.ts";
+import { operate, operatorEntrypoint } from "./operator.ts";
 import { Outlet } from "./outlet.ts";
 import { report } from "./report.ts";
 import { Sockets } from "./sockets.ts";
@@ -322,6 +323,7 @@ export class Guest implements Receiver, Home {
     this.#exchanges.hostRequest(exchange, o, r, (x: HostExchange) => {
       o.run(() =>
         run(x, () => {
+          if (x.entrypoint === operatorEntrypoint) return operate(o.storage!, x.request);
           const instance = o.instance!;
           if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
           return (instance as { fetch(r: unknown): unknown }).fetch(x.request);

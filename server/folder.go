@@ -1,0 +1,70 @@
+package server
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Folder is a data folder that no server uses, and that none can use until
+// Close.
+type Folder struct {
+	Data string
+	lock *lock
+}
+
+// OpenFolder takes a data folder, which must exist, for a tool. If a server uses
+// it, the error is an *InUse.
+func OpenFolder(data string) (*Folder, error) {
+	if _, err := os.Stat(filepath.Join(data, "format")); err != nil {
+		return nil, fmt.Errorf("%s is no data folder of Dormouse: %w", data, err)
+	}
+	l, err := take(data)
+	if err != nil {
+		return nil, err
+	}
+	return &Folder{data, l}, nil
+}
+
+// Close gives the folder back.
+func (f *Folder) Close() error { return f.lock.release() }
+
+// InUse is returned for a data folder that another process uses.
+type InUse struct {
+	Folder string
+	PID    string
+	Admin  string // address of its admin API; empty: it has none
+}
+
+func (e *InUse) Error() string {
+	return fmt.Sprintf("data folder %s is in use by another Dormouse (process %s); stop that one or give this one another folder with --data", e.Folder, e.PID)
+}
+
+// inUse reads from the lock's file who uses a folder.
+func inUse(folder string, f *os.File) *InUse {
+	e := &InUse{Folder: folder}
+	lines := bufio.NewScanner(io.NewSectionReader(f, 0, 1024))
+	for _, field := range []*string{&e.PID, &e.Admin} {
+		if lines.Scan() {
+			*field = strings.TrimSpace(lines.Text())
+		}
+	}
+	return e
+}
+
+// Announce leaves word in the data folder where the admin API is, for tools that
+// find the folder in use.
+func (s *Server) Announce(admin string) error {
+	return s.lock.write(fmt.Sprintf("%d\n%s\n", os.Getpid(), admin))
+}
+
+func (l *lock) write(text string) error {
+	if err := l.f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := l.f.WriteAt([]byte(text), 0)
+	return err
+}

@@ -1,0 +1,152 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/admin"
+	"github.com/dormouse-dev/dormouse/internal/browse"
+	"github.com/dormouse-dev/dormouse/internal/edge"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/storage/snapshot"
+)
+
+// scratch is a folder for copies of databases: beside them, so that a file
+// system that can share blocks does.
+type scratch struct {
+	once sync.Once
+	dir  string
+	err  error
+	// Holds one for each copy that there is: they take room.
+	places chan struct{}
+}
+
+// copies is how many copies there may be at a time; who wants another waits.
+const copies = 4
+
+// open returns the folder. What an earlier process left there is removed.
+func (t *scratch) open(data string) (string, error) {
+	t.once.Do(func() {
+		t.places = make(chan struct{}, copies)
+		t.dir = filepath.Join(data, "tmp")
+		if t.err = os.RemoveAll(t.dir); t.err == nil {
+			t.err = os.MkdirAll(t.dir, 0o700)
+		}
+	})
+	return t.dir, t.err
+}
+
+// Stored implements admin.Storage.
+func (r runtime) Stored(q browse.Query) (*browse.Page, error) {
+	return browse.List(DatabaseFolder(r.s.Data), q)
+}
+
+// source is an object's database, for package snapshot.
+func (s *Server) source(k dormouse.Key) snapshot.Source {
+	return snapshot.Source{Path: DatabasePath(s.Data, k), Foreign: !s.inGo(k.Namespace)}
+}
+
+// Look implements admin.Storage.
+func (r runtime) Look(ctx context.Context, k dormouse.Key) (*browse.View, error) {
+	s := r.s
+	dir, err := s.scratch.open(s.Data)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case s.scratch.places <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	v, err := browse.Open(ctx, s.source(k), dir, func() { <-s.scratch.places })
+	if err != nil {
+		return nil, err
+	}
+	// Nobody is told of what a power cut could still take.
+	if err := s.settle(ctx, k); err != nil {
+		return nil, errors.Join(err, v.Close())
+	}
+	return v, nil
+}
+
+// settle waits until what the object has committed is durable.
+func (s *Server) settle(ctx context.Context, k dormouse.Key) error {
+	if s.engine == nil {
+		return nil
+	}
+	done := make(chan error, 1)
+	s.engine.Commit(k, func(err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Change implements admin.Storage.
+func (r runtime) Change(ctx context.Context, k dormouse.Key, name *string, c admin.Change) (json.RawMessage, error) {
+	s := r.s
+	class := -1
+	for i, have := range s.Classes {
+		if s.namespace(have.Name) == k.Namespace {
+			class = i
+		}
+	}
+	if class < 0 {
+		return nil, admin.Refused{Err: errors.New("only objects written in JavaScript can be changed while the server runs: stop it, and name its data folder")}
+	}
+	body, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://operator/", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	f := *s.front
+	f.Worker, f.Assets = operatorCall{s, k, class, name}, nil
+	resp, err := f.Fetch(req)
+	if err != nil {
+		return nil, fmt.Errorf("the object did not do it: %w", err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode != http.StatusOK {
+		var e struct{ Error string }
+		if json.Unmarshal(answer, &e) != nil || e.Error == "" {
+			e.Error = fmt.Sprintf("the object answered %s", resp.Status)
+		}
+		return nil, admin.Refused{Err: errors.New(e.Error)}
+	}
+	return answer, nil
+}
+
+// operatorCall is a request of an operator to an object.
+type operatorCall struct {
+	s     *Server
+	key   dormouse.Key
+	class int
+	name  *string
+}
+
+// FetchWorker implements edge.Worker.
+func (c operatorCall) FetchWorker(r *guest.Request, a host.Answer) host.Asker {
+	r.Entrypoint = guest.OperatorEntrypoint
+	return c.s.route(c.key).Fetch(c.key, c.class, c.name, r, a)
+}
+
+var _ edge.Worker = operatorCall{}
