@@ -7,7 +7,7 @@
 //	go run ./conformance -record            take workerd's answers into the scripts
 //	go run ./conformance -differs 'Not yet: …' -only calls
 //	                                        take Dormouse's answers as differences
-//	go run ./conformance -table             put the table of coverage into the README
+//	go run ./conformance -table             put the tables of coverage into the READMEs
 package main
 
 import (
@@ -37,7 +37,7 @@ func main() {
 	flag.StringVar(&o.differs, "differs", "", "take Dormouse's answers into the scripts as differences, for this reason")
 	flag.StringVar(&o.only, "only", "", "run the scripts whose name matches this regular expression")
 	flag.StringVar(&o.side, "side", "both", "workerd, dormouse or both")
-	flag.BoolVar(&o.table, "table", false, "put the table of coverage into conformance/README.md and run nothing")
+	flag.BoolVar(&o.table, "table", false, "put the tables of coverage into conformance/README.md and README.md, and run nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -74,7 +74,7 @@ func run(ctx context.Context, o options) error {
 	case o.table && o.only != "":
 		return errors.New("-table is made from all scripts: leave out -only")
 	case o.table:
-		return writeTable(filepath.Join(root, "conformance/README.md"), scripts)
+		return writeTables(root, scripts)
 	case o.record:
 		return recordAll(ctx, root, dir, scripts)
 	case o.differs != "":
@@ -137,14 +137,26 @@ func differAll(ctx context.Context, root, dir string, scripts []*script.Script, 
 	return nil
 }
 
-func writeTable(file string, scripts []*script.Script) error {
-	text, err := os.ReadFile(file)
+// writeTables puts what the scripts cover into conformance/README.md, and the sum
+// of it into the front page.
+func writeTables(root string, scripts []*script.Script) error {
+	summary, err := suite.Summary(root, scripts)
 	if err != nil {
 		return err
 	}
-	out, err := suite.PutTable(string(text), suite.Table(scripts))
-	if err != nil {
-		return err
+	for file, table := range map[string]string{"conformance/README.md": suite.Table(scripts), "README.md": summary} {
+		file = filepath.Join(root, file)
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		out, err := suite.PutTable(string(text), table)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if err := os.WriteFile(file, []byte(out), 0o644); err != nil {
+			return err
+		}
 	}
-	return os.WriteFile(file, []byte(out), 0o644)
+	return nil
 }

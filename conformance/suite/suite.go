@@ -180,13 +180,13 @@ func Table(scripts []*script.Script) string {
 	return b.String()
 }
 
-// The table stands in conformance/README.md between these lines.
+// A table stands in a README between these lines.
 const (
 	tableBegin = "<!-- table: go run ./conformance -table -->\n"
 	tableEnd   = "<!-- end of table -->\n"
 )
 
-// PutTable returns the README with the table in its place.
+// PutTable returns a README with the table in its place.
 func PutTable(readme, table string) (string, error) {
 	before, rest, ok := strings.Cut(readme, tableBegin)
 	_, after, ok2 := strings.Cut(rest, tableEnd)
