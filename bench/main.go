@@ -26,6 +26,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/dormouse-dev/dormouse/bench/alarms"
 	"github.com/dormouse-dev/dormouse/bench/autoresponse"
 	"github.com/dormouse-dev/dormouse/bench/broadcast"
 	"github.com/dormouse-dev/dormouse/bench/connects"
@@ -45,6 +46,7 @@ func questions() []contest.Question {
 		broadcast.Question(),
 		autoresponse.Question(),
 		connects.Question(),
+		alarms.Question(),
 		memory.Question(),
 	}
 }

@@ -23,6 +23,7 @@ type Peer struct {
 	// Hibernates is how long the peer's objects must be left alone to leave
 	// memory, with a margin; zero when they never do.
 	Hibernates time.Duration
+	Worker     bool // runs the Worker of the benchmarks
 	Start      func(ctx context.Context) (*runtimes.Server, error)
 }
 
@@ -49,6 +50,7 @@ type Question struct {
 	Asks    string // the sentence
 	Metrics []Metric
 	Once    bool // one round is enough: it measures a state, not a speed
+	Workers bool // only what runs Workers can answer it
 	Ask     func(*Target) (Sample, error)
 }
 
@@ -82,6 +84,10 @@ func Put(ctx context.Context, q Question, peers []Peer, pace Pace, progress io.W
 	}()
 	for i, p := range peers {
 		answers[i].Peer = p.Name
+		if q.Workers && !p.Worker {
+			answers[i].Skipped = "has no objects of the Worker"
+			continue
+		}
 		s, err := p.Start(ctx)
 		if errors.Is(err, runtimes.ErrNotHere) {
 			answers[i].Skipped = err.Error()

@@ -43,6 +43,7 @@ func All(root, tmp string) ([]contest.Peer, error) {
 			Name:       "Dormouse",
 			Version:    dormouseVersion(),
 			Hibernates: 3 * hibernateAfter,
+			Worker:     true,
 			Start: func(ctx context.Context) (*runtimes.Server, error) {
 				return runtimes.StartDormouse(ctx, worker, hibernateAfter)
 			},
@@ -51,6 +52,7 @@ func All(root, tmp string) ([]contest.Peer, error) {
 			Name:       "workerd",
 			Version:    version(runtimes.FindWorkerd()),
 			Hibernates: 13 * time.Second,
+			Worker:     true,
 			Start: func(ctx context.Context) (*runtimes.Server, error) {
 				return runtimes.StartWorkerd(ctx, worker)
 			},

@@ -8,6 +8,7 @@ interface Env {
 	Broadcast: DurableObjectNamespace;
 	AutoResponse: DurableObjectNamespace;
 	Idle: DurableObjectNamespace;
+	Alarm: DurableObjectNamespace;
 }
 
 /** Accepts whoever comes, hibernatably, and answers a Close. */
@@ -55,6 +56,17 @@ export class Idle extends Room {
 
 	override webSocketMessage(ws: WebSocket): void {
 		ws.send(String(this.ctx.storage.kv.get("births")));
+	}
+}
+
+/** Sets its alarm to now, and answers from the handler. */
+export class Alarm extends Room {
+	override webSocketMessage(): Promise<void> {
+		return this.ctx.storage.setAlarm(Date.now());
+	}
+
+	override alarm(): void {
+		for (const ws of this.ctx.getWebSockets()) ws.send("rang");
 	}
 }
 
