@@ -155,6 +155,7 @@ type Server struct {
 	objects                // written in Go
 	engine  *direct.Engine // nil: relaxed
 	files   *assets.Router // nil: no assets
+	room    *capacity      // for clients
 	scratch scratch        // for copies of databases
 	next    atomic.Uint32  // the worker request after the last, for the shard it goes to
 	guests  atomic.Uint32  // the last incarnation
@@ -226,10 +227,12 @@ func (s *Server) assemble() error {
 		return err
 	}
 	s.health = s.newHealth()
+	s.room = newCapacity()
 	s.front = &edge.Front{
 		Counts: new(edge.Counts),
 		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
 		Compress: c.Compress, Details: c.Details, MaxBody: c.Limits.RequestBody, TrustedProxies: c.TrustedProxies,
+		Full: s.room.full,
 	}
 	if s.files != nil {
 		s.front.Assets = s.files
@@ -432,6 +435,7 @@ func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 		IdleTimeout:       s.Limits.IdleTimeout,
 		MaxHeaderBytes:    s.Limits.RequestHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ConnContext:       s.room.note,
 	}
 	if t != nil {
 		t = t.Clone()

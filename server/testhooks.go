@@ -15,6 +15,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/storage"
 )
 
 // evictLimit is how long an object may take to come to rest, as in workerd.
@@ -153,6 +154,26 @@ func (h hooks) deleteAll(ctx context.Context) error {
 	return nil
 }
 
+// deleteDatabase removes the files of an object that nobody has open.
+func (h hooks) deleteDatabase(k dormouse.Key, file string) error {
+	// An engine that keeps what it made durable somewhere else has to know.
+	if e, ok := any(h.s.engine).(interface {
+		Delete(dormouse.Key, storage.Done) error
+	}); ok {
+		done := make(chan error, 1)
+		if err := e.Delete(k, func(_ storage.Bookmark, err error) { done <- err }); err != nil {
+			return err
+		}
+		return <-done
+	}
+	for _, f := range []string{file, file + "-wal", file + "-shm"} {
+		if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // deleteNamespace removes the databases of all objects of a class.
 func (h hooks) deleteNamespace(ns dormouse.Namespace) error {
 	files, err := filepath.Glob(filepath.Join(DatabaseFolder(h.s.Data), string(ns), "??", "*.sqlite"))
@@ -164,12 +185,10 @@ func (h hooks) deleteNamespace(ns dormouse.Namespace) error {
 		if err != nil {
 			continue // not one of ours
 		}
-		for _, f := range []string{file, file + "-wal", file + "-shm"} {
-			if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
 		k := dormouse.Key{Namespace: ns, ID: id}
+		if err := h.deleteDatabase(k, file); err != nil {
+			return err
+		}
 		sh := h.s.of(k)
 		sh.loop.Post(func() { sh.host.ForgetAlarm(k) })
 	}

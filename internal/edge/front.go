@@ -59,6 +59,9 @@ type Front struct {
 	TrustedProxies []netip.Prefix
 
 	Counts *Counts // of requests; nil: nobody counts
+	// Full says that there is no room for another WebSocket on this connection;
+	// nil: there always is.
+	Full func(context.Context) bool
 }
 
 // ServeHTTP carries one request to the Worker and its answer back.
@@ -70,6 +73,10 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if status := f.refuses(r); status != 0 {
 		f.Counts.count(countRefused)
+		if status == http.StatusServiceUnavailable {
+			w.Header().Set("Retry-After", "5")
+			w.Header().Set("Connection", "close")
+		}
 		http.Error(w, http.StatusText(status), status)
 		return
 	}
@@ -149,6 +156,8 @@ func (f *Front) refuses(r *http.Request) int {
 		return http.StatusMethodNotAllowed // no Request can have them
 	case f.MaxBody > 0 && r.ContentLength > f.MaxBody:
 		return http.StatusRequestEntityTooLarge
+	case f.Full != nil && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && f.Full(r.Context()):
+		return http.StatusServiceUnavailable
 	}
 	return 0
 }

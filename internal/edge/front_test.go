@@ -3,6 +3,7 @@ package edge
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -682,4 +683,32 @@ func TestManyAnswersAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
+}
+
+// TestNoRoom: an upgrade is refused before the Worker hears of it, and the client
+// is told to come back; what is no upgrade is served.
+func TestNoRoom(t *testing.T) {
+	_, s := front(t, &Front{Full: func(context.Context) bool { return true }}, func(c *call) { c.text(200, "served") })
+	for _, c := range []struct {
+		upgrade string
+		status  int
+		after   string
+	}{{"WebSocket", 503, "5"}, {"", 200, ""}} {
+		r, err := http.NewRequest("GET", s.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.upgrade != "" {
+			r.Header.Set("Upgrade", c.upgrade)
+			r.Header.Set("Connection", "Upgrade")
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != c.status || res.Header.Get("Retry-After") != c.after || res.Close != (c.status == 503) {
+			t.Errorf("Upgrade %q: status %d, Retry-After %q, close %v", c.upgrade, res.StatusCode, res.Header.Get("Retry-After"), res.Close)
+		}
+	}
 }
