@@ -2,11 +2,18 @@ package server
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/backup"
+	"github.com/dormouse-dev/dormouse/internal/browse"
+	"github.com/dormouse-dev/dormouse/internal/storage/snapshot"
 )
 
 // Folder is a data folder that no server uses, and that none can use until
@@ -27,6 +34,33 @@ func OpenFolder(data string) (*Folder, error) {
 		return nil, err
 	}
 	return &Folder{data, l}, nil
+}
+
+// Backup writes a backup of the selected objects, as a tar stream.
+func (f *Folder) Backup(ctx context.Context, to io.Writer, which browse.Selection) error {
+	dir, err := os.MkdirTemp(f.Data, "tmp-")
+	if err != nil {
+		return err
+	}
+	err = backUp(ctx, to, f.Data, dir, which, func(k dormouse.Key) snapshot.Source {
+		return snapshot.Source{Path: DatabasePath(f.Data, k)}
+	})
+	return errors.Join(err, os.RemoveAll(dir))
+}
+
+// Restore makes a data folder, which must not exist or be empty, of a backup.
+func Restore(path, data string) (backup.Summary, error) {
+	return backup.Restore(path, data, backup.Layout{
+		Path:    DatabasePath,
+		Classes: func(data string) string { return filepath.Join(data, backup.ClassesName) },
+		Finish: func(data string, alarms []backup.Entry) error {
+			l, err := take(data)
+			if err != nil {
+				return err
+			}
+			return l.release()
+		},
+	})
 }
 
 // Close gives the folder back.

@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/admin"
+	"github.com/dormouse-dev/dormouse/internal/backup"
 	"github.com/dormouse-dev/dormouse/internal/browse"
 	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
@@ -77,6 +80,48 @@ func (r runtime) Look(ctx context.Context, k dormouse.Key) (*browse.View, error)
 		return nil, errors.Join(err, v.Close())
 	}
 	return v, nil
+}
+
+// Backup implements admin.Storage.
+func (r runtime) Backup(ctx context.Context, to io.Writer, which browse.Selection) error {
+	s := r.s
+	dir, err := s.scratch.open(s.Data)
+	if err == nil {
+		err = backUp(ctx, to, s.Data, dir, which, s.source)
+	}
+	if err != nil {
+		s.log.Error("a backup has failed", "reason", err)
+	}
+	return err
+}
+
+// backUp writes a backup of a data folder. One folder in temp is used.
+func backUp(ctx context.Context, to io.Writer, data, temp string, which browse.Selection, source func(dormouse.Key) snapshot.Source) (err error) {
+	dir, err := os.MkdirTemp(temp, "backup-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	src := backup.Source{
+		Temp: dir, Version: buildVersion(),
+		Walk: func(f func(dormouse.Key, snapshot.Source) error) error {
+			return which.Walk(DatabaseFolder(data), func(k dormouse.Key, _ string) error { return f(k, source(k)) })
+		},
+	}
+	src.Classes, err = os.ReadFile(filepath.Join(data, backup.ClassesName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err = backup.Write(ctx, to, src)
+	return err
+}
+
+// buildVersion is the version of the program, as far as it knows.
+func buildVersion() string {
+	if b, ok := debug.ReadBuildInfo(); ok {
+		return b.Main.Version
+	}
+	return ""
 }
 
 // settle waits until what the object has committed is durable.

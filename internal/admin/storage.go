@@ -26,6 +26,8 @@ type Storage interface {
 	// Change has the object itself write, as an event of its own. It returns
 	// when that is durable, with what the object answers, or an error.
 	Change(ctx context.Context, k dormouse.Key, name *string, c Change) (json.RawMessage, error)
+	// Backup writes a backup as a tar stream.
+	Backup(ctx context.Context, to io.Writer, which browse.Selection) error
 }
 
 // Change is what an operator wants written. The names of its fields are those of
@@ -63,6 +65,7 @@ func storageHandlers(mux *http.ServeMux, rt Runtime, st Storage) {
 	mux.HandleFunc("GET /api/namespaces", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"namespaces": rt.Namespaces()})
 	})
+	mux.HandleFunc("POST /api/backup", func(w http.ResponseWriter, r *http.Request) { backUp(w, r, st) })
 	on := func(pattern string, f func(w http.ResponseWriter, r *http.Request, k dormouse.Key)) {
 		method, rest, _ := strings.Cut(pattern, " ")
 		mux.HandleFunc(method+" /api/objects/{namespace}/{id}/"+rest, func(w http.ResponseWriter, r *http.Request) {
@@ -102,6 +105,23 @@ func storageHandlers(mux *http.ServeMux, rt Runtime, st Storage) {
 	on("DELETE value", func(w http.ResponseWriter, r *http.Request, k dormouse.Key) {
 		withDataKey(w, r, func(key string) { change(w, r, st, k, Change{Do: "delete", Key: []byte(key)}) })
 	})
+}
+
+// backUp answers with a backup. One that ends without its manifest has failed.
+func backUp(w http.ResponseWriter, r *http.Request, st Storage) {
+	which := browse.Selection{Namespace: dormouse.Namespace(r.URL.Query().Get("namespace"))}
+	if text := r.URL.Query().Get("id"); text != "" {
+		id, err := which.Namespace.ParseID(text)
+		if err != nil {
+			fail(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		which.ID = &id
+	}
+	w.Header().Set("Content-Type", "application/x-tar")
+	if err := st.Backup(r.Context(), w, which); err != nil {
+		panic(http.ErrAbortHandler) // the server has logged why
+	}
 }
 
 // stored answers with objects that have databases.

@@ -68,6 +68,25 @@ func List(root string, q Query) (*Page, error) {
 	return page, err
 }
 
+// Selection is some of the objects: all, those of a namespace, or one.
+type Selection struct {
+	Namespace dormouse.Namespace // empty: all
+	ID        *dormouse.ID       // with a Namespace; nil: all
+}
+
+// Walk calls f for each selected object that has a database.
+func (s Selection) Walk(root string, f func(k dormouse.Key, path string) error) error {
+	if s.ID == nil {
+		return Walk(root, s.Namespace, "", f)
+	}
+	k := dormouse.Key{Namespace: s.Namespace, ID: *s.ID}
+	path := storage.Path(root, k)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return f(k, path)
+}
+
 // Walk calls f for each object that has a database, by namespace and id: those
 // of one namespace or of all, and those after a "namespace/id". With
 // fs.SkipAll f ends it.

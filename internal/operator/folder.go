@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -114,6 +115,11 @@ func (f *Folder) Put(_ context.Context, o Object, key string, json []byte) error
 // Delete implements Store.
 func (f *Folder) Delete(_ context.Context, o Object, key string) (bool, error) {
 	return look(f, o, true, func(v *browse.View) (bool, error) { return v.Delete(key) })
+}
+
+// Backup implements Store.
+func (f *Folder) Backup(ctx context.Context, to io.Writer, which browse.Selection) error {
+	return f.folder.Backup(ctx, to, which)
 }
 
 // create makes the object's database if it has none.

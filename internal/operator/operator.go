@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -29,6 +30,9 @@ type Store interface {
 	Get(ctx context.Context, o Object, key string) (*browse.Value, error) // nil: there is none
 	Put(ctx context.Context, o Object, key string, json []byte) error
 	Delete(ctx context.Context, o Object, key string) (was bool, err error)
+
+	// Backup writes a backup of the objects that w names, as a tar stream.
+	Backup(ctx context.Context, to io.Writer, which browse.Selection) error
 
 	Close() error
 }

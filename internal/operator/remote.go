@@ -211,6 +211,24 @@ func (r *Remote) Put(ctx context.Context, o Object, key string, text []byte) err
 	return r.ask(ctx, http.MethodPut, o.path("value", withKey(key)), text, &answer)
 }
 
+// Backup implements Store.
+func (r *Remote) Backup(ctx context.Context, to io.Writer, which browse.Selection) error {
+	query := url.Values{}
+	if which.Namespace != "" {
+		query.Set("namespace", string(which.Namespace))
+	}
+	if which.ID != nil {
+		query.Set("id", which.ID.String())
+	}
+	resp, err := r.do(ctx, http.MethodPost, "/api/backup?"+query.Encode(), nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(to, resp.Body)
+	return err
+}
+
 // Delete implements Store.
 func (r *Remote) Delete(ctx context.Context, o Object, key string) (bool, error) {
 	var answer struct{ Deleted bool }
