@@ -12,6 +12,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/admin"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/structuredclone"
 )
 
 // AdminHandler serves the admin API.
@@ -119,11 +120,36 @@ func sockets(t *hibernation.Set) []admin.Socket {
 			ID: i.ID, Remote: i.Remote, Tags: i.Tags, AttachmentBytes: i.AttachmentBytes,
 			Buffered: i.Buffered, Closing: i.Closing,
 		}
+		s.Attachment = printed(i.Attachment)
 		if !i.AutoResponse.IsZero() {
 			s.AutoResponse = &i.AutoResponse
 		}
 		list = append(list, s)
 	}
+	return list
+}
+
+// printed is a serialized value as JavaScript prints it.
+func printed(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	v, err := structuredclone.Decode(b)
+	if err != nil {
+		return "unreadable: " + err.Error()
+	}
+	return structuredclone.Inspect(v, 2)
+}
+
+// Timeline implements admin.Timeline.
+func (r runtime) Timeline(k dormouse.Key) []admin.Moment {
+	list := []admin.Moment{}
+	sh := r.s.of(k)
+	sh.loop.Call(func() {
+		for _, m := range sh.host.History(k) {
+			list = append(list, admin.Moment{At: m.At, What: m.What, Why: m.Why, Events: m.Events, Lasted: m.Lasted.Seconds()})
+		}
+	})
 	return list
 }
 

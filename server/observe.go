@@ -10,6 +10,7 @@ import (
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/admin"
+	"github.com/dormouse-dev/dormouse/internal/dash"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
@@ -31,6 +32,8 @@ func (s *Server) observeRoutes() []admin.Route {
 		{Pattern: "GET /metrics", Handler: metrics.Handler(s.snapshot)},
 		{Pattern: "GET /healthz", Handler: http.HandlerFunc(s.serveHealthz)},
 		{Pattern: "GET /readyz", Handler: http.HandlerFunc(s.serveReadyz)},
+		{Pattern: "GET /{$}", Handler: dash.Page()},
+		{Pattern: "GET " + dash.Folder, Handler: dash.Files()},
 	}
 	if s.tail != nil {
 		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: s.tail})

@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -186,4 +187,36 @@ func readDoc(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// TestListIsCutIntoPages: each object on one page, in the order of their ids.
+func TestListIsCutIntoPages(t *testing.T) {
+	s := new(server.Server)
+	rooms := s.Define(dormouse.NewClass("Room", newRoom, struct{}{}))
+	t.Cleanup(func() { s.Shutdown(context.Background()) })
+	const n = 25
+	for i := range n {
+		rooms.ByName(fmt.Sprint("room ", i)).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/hello", nil))
+	}
+	h := s.AdminHandler(admin.Options{})
+	var ids []string
+	for offset := 0; offset < n; offset += 10 {
+		var page struct {
+			Total   int
+			Objects []admin.Object
+		}
+		_, text := get(t, h, fmt.Sprintf("/api/objects?class=Room&search=room&limit=10&offset=%d", offset))
+		if err := json.Unmarshal([]byte(text), &page); err != nil {
+			t.Fatal(err)
+		}
+		if page.Total != n || len(page.Objects) != min(10, n-offset) {
+			t.Errorf("page from %d: %d of %d", offset, len(page.Objects), page.Total)
+		}
+		for _, o := range page.Objects {
+			ids = append(ids, o.ID)
+		}
+	}
+	if !slices.IsSorted(ids) || len(slices.Compact(ids)) != n {
+		t.Errorf("got %d ids: %v", len(ids), ids)
+	}
 }

@@ -333,7 +333,7 @@ func (r *runner) greet(clients, operators net.Listener) {
 		fmt.Fprintf(r.out, "  classes   %s\n", strings.Join(names, ", "))
 	}
 	if operators != nil {
-		fmt.Fprintf(r.out, "  admin     http://%s/api/objects\n", operators.Addr())
+		fmt.Fprintf(r.out, "  admin     http://%s/\n", operators.Addr())
 	}
 	fmt.Fprintf(r.out, "  data      %s\n", r.settings.Data)
 	fmt.Fprintf(r.out, "  node      %s (%s)\n", r.nodeBin.Version, r.nodeBin.Path)

@@ -69,6 +69,7 @@ type Socket struct {
 	Remote          string            `json:"remote"`
 	Tags            []string          `json:"tags"`
 	AttachmentBytes int               `json:"attachment_bytes"`
+	Attachment      string            `json:"attachment,omitempty"` // as JavaScript prints it, if it is short
 	Buffered        int               `json:"buffered_bytes"`
 	AutoResponse    *time.Time        `json:"last_auto_response,omitempty"`
 	Closing         bool              `json:"closing,omitempty"`
@@ -100,8 +101,9 @@ type Class struct {
 
 // Options say who may ask.
 type Options struct {
-	// Token, if not empty, has to come as "Authorization: Bearer …". An address
-	// that is not loopback must have one: see CheckListen.
+	// Token, if not empty, has to come as "Authorization: Bearer …", or as the
+	// password of "Basic …", as browsers send it. An address that is not loopback
+	// must have one: see CheckListen.
 	Token string
 	// Routes are served beside the API, behind the same guard.
 	Routes []Route
@@ -161,6 +163,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
+	if t, ok := rt.(Timeline); ok {
+		timelineHandler(mux, rt, t)
+	}
 	for _, route := range o.Routes {
 		mux.Handle(route.Pattern, route.Handler)
 	}
@@ -209,9 +214,13 @@ func guard(next http.Handler, o Options) http.Handler {
 		}
 		if o.Token != "" {
 			token, bearer := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+			if _, password, basic := r.BasicAuth(); basic { // what a browser asks a person for
+				token, bearer = password, true
+			}
 			have := sha256.Sum256([]byte(token))
 			if subtle.ConstantTimeCompare(have[:], want[:]) != 1 || !bearer {
-				w.Header().Set("WWW-Authenticate", "Bearer")
+				w.Header().Add("WWW-Authenticate", "Bearer")
+				w.Header().Add("WWW-Authenticate", `Basic realm="Dormouse: any name, and the admin token as password", charset="UTF-8"`)
 				fail(w, http.StatusUnauthorized, "this admin address needs its token: Authorization: Bearer …")
 				return
 			}
@@ -249,21 +258,18 @@ func list(w http.ResponseWriter, r *http.Request, rt Runtime) {
 		}
 		limit = n
 	}
-	found := []Object{}
-	for _, o := range rt.Objects() {
-		if c := q.Get("class"); c != "" && c != o.Class {
-			continue
+	offset := 0
+	if s := q.Get("offset"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 {
+			fail(w, http.StatusBadRequest, "offset must be a number of objects to pass over")
+			return
 		}
-		if s := q.Get("state"); s != "" && s != o.State {
-			continue
-		}
-		if s := q.Get("search"); s != "" && !strings.Contains(o.ID, strings.ToLower(s)) && (o.Name == nil || !strings.Contains(*o.Name, s)) {
-			continue
-		}
-		found = append(found, o)
+		offset = n
 	}
-	total := len(found)
-	reply(w, http.StatusOK, map[string]any{"total": total, "objects": found[:min(limit, total)]})
+	query := Query{Class: q.Get("class"), State: q.Get("state"), Search: q.Get("search"), Offset: offset, Limit: limit}
+	total, page := pageOf(rt, query)
+	reply(w, http.StatusOK, map[string]any{"total": total, "objects": page})
 }
 
 // withKey reads namespace and id from the path.

@@ -140,6 +140,12 @@ func TestWhoMayAsk(t *testing.T) {
 		{"another scheme", "secret", header("Authorization", "Basic secret"), 401},
 		{"the bare token", "secret", header("Authorization", "secret"), 401},
 		{"the token", "secret", header("Authorization", "Bearer secret"), 200},
+		{"a browser with the token", "secret", func(r *http.Request) { r.SetBasicAuth("anybody", "secret") }, 200},
+		{"a browser with another", "secret", func(r *http.Request) { r.SetBasicAuth("secret", "") }, 401},
+		{"a page of another site in that browser", "secret", func(r *http.Request) {
+			r.SetBasicAuth("", "secret")
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+		}, 403},
 		{"the token from elsewhere", "secret", func(r *http.Request) { r.Host = "ops.example"; r.Header.Set("Authorization", "Bearer secret") }, 200},
 		{"the token from another page", "secret", func(r *http.Request) {
 			r.Header.Set("Origin", "http://evil.example")

@@ -229,12 +229,16 @@ func (t *Set) each(f func(*Socket)) {
 	}
 }
 
+// shownAttachment is the longest attachment that people see whole.
+const shownAttachment = 4 << 10
+
 // Info is a socket as people see it.
 type Info struct {
 	ID              dormouse.SocketID
 	Remote          string
 	Tags            []string
 	AttachmentBytes int
+	Attachment      []byte // if it is not longer than shownAttachment; a copy
 	Buffered        int
 	AutoResponse    time.Time
 	Closing         bool
@@ -250,6 +254,9 @@ func (t *Set) Info(limit int) []Info {
 		i := Info{
 			ID: s.id, Tags: slices.Clone(s.tags), AttachmentBytes: len(s.attachment),
 			AutoResponse: s.stampTime(), Closing: s.weClosed || s.peerClosed,
+		}
+		if len(s.attachment) <= shownAttachment {
+			i.Attachment = slices.Clone(s.attachment)
 		}
 		if s.conn != nil {
 			i.Remote, i.Buffered = s.conn.RemoteAddr(), s.conn.Buffered()

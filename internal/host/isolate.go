@@ -48,6 +48,7 @@ func (s *Shard) suspect(o *resident, what string) {
 	b.backoff = min(max(firstBackoff, 2*b.backoff), longBackoff)
 	b.until = now.Add(b.backoff)
 	b.forgotten = b.until.Add(blameFor)
+	s.remember(o.key, Moment{What: "isolated", Why: what})
 	s.Config.Log.Warn("object isolated: it is not started for a while, so that its neighbours live",
 		append(s.attrs(o), "reason", what, "times", b.times, "pause", b.backoff)...)
 }

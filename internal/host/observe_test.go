@@ -75,3 +75,40 @@ func TestWhatWaitsInAMailboxIsCounted(t *testing.T) {
 		}
 	})
 }
+
+// TestHistoryAndKeys: what an operator finds of an object, by name, and what had
+// become of it.
+func TestHistoryAndKeys(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		a := s.connect(k, "amy")
+		s.fetch(key(0, "hall"), nil)
+		time.Sleep(hibernateAfter + time.Second)
+		s.wantState(k, "hibernated")
+		a.say("hello")
+		s.on(func() { s.host.StartFailed(s.guest, s.guest.Last().Object, &dormouse.Error{Message: "boom"}) })
+		var history []host.Moment
+		keys := func(f host.Filter) (n int) {
+			s.on(func() { n = len(s.host.Keys(f)) })
+			return n
+		}
+		s.on(func() { history = s.host.History(k) })
+		var got []string
+		for _, m := range history {
+			got = append(got, m.What+" "+m.Why)
+		}
+		same(t, "history", got, []string{"wake ", "sleep idle", "wake ", "reset boom", "sleep constructor failed"})
+		if m := history[1]; m.Events != 1 || m.Lasted < hibernateAfter {
+			t.Errorf("the first sleep: %+v", m)
+		}
+		a = s.connect(k, "amy")
+		for want, f := range map[int]host.Filter{
+			1: {State: "idle", Search: "006C6F62"},
+			0: {Class: "Cell"},
+		} {
+			if got := keys(f); got != want {
+				t.Errorf("%+v finds %d, want %d", f, got, want)
+			}
+		}
+	})
+}

@@ -228,6 +228,7 @@ func (o *resident) activate() bool {
 	o.live.rest = loop.NewTimer(o.restDue)
 	s.stats.Wakes++
 	o.woke()
+	s.remember(o.key, Moment{What: "wake"})
 	if s.Durability != nil {
 		s.Durability.Opened(o.key, o.whenDurable(o.gate.Commit(), 0))
 		o.gateClosed()
@@ -317,6 +318,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	if l != nil { // otherwise the guest is dead, and Deliver says them again
 		o.begun(o.m.Delivered())
 	}
+	s.remember(o.key, Moment{What: "sleep", Why: why, Events: o.m.Delivered(), Lasted: s.Loop.Now().Sub(live.since)})
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
 	o.slept()
@@ -384,6 +386,7 @@ func (o *resident) broken() bool { return o.m.State() == object.Broken }
 func (o *resident) broke(e *dormouse.Error, dropSockets bool) {
 	s := o.shard
 	s.stats.Resets++
+	s.remember(o.key, Moment{What: "reset", Why: e.Error()})
 	s.Config.Log.Error("object reset", append(s.attrs(o), "reason", e.Error())...)
 	o.gate.Drop()
 	o.endExchanges(e)

@@ -30,6 +30,7 @@ type Shard struct {
 	lastQuery uint32
 	stats     Stats
 	observed  observed
+	history   history
 	accounts  []account // of each class
 }
 

@@ -114,6 +114,11 @@ export class Misbehaving extends DurableObject<Env> {
       case "exit":
         ws.send(exits());
         return;
+      case "store things":
+        console.log("said by the object");
+        this.ctx.storage.kv.put("answer", { to: "everything", is: [42] });
+        this.ctx.storage.sql.exec("CREATE TABLE things (name TEXT); INSERT INTO things VALUES ('a'), ('b')");
+        break;
       case "burn":
         for (const end = Date.now() + 100; Date.now() < end; );
         break;

@@ -1,0 +1,31 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/dormouse-dev/dormouse"
+)
+
+// Timeline is implemented by a Runtime that remembers what happened to its
+// objects.
+type Timeline interface {
+	Timeline(dormouse.Key) []Moment // oldest first
+}
+
+// Moment is something that happened to an object.
+type Moment struct {
+	At     time.Time `json:"at"`
+	What   string    `json:"what"` // wake, sleep, reset, isolated
+	Why    string    `json:"why,omitempty"`
+	Events uint32    `json:"events,omitempty"`
+	Lasted float64   `json:"lasted_seconds,omitempty"`
+}
+
+func timelineHandler(mux *http.ServeMux, rt Runtime, t Timeline) {
+	mux.HandleFunc("GET /api/objects/{namespace}/{id}/timeline", func(w http.ResponseWriter, r *http.Request) {
+		withKey(w, r, rt, func(k dormouse.Key) {
+			reply(w, http.StatusOK, map[string]any{"timeline": t.Timeline(k)})
+		})
+	})
+}
