@@ -29,6 +29,11 @@ func OpenFolder(data string) (*Folder, error) {
 	if _, err := os.Stat(filepath.Join(data, "format")); err != nil {
 		return nil, fmt.Errorf("%s is no data folder of Dormouse: %w", data, err)
 	}
+	return MakeFolder(data)
+}
+
+// MakeFolder is OpenFolder for a folder that need not exist.
+func MakeFolder(data string) (*Folder, error) {
 	l, err := take(data)
 	if err != nil {
 		return nil, err

@@ -39,6 +39,15 @@ func Save(path string, fill func(io.Writer) error) (Summary, error) {
 	return s, disk.OS{}.SyncDir(filepath.Dir(path))
 }
 
+// Through reads and verifies the tar stream that fill writes, as ReadStream does.
+func Through(fill func(io.Writer) error, visit Visit) (entries []Entry, s Summary, err error) {
+	err = piped(fill, func(r io.Reader) error {
+		entries, s, err = ReadStream(r, visit)
+		return err
+	})
+	return entries, s, err
+}
+
 func isFile(path string) bool {
 	for _, end := range []string{".tar", ".tar.gz", ".tgz", ".tar.zst"} {
 		if strings.HasSuffix(path, end) {

@@ -24,6 +24,18 @@ const workerdHibernates = 10 * time.Second
 // StartWorkerd serves the Worker in dir with workerd. It ends with the test.
 func StartWorkerd(t testing.TB, dir string) Target {
 	t.Helper()
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	target, _ := StartWorkerdIn(t, dir, data)
+	return target
+}
+
+// StartWorkerdIn keeps the objects in a folder that exists. stop ends it before
+// the test does.
+func StartWorkerdIn(t testing.TB, dir, data string) (_ Target, stop func()) {
+	t.Helper()
 	bin := need[string](t)(runtimes.FindWorkerd())
 	config, err := project.Load(project.Options{Dir: dir, Now: time.Now()})
 	if err != nil {
@@ -34,10 +46,6 @@ func StartWorkerd(t testing.TB, dir string) Target {
 		t.Fatal(err)
 	}
 	work := t.TempDir()
-	data := filepath.Join(work, "data")
-	if err := os.Mkdir(data, 0o755); err != nil {
-		t.Fatal(err)
-	}
 	if err := os.WriteFile(filepath.Join(work, "worker.js"), worker.Files[bundle.Entry], 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +78,7 @@ func StartWorkerd(t testing.TB, dir string) Target {
 	if err := server.Ready(t.Context(), "/"); err != nil {
 		t.Fatal(err)
 	}
-	return Target{URL: "http://" + server.Addr, HibernateAfter: workerdHibernates, LosesPongs: true}
+	return Target{URL: "http://" + server.Addr, HibernateAfter: workerdHibernates, LosesPongs: true}, server.Stop
 }
 
 var workerdConfig = template.Must(template.New("workerd.capnp").Funcs(template.FuncMap{

@@ -206,3 +206,24 @@ func PageSize(head []byte) int {
 	}
 	return 65536
 }
+
+// Fill makes a table and fills it, in one transaction: insert is run for each
+// call of row, with its arguments.
+func (db *DB) Fill(create, insert string, fill func(row func(arguments ...any) error) error) error {
+	return db.transaction(func() error {
+		if err := db.run(create); err != nil {
+			return err
+		}
+		return fill(func(arguments ...any) error { return db.run(insert, arguments...) })
+	})
+}
+
+// Select returns the rows of a trusted query with arguments.
+func (db *DB) Select(sql string, arguments ...any) (rows [][]any, err error) {
+	_, err = db.ask(sql, arguments, func(s *sqlite.Stmt) bool {
+		row, _ := rowOf(s, s.ColumnCount())
+		rows = append(rows, row)
+		return true
+	})
+	return rows, err
+}
