@@ -207,7 +207,7 @@ func (r *runner) serverConfig() server.Config {
 	}
 	var evict time.Duration
 	if !r.config.Compat.Has(compat.IOTasksPreventEviction) {
-		evict = evictAfter
+		evict = o.EvictAfter
 	}
 	var files *server.Assets
 	if a := r.config.Assets; a != nil {
@@ -237,11 +237,6 @@ func (r *runner) serverConfig() server.Config {
 		},
 	}
 }
-
-// evictAfter is when an object leaves memory that is quiet but has tasks, before
-// the compatibility date from which tasks keep it there. Cloudflare says 70 to
-// 140 seconds.
-const evictAfter = 100 * time.Second
 
 // guests starts Node processes.
 type guests struct {

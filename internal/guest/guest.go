@@ -180,6 +180,7 @@ const (
 	IfIdle  Mode = iota // all events have finished and no task is pending
 	IfQuiet             // all events have finished; tasks are cut
 	Now                 // whatever runs
+	Evict               // as IfQuiet, unless an outbound fetch or socket is pending
 )
 
 // Progress counts, since the activation began, the events that have begun and

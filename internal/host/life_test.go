@@ -102,7 +102,7 @@ func TestTasksKeepAnObjectInMemory(t *testing.T) {
 		s.heard()
 		s.on(func() { s.guest.Last().Tasks(1) })
 		sleep(evictAfter - hibernateAfter)
-		s.heard("hibernate 1 after 1 if-quiet")
+		s.heard("hibernate 1 after 1 evict")
 		s.wantState(k, "hibernated")
 		c.gets()
 	})

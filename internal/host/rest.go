@@ -18,14 +18,14 @@ func (o *resident) arm() {
 		return
 	}
 	at, mode, ok := o.m.Due(o.rest())
-	if !ok || l.timing && mode == guest.IfQuiet {
+	if !ok || l.timing && mode == guest.Evict {
 		return
 	}
 	o.schedule(at, mode)
 }
 
 func (o *resident) schedule(at time.Time, mode guest.Mode) {
-	o.live.timing, o.live.evicting = true, mode == guest.IfQuiet
+	o.live.timing, o.live.evicting = true, mode == guest.Evict
 	o.shard.Loop.Schedule(o.live.rest, at)
 }
 

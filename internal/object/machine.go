@@ -139,7 +139,7 @@ func (m *Machine) Due(r Rest) (at time.Time, mode guest.Mode, ok bool) {
 	case m.idleAt != 0:
 		return time.Unix(0, m.idleAt).Add(r.Hibernate), guest.IfIdle, true
 	case m.quietAt != 0 && r.Evict > 0:
-		return time.Unix(0, m.quietAt).Add(r.Evict), guest.IfQuiet, true
+		return time.Unix(0, m.quietAt).Add(r.Evict), guest.Evict, true
 	}
 	return time.Time{}, 0, false
 }

@@ -37,7 +37,7 @@ func TestRestBeginsWhenTheLastTaskEnds(t *testing.T) {
 		t.Error("due while an event runs")
 	}
 	progress(t, m, guest.Progress{Started: 1, Finished: 1, Tasks: 1}, at(5))
-	if due, mode, ok := m.Due(rest); !ok || mode != guest.IfQuiet || due != at(105) {
+	if due, mode, ok := m.Due(rest); !ok || mode != guest.Evict || due != at(105) {
 		t.Errorf("with a task got %v %v %v, want eviction at 105", due.Unix(), mode, ok)
 	}
 	progress(t, m, guest.Progress{Started: 1, Finished: 1}, at(20))

@@ -255,7 +255,7 @@ func (g *Guest) Hibernate(o guest.Object, delivered uint32, m guest.Mode) {
 		return
 	}
 	g.publish()
-	if m != guest.Now && !i.idle(delivered, m == guest.IfQuiet) {
+	if m != guest.Now && !i.idle(delivered, m != guest.IfIdle) {
 		g.crew.tell(func() {
 			if !i.gone {
 				g.host.Awake(g, o)

@@ -349,7 +349,7 @@ func (g *Guest) Alarm(x guest.Exchange, o guest.Object, scheduled time.Time, ret
 	})
 }
 
-var modes = [...]string{"if-idle", "if-quiet", "now"}
+var modes = [...]string{"if-idle", "if-quiet", "now", "evict"}
 
 func (g *Guest) Hibernate(o guest.Object, delivered uint32, m guest.Mode) {
 	g.hear("hibernate %d after %d %s", o, delivered, modes[m])
@@ -359,7 +359,7 @@ func (g *Guest) Hibernate(o guest.Object, delivered uint32, m guest.Mode) {
 			return
 		}
 		quiet := i.Progress.Finished == delivered && i.Progress.Started == delivered
-		if m == guest.Now || quiet && (i.Progress.Tasks == 0 || m == guest.IfQuiet) {
+		if m == guest.Now || quiet && (i.Progress.Tasks == 0 || m != guest.IfIdle) {
 			i.Leave()
 			g.Host.Asleep(g, o)
 			return

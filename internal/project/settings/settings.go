@@ -16,6 +16,7 @@ type Settings struct {
 	AdminTokenFile   string // absolute; empty: none
 	Data             string // absolute
 	HibernateAfter   time.Duration
+	EvictAfter       time.Duration
 	Guests           int    // 0: as many as the machine suggests
 	Node             string // absolute; empty: look for one
 	TLSCert, TLSKey  string // absolute; both or neither

@@ -58,8 +58,8 @@ export const noAlarmRetry = 2;
 /** Its code did not end by itself. */
 export const ranAway = 4;
 
-/** Whether an instance that has nothing to do leaves, or also one with tasks, or any. */
-export const mode = { ifIdle: 0, ifQuiet: 1, now: 2 } as const;
+/** Whether an instance that has nothing to do leaves, or also one with tasks, or any; or one with tasks, but for outbound ones. */
+export const mode = { ifIdle: 0, ifQuiet: 1, now: 2, evict: 3 } as const;
 
 export class GuestObject extends Owner {
   readonly birth: Birth;
@@ -457,6 +457,7 @@ export class GuestObject extends Owner {
     } else {
       const quiet = this.#told && this.#finished === delivered && this.#held === null && this.root.open;
       if (!quiet || (how === mode.ifIdle && this.tasks.count > 0)) return false;
+      if (how === mode.evict && this.tasks.outbound) return false;
     }
     for (const end of this.standard) {
       if (!end.closedOut && !end.dead) {

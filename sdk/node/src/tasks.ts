@@ -25,6 +25,12 @@ export class Tasks {
     return this.#counted;
   }
 
+  /** Whether the object waits for something outside. */
+  get outbound(): boolean {
+    for (const { kind, counts } of this.#all) if (counts && (kind === "fetch" || kind === "outbound socket")) return true;
+    return false;
+  }
+
   get size(): number {
     return this.#all.size;
   }

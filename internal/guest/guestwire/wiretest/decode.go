@@ -219,7 +219,7 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 		req := r.request()
 		return func() { d.To.Request(x, o, req) }, nil
 	case 0x10:
-		o, n, m := guest.Object(r.u32()), r.u32(), guest.Mode(r.below(3))
+		o, n, m := guest.Object(r.u32()), r.u32(), guest.Mode(r.below(4))
 		return func() { d.To.Hibernate(o, n, m) }, nil
 	case 0x11:
 		o, e := guest.Object(r.u32()), r.error()
