@@ -116,7 +116,7 @@ const tables: Record<number, Field[]> = {
   [frame.closed]: [u64, u16, below(4), text],
   [frame.errored]: [u64, text],
   [frame.hostRequest]: [u32, u32, ...request],
-  [frame.hibernate]: [u32, u32, below(3)],
+  [frame.hibernate]: [u32, u32, below(4)],
   [frame.reset]: [u32, error],
   [frame.alarm]: [u32, u32, f64, u8],
   [frame.durable]: [u32, u32],
