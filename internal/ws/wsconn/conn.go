@@ -60,6 +60,7 @@ const (
 	endedFlag                    // the stream has no more to read
 	wantsRead                    // as last said to Stream.Want
 	wantsWrite                   // as last said to Stream.Want
+	movingFlag                   // between Save and Keep or Forget
 )
 
 func (c *Conn) has(f flags) bool { return c.flags&f != 0 }
@@ -108,6 +109,9 @@ func (c *Conn) Drop() {
 		return
 	}
 	c.end.Drop()
+	if c.has(movingFlag) {
+		return // Keep goes on from here
+	}
 	c.flush()
 	c.end.Mute()
 	c.settle()
@@ -153,6 +157,9 @@ func (c *Conn) RemoteAddr() string {
 // Ready is the transport's call when the stream can be read or written, or has
 // failed: then both. It may call the Sink.
 func (c *Conn) Ready(read, write bool) {
+	if c.has(movingFlag) {
+		return
+	}
 	if write {
 		c.end.Unstick()
 		c.flush()
@@ -213,6 +220,9 @@ func (c *Conn) park() {
 
 // tell says to the Sink what had to wait until no call was running.
 func (c *Conn) tell() {
+	if c.has(movingFlag) {
+		return
+	}
 	if c.phase == open && c.end.Holds() {
 		c.receive(nil)
 	}
@@ -246,6 +256,9 @@ func (c *Conn) tellLater() {
 
 // flush offers the stream what waits, until it takes no more.
 func (c *Conn) flush() {
+	if c.has(movingFlag) {
+		return
+	}
 	s := c.shard
 	for out := c.end.Unsent(); out != nil; out = c.end.Unsent() {
 		s.segments = out.Segments(s.segments[:0])
@@ -283,6 +296,9 @@ func (c *Conn) checkDrained() {
 
 // settle brings the stream in line with what has become of the conversation.
 func (c *Conn) settle() {
+	if c.has(movingFlag) {
+		return
+	}
 	if c.phase == open && c.end.Over() {
 		c.phase = flushing
 		c.shard.ending[c] = loop.NewTimer(c.expire)

@@ -214,3 +214,22 @@ func (s *socket) RemoteAddr() string {
 	}
 	return ""
 }
+
+// Descriptor lets a connection move to another process; see ws.Portable.
+func (s *socket) Descriptor() int { return int(s.fd) }
+
+var _ ws.Restorer = (*Transport)(nil)
+
+// Restore implements ws.Restorer.
+func (t *Transport) Restore(saved *ws.Saved, o ws.Options, sink ws.Sink) (ws.Conn, error) {
+	s := &socket{transport: t, fd: int32(saved.Descriptor)}
+	err := unix.SetNonblock(saved.Descriptor, true) // it is, and nobody may trust that
+	if err == nil {
+		err = s.conn.Restore(t.Shard, s, saved, o, sink)
+	}
+	if err != nil {
+		unix.Close(saved.Descriptor)
+		return nil, fmt.Errorf("restore a connection: %w", err)
+	}
+	return &s.conn, nil
+}
