@@ -34,6 +34,7 @@ type Slot struct {
 	cancel  context.CancelFunc
 	done    chan struct{}
 	replace chan chan error
+	poke    chan struct{} // holds one: somebody wants to suspend the slot
 	retired sync.WaitGroup
 
 	// Owned by the loop.
@@ -42,6 +43,7 @@ type Slot struct {
 	mu      sync.Mutex // guards the following
 	now     admin.Guest
 	history history
+	hold    *suspension // nil: the slot is not suspended
 }
 
 // SlotConfig is what a Slot needs.
@@ -66,7 +68,7 @@ type SlotHost interface {
 
 // NewSlot makes a slot. Call it before the loop starts.
 func NewSlot(c SlotConfig) *Slot {
-	s := &Slot{cfg: c, done: make(chan struct{}), replace: make(chan chan error)}
+	s := &Slot{cfg: c, done: make(chan struct{}), replace: make(chan chan error), poke: make(chan struct{}, 1)}
 	c.Loop.OnFlush(s.flush)
 	return s
 }
@@ -138,8 +140,13 @@ func (s *Slot) keep(ctx context.Context, first chan<- error) {
 		} else if ctx.Err() == nil {
 			s.unfit(err)
 		}
+		held := ctx.Err() == nil && s.held(ctx)
 		if ctx.Err() != nil {
 			return
+		}
+		if held {
+			wait = firstWait
+			continue
 		}
 		if time.Since(began) > longWait {
 			wait = firstWait
@@ -155,8 +162,10 @@ func (s *Slot) keep(ctx context.Context, first chan<- error) {
 			return
 		case result := <-s.replace:
 			result <- nil // the next one has the new code anyway
+		case <-s.poke:
 		case <-time.After(wait):
 		}
+		s.held(ctx)
 		wait = min(2*wait, longWait)
 	}
 }
