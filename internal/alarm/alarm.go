@@ -148,6 +148,16 @@ func (x *Index) Load(key dormouse.Key, w storage.Wake) {
 	x.schedule(e, e.stored)
 }
 
+// Stored gives what was last stored of each alarm: what Load would be told after
+// a start. The index must not change meanwhile.
+func (x *Index) Stored(yield func(dormouse.Key, storage.Wake) bool) {
+	for k, e := range x.entries {
+		if e.stored != never && !yield(k, storage.Wake{At: fromMillis(e.stored), Retry: int(e.storedRetry)}) {
+			return
+		}
+	}
+}
+
 // Found tells that the object's database was opened and has an alarm at this
 // time. That is no news, unless the data was put there by somebody else, or the
 // index was lost.

@@ -41,6 +41,9 @@ func (s *Shard) queued(size int) {
 
 // serve gives the guest that has come what has waited for one.
 func (s *Shard) serve() {
+	if s.frozen {
+		return // Thaw calls it again
+	}
 	list := s.queue.list
 	s.queue.list, s.queue.bytes = nil, 0
 	for _, w := range list {

@@ -42,6 +42,7 @@ type resident struct {
 	held    bool // isolated: waits for a time
 	settled bool // has a place in the shard's settings
 	dozes   bool // counted as hibernated
+	cut     bool // its tasks were, when it last moved
 }
 
 // activation is what exists only while an object is in memory.
@@ -110,13 +111,15 @@ func (l *activation) answer(gone bool) {
 	}
 }
 
-// mail is an event that waits for an object to be there.
+// mail is an event that waits for an object to be there: what a socket said, or
+// a request.
 type mail struct {
 	kind    observe.Kind
 	at      int64 // when it came, Unix nanoseconds
 	size    int
+	said    *guest.Event // nil: a request
 	deliver func(guest.Guest)
-	fail    func(*dormouse.Error) // nil: a socket said it
+	fail    func(*dormouse.Error)
 }
 
 // event brings an event to the object: at once, after activating it, or when it
@@ -262,7 +265,11 @@ func (o *resident) drain() {
 		o.mailBytes -= m.size
 		o.count(m.size)
 		o.sent(m.kind, m.at)
-		m.deliver(o.guest)
+		if m.said != nil {
+			o.hand(*m.said)
+		} else {
+			m.deliver(o.guest)
+		}
 	}
 	if len(o.mail) == 0 {
 		o.mail = nil
@@ -275,7 +282,7 @@ func (o *resident) failMail(e *dormouse.Error) {
 	waiting := o.mail
 	o.mail, o.mailBytes = nil, 0
 	for _, m := range waiting {
-		if m.fail != nil {
+		if m.said == nil {
 			m.fail(e)
 			continue
 		}
@@ -287,7 +294,7 @@ func (o *resident) failMail(e *dormouse.Error) {
 // dropMail forgets what sockets have said that are gone themselves.
 func (o *resident) dropMail() {
 	o.mail = slices.DeleteFunc(o.mail, func(m mail) bool {
-		if m.fail != nil {
+		if m.said == nil {
 			return false
 		}
 		o.mailBytes -= m.size
@@ -428,7 +435,45 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 		return
 	}
 	p := append([]byte(nil), payload...)
-	o.keep(mail{kind: observe.Message, size: len(p) + 64, deliver: func(g guest.Guest) { g.Message(id, text, p) }})
+	o.keepSaid(guest.Event{Socket: id, Kind: guest.MessageEvent, Text: text, Payload: p})
+}
+
+// said brings the last words of a socket to the object.
+func (o *resident) said(e guest.Event) {
+	o.arrived++
+	if !o.arrive() {
+		o.keepSaid(e)
+		return
+	}
+	o.count(lastWordsSize)
+	o.sent(kindOf(e), 0)
+	o.hand(e)
+	o.shard.throttle(o.guest)
+}
+
+// lastWordsSize is what an event of a socket is counted as, beyond its payload.
+const lastWordsSize = 64
+
+func (o *resident) keepSaid(e guest.Event) {
+	o.keep(mail{kind: kindOf(e), size: len(e.Payload) + lastWordsSize, said: &e})
+}
+
+func kindOf(e guest.Event) observe.Kind {
+	return [...]observe.Kind{guest.MessageEvent: observe.Message, guest.ClosedEvent: observe.Close, guest.ErroredEvent: observe.Error}[e.Kind]
+}
+
+// hand gives the guest an event that has been counted.
+func (o *resident) hand(e guest.Event) {
+	switch e.Kind {
+	case guest.MessageEvent:
+		o.guest.Message(e.Socket, e.Text, e.Payload)
+	case guest.ClosedEvent:
+		o.guest.Closed(e.Socket, e.Closing)
+		o.lastWords(e.Socket)
+	case guest.ErroredEvent:
+		o.guest.Errored(e.Socket, string(e.Payload))
+		o.lastWords(e.Socket)
+	}
 }
 
 // Arrived counts the events that have come.
@@ -442,11 +487,11 @@ func (o *resident) Begun(n uint64) bool {
 }
 
 func (o *resident) Closed(id dormouse.SocketID, c guest.Closing) {
-	o.eventOf(observe.Close, 64, func(g guest.Guest) { g.Closed(id, c); o.lastWords(id) }, nil)
+	o.said(guest.Event{Socket: id, Kind: guest.ClosedEvent, Closing: c})
 }
 
 func (o *resident) Errored(id dormouse.SocketID, message string) {
-	o.eventOf(observe.Error, 64, func(g guest.Guest) { g.Errored(id, message); o.lastWords(id) }, nil)
+	o.said(guest.Event{Socket: id, Kind: guest.ErroredEvent, Payload: []byte(message)})
 }
 
 // lastWords remembers that the guest has the last words of a socket: what is

@@ -70,7 +70,7 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		o.set.Progress()
 	}
 	o.unpause()
-	if s.lives[g].retired != nil {
+	if s.moves(g) {
 		o.moveIfQuiet()
 		return
 	}
@@ -83,7 +83,8 @@ func (s *Shard) Asleep(g guest.Guest, num guest.Object) {
 	o := s.at(g, num)
 	switch {
 	case o == nil:
-	case s.lives[g].retired != nil:
+	case s.moves(g):
+		o.cut = o.m.Tasks() > 0
 		o.lost(o.unbegun(), "moved")
 		o.left("moved", &errUpdated)
 	default:
@@ -106,7 +107,7 @@ func (s *Shard) Awake(g guest.Guest, num guest.Object) {
 	o.m.Awake(s.Loop.Now())
 	o.live.answer(false)
 	o.drain()
-	if s.lives[g].retired == nil { // otherwise Progress asks again, or the deadline
+	if !s.moves(g) { // otherwise Progress asks again, or the deadline
 		o.arm()
 		o.leaveSoon()
 	}

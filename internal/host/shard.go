@@ -24,6 +24,7 @@ type Shard struct {
 	queue  queue
 	paused pause
 	frozen bool // no object is started: see Freeze
+	moving bool // objects leave memory as soon as they are quiet: see PutToSleep
 
 	blamed    map[dormouse.Key]*blame // for the deaths of guests
 	queries   map[uint32]query
@@ -227,7 +228,7 @@ func (s *Shard) FetchWorker(r *guest.Request, a Answer) Asker {
 	c := &Call{shard: s, answer: a}
 	s.Loop.Post(func() {
 		switch {
-		case s.guest != nil:
+		case s.guest != nil && !s.frozen:
 			c.begin(s.guest, 0, r)
 			s.throttle(s.guest)
 		case s.queue.whyNot != nil:
@@ -272,6 +273,7 @@ type pause uint8
 const (
 	backlogFull pause = 1 << iota // the guest does not take what they say
 	queueFull                     // there is no guest, and too much waits for one
+	standStill                    // everything is about to move to another process
 )
 
 func (s *Shard) pause(why pause) {

@@ -22,6 +22,9 @@ func NewTimer(f func()) *Timer { return &Timer{f: f} }
 // Scheduled reports whether t has a time at which it will run. On the loop.
 func (t *Timer) Scheduled() bool { return t.index != 0 }
 
+// At is the time for which t was last scheduled. On the loop.
+func (t *Timer) At() time.Time { return t.at }
+
 // Schedule plans t for a time, in place of any earlier plan. It runs at that
 // time or soon after, never in the round that schedules it. On the loop.
 func (l *Loop) Schedule(t *Timer, at time.Time) {

@@ -125,6 +125,11 @@ func (m *Machine) Quiet() bool {
 	return m.progress.Finished == m.delivered
 }
 
+// Finished says whether the event with this number, as Delivered counts, has.
+func (m *Machine) Finished(event uint32) bool {
+	return int32(m.progress.Finished-event) >= 0
+}
+
 // Idle says that the object has nothing to do.
 func (m *Machine) Idle() bool {
 	return m.state == Active && m.Quiet() && m.progress.Tasks == 0

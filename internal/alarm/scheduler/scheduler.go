@@ -136,6 +136,9 @@ func New(c Config) *Scheduler {
 // Load adds what was stored before the start.
 func (s *Scheduler) Load(k dormouse.Key, w storage.Wake) { s.index.Load(k, w) }
 
+// Stored gives what was last stored of each alarm, as Load takes it.
+func (s *Scheduler) Stored(yield func(dormouse.Key, storage.Wake) bool) { s.index.Stored(yield) }
+
 // Start begins to run alarms. Those that have passed run at once.
 func (s *Scheduler) Start() {
 	s.started = true
