@@ -56,4 +56,10 @@ func (l *lock) check(folder string) error {
 	return nil
 }
 
-func (l *lock) release() error { return l.f.Close() }
+// release gives the lock up, unless another process has its descriptor too.
+func (l *lock) release() error {
+	if l == nil {
+		return nil
+	}
+	return l.f.Close()
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/guest/goguest"
+	"github.com/dormouse-dev/dormouse/internal/handover"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
@@ -159,6 +160,9 @@ type Server struct {
 	scratch scratch        // for copies of databases
 	next    atomic.Uint32  // the worker request after the last, for the shard it goes to
 	guests  atomic.Uint32  // the last incarnation
+	door    door
+	moving  sync.Mutex          // held by HandOver
+	before  *handover.Successor // whom we take over from; nil: nobody
 
 	mu      sync.Mutex // guards the following
 	servers []*http.Server
@@ -214,8 +218,10 @@ func (s *Server) assemble() error {
 		return err
 	}
 	var err error
-	if s.lock, err = take(c.Data); err != nil {
-		return err
+	if s.before == nil {
+		if s.lock, err = take(c.Data); err != nil {
+			return err
+		}
 	}
 	if !c.Relaxed {
 		s.engine = direct.New(func(k dormouse.Key) string { return DatabasePath(c.Data, k) })
@@ -384,7 +390,9 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	defer s.begun.Store(true)
-	s.loadAlarms()
+	if s.before == nil {
+		s.loadAlarms()
+	}
 	first := make(chan error, len(s.shards))
 	for _, sh := range s.shards {
 		sh.loop.Start()
@@ -400,8 +408,10 @@ func (s *Server) Start(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	for _, sh := range s.shards {
-		sh.loop.Post(sh.alarms.Start)
+	if s.before == nil { // otherwise TakeOver does
+		for _, sh := range s.shards {
+			sh.loop.Post(sh.alarms.Start)
+		}
 	}
 	return nil
 }
@@ -430,13 +440,14 @@ func (s *Server) Handler() http.Handler {
 // Serve serves clients on a listener until Shutdown, with TLS if t is not nil.
 func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 	h := &http.Server{
-		Handler:           s.Handler(),
+		Handler:           s.door.hold(s.Handler()),
 		ReadHeaderTimeout: s.Limits.HeaderTimeout,
 		IdleTimeout:       s.Limits.IdleTimeout,
 		MaxHeaderBytes:    s.Limits.RequestHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnContext:       s.room.note,
 	}
+	l = s.door.add(l, h)
 	if t != nil {
 		t = t.Clone()
 		t.NextProtos = []string{"http/1.1"} // sockets need a connection of their own
@@ -452,8 +463,9 @@ func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 	return h.Serve(l)
 }
 
-// Shutdown stops accepting, lets requests finish until ctx ends, closes every
-// socket with 1001 and ends the guests.
+// Shutdown stops accepting, lets requests and handlers finish until ctx ends,
+// waits until what they have committed is durable, closes every socket with 1001
+// and ends the guests. Handlers are not called for these closes.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.once.Do(func() { s.built = http.ErrServerClosed })
 	if s.built != nil {
@@ -472,6 +484,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			h.Close()
 			err = errors.Join(err, e)
 		}
+	}
+	if s.begun.Load() && !s.door.departed() {
+		s.finish(ctx)
 	}
 	var wait sync.WaitGroup
 	for _, sh := range s.shards {

@@ -27,6 +27,11 @@ func (t system) Adopt(c net.Conn, rest []byte, o ws.Options, sink ws.Sink) (ws.C
 	return t.std.Adopt(c, rest, o, sink)
 }
 
+// Restore implements ws.Restorer.
+func (t system) Restore(s *ws.Saved, o ws.Options, sink ws.Sink) (ws.Conn, error) {
+	return t.epoll.Restore(s, o, sink)
+}
+
 func (t system) SetPaused(p bool) {
 	t.epoll.SetPaused(p)
 	t.std.SetPaused(p)

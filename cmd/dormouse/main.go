@@ -49,7 +49,7 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` lists what there is", err, c.CommandPath())
 	})
-	root.AddCommand(runCommand(true), runCommand(false), configCommand(), versionCommand(), nodeCommand(), tailCommand(), objectsCommand(), storageCommand(), backupCommand())
+	root.AddCommand(runCommand(true), runCommand(false), upgradeCommand(), configCommand(), versionCommand(), nodeCommand(), tailCommand(), objectsCommand(), storageCommand(), backupCommand())
 	return root
 }
 

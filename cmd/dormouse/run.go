@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -22,17 +23,16 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/admin"
 	"github.com/dormouse-dev/dormouse/internal/deploy"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
+	"github.com/dormouse-dev/dormouse/internal/handover"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
 	"github.com/dormouse-dev/dormouse/internal/project/compat"
 	"github.com/dormouse-dev/dormouse/internal/project/settings"
+	"github.com/dormouse-dev/dormouse/internal/systemd"
 	"github.com/dormouse-dev/dormouse/server"
 )
-
-// stopLimit is how long an orderly stop waits for requests.
-const stopLimit = 10 * time.Second
 
 func runCommand(dev bool) *cobra.Command {
 	r := &runner{dev: dev}
@@ -67,8 +67,21 @@ type runner struct {
 	built    time.Time                      // when it began
 }
 
-func (r *runner) run(c *cobra.Command) error {
+func (r *runner) run(c *cobra.Command) (err error) {
 	ctx := c.Context()
+	wanted := make(chan os.Signal, 1)
+	signal.Notify(wanted, syscall.SIGUSR2) // from the first moment: by default it ends us
+	heir, err := inherit()
+	if err != nil {
+		return err
+	}
+	if heir != nil {
+		defer func() {
+			if err != nil {
+				heir.Refuse(err)
+			}
+		}()
+	}
 	if err := r.prepare(c); err != nil {
 		return err
 	}
@@ -80,22 +93,21 @@ func (r *runner) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	clients, operators, err := r.listenAll()
+	s, clients, operators, err := r.open(ctx, heir)
 	if err != nil {
 		return err
 	}
 	defer clients.Close()
-	s, err := server.New(r.serverConfig())
-	if err != nil {
-		return err
+	u := &upgrader{
+		server: s, patience: r.settings.UpgradeDeadline, log: r.log, done: make(chan struct{}),
+		listeners: map[string]net.Listener{clientsListener: clients},
 	}
-	if err := s.Start(ctx); err != nil {
-		s.Shutdown(ctx)
-		return fmt.Errorf("the Worker does not start: %w", err)
-	}
+	adminOptions.Upgrade = u.upgrade
 	failed := make(chan error, 2)
+	answerLast := func() {}
 	go func() { failed <- s.Serve(clients, certificate) }()
 	if operators != nil {
+		u.listeners[adminListener] = operators
 		h := &http.Server{Handler: s.AdminHandler(adminOptions), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
 		go func() { failed <- h.Serve(operators) }()
 		defer h.Close()
@@ -103,20 +115,87 @@ func (r *runner) run(c *cobra.Command) error {
 		if err := s.Announce(operators.Addr().String()); err != nil {
 			r.log.Warn("tools will not find the admin address by themselves", "reason", err)
 		}
+		answerLast = func() { r.answerLast(h) }
 	}
 	r.greet(clients, operators)
+	if err := systemd.Notify(systemd.Ready); err != nil {
+		r.log.Warn("systemd was not told", "reason", err)
+	}
 	debug.FreeOSMemory() // bundling takes tens of megabytes, once
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
 	if r.dev {
-		go r.watch(ctx, s)
+		go r.watch(watching, s)
 	}
-	select {
-	case <-ctx.Done():
-		fmt.Fprintln(r.out, "stopping")
-	case err = <-failed:
+	for serves := true; serves; {
+		select {
+		case <-wanted:
+			go func() {
+				if _, err := u.upgrade(ctx, ""); err != nil {
+					r.log.Error("upgrade failed; this process serves on", "reason", err)
+				}
+			}()
+			continue
+		case <-u.done:
+			answerLast()
+			fmt.Fprintln(r.out, "another process serves now")
+		case <-ctx.Done():
+			fmt.Fprintln(r.out, "stopping")
+			systemd.Notify(systemd.Stopping)
+		case err = <-failed:
+		}
+		serves = false
 	}
-	stop, cancel := context.WithTimeout(context.Background(), stopLimit)
+	stop, cancel := context.WithTimeout(context.Background(), r.settings.StopDeadline)
 	defer cancel()
 	return errors.Join(err, s.Shutdown(stop))
+}
+
+// answerLast has the admin API take no more requests and finish its answers: one
+// is that of the upgrade that ends this process.
+func (r *runner) answerLast(h *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	h.Shutdown(ctx)
+}
+
+// open makes the server and its listeners: new ones, or those of the process that
+// it takes over from.
+func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.Server, clients, operators net.Listener, err error) {
+	if heir == nil {
+		if clients, operators, err = r.listenAll(); err != nil {
+			return nil, nil, nil, err
+		}
+		s, err = server.New(r.serverConfig())
+	} else {
+		s, err = server.NewSuccessor(r.serverConfig(), heir)
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := s.Start(ctx); err != nil {
+		s.Shutdown(ctx)
+		return nil, nil, nil, fmt.Errorf("the Worker does not start: %w", err)
+	}
+	if heir == nil {
+		return s, clients, operators, nil
+	}
+	began := time.Now()
+	listeners, total, err := s.TakeOver(takeLimit)
+	if err != nil {
+		s.Shutdown(ctx)
+		return nil, nil, nil, fmt.Errorf("take over: %w", err)
+	}
+	r.log.Info("took over from another process", "objects", total.Objects, "sockets", total.Descriptors,
+		"mail", total.Mail, "bytes", total.Bytes, "waited", time.Since(began))
+	clients, operators = listeners[clientsListener], listeners[adminListener]
+	if clients == nil {
+		clients, err = listen(r.settings.Listen, "--listen")
+	}
+	if operators == nil && r.settings.Admin != "" && err == nil {
+		operators, err = listen(r.settings.Admin, "--admin")
+	}
+	return s, clients, operators, err
 }
 
 // prepare reads the project and its settings, and makes a version of it that
@@ -248,13 +327,32 @@ func (g guests) Slot(l *loop.Loop, h server.GuestHost, next *atomic.Uint32) serv
 	return nodeguest.NewSlot(nodeguest.SlotConfig{Loop: l, Host: h, Command: g.command, Next: next, Log: g.log})
 }
 
-// listenAll opens the addresses before anything is started.
+// listenAll opens the addresses before anything is started, or takes those that
+// systemd has opened: the one named "admin" for operators, another for clients.
 func (r *runner) listenAll() (clients, operators net.Listener, err error) {
-	if clients, err = listen(r.settings.Listen, "--listen"); err != nil {
+	opened, err := systemd.Listeners()
+	if err != nil {
 		return nil, nil, err
 	}
-	if r.settings.Admin == "" {
-		return clients, nil, nil
+	for name, list := range opened {
+		for _, l := range list {
+			switch {
+			case name == adminListener && operators == nil:
+				operators = l
+			case name != adminListener && clients == nil:
+				clients = l
+			default:
+				return nil, nil, fmt.Errorf("systemd has opened a socket too many, %s (%s); Dormouse takes one for clients and one with FileDescriptorName=%s", l.Addr(), name, adminListener)
+			}
+		}
+	}
+	if clients == nil {
+		if clients, err = listen(r.settings.Listen, "--listen"); err != nil {
+			return nil, nil, err
+		}
+	}
+	if operators != nil || r.settings.Admin == "" {
+		return clients, operators, nil
 	}
 	if operators, err = listen(r.settings.Admin, "--admin"); err != nil {
 		clients.Close()

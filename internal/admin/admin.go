@@ -105,6 +105,8 @@ type Options struct {
 	// password of "Basic …", as browsers send it. An address that is not loopback
 	// must have one: see CheckListen.
 	Token string
+	// Upgrade has a new process take over; nil: that is not offered.
+	Upgrade Upgrader
 	// Routes are served beside the API, behind the same guard.
 	Routes []Route
 }
@@ -166,6 +168,7 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	if t, ok := rt.(Timeline); ok {
 		timelineHandler(mux, rt, t)
 	}
+	mux.HandleFunc("POST /api/upgrade", func(w http.ResponseWriter, r *http.Request) { upgrade(w, r, o.Upgrade) })
 	for _, route := range o.Routes {
 		mux.Handle(route.Pattern, route.Handler)
 	}

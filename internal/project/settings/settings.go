@@ -24,6 +24,8 @@ type Settings struct {
 	GuestMemory      int64
 	GuestPermissions bool
 	TrustedProxies   []netip.Prefix
+	StopDeadline     time.Duration
+	UpgradeDeadline  time.Duration
 	Log              Log
 	Limits           Limits
 	Sockets          Sockets

@@ -86,6 +86,10 @@ var table = []*Setting{
 		Doc: "Start guests with Node's permission model: they read the bundle, write their data, and start no processes."},
 	{Name: "trusted_proxies", Type: Addresses, field: func(s *Settings) any { return &s.TrustedProxies },
 		Doc: "The proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."},
+	{Name: "stop_deadline", Type: Duration, Default: "10s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.StopDeadline },
+		Doc: "How long an orderly stop waits for requests and handlers to finish."},
+	{Name: "upgrade_deadline", Type: Duration, Default: "30s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.UpgradeDeadline },
+		Doc: "How long an upgrade of Dormouse lets what is in progress go on, streaming answers among it, before it takes place."},
 
 	{Name: "log.level", Type: Choice, Choices: []string{"debug", "info", "warn", "error"}, Default: "info", field: func(s *Settings) any { return &s.Log.Level },
 		Doc: "What is logged: this level and those above it."},
