@@ -86,3 +86,6 @@ func findTools() (string, error) {
 	}
 	return modules, nil
 }
+
+// Node is the Node that guests run on.
+func Node(t testing.TB) string { return need[string](t)(findNode(t.Context())) }

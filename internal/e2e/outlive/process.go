@@ -1,0 +1,277 @@
+package outlive
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"embed"
+
+	"github.com/dormouse-dev/dormouse/conformance/runtimes"
+)
+
+//go:embed worker
+var worker embed.FS
+
+// process is a server, whichever of its processes serves.
+type process struct {
+	binary         string
+	folder         string
+	address, admin string
+	log            string // its file
+	pid            int    // of the first: the group of all
+	exited         chan struct{}
+}
+
+// waitLimit bounds every wait for a server to do something.
+const waitLimit = 60 * time.Second
+
+// start serves the worker of this package.
+func start(ctx context.Context, c Config) (*process, error) {
+	s := &process{binary: c.Binary, folder: c.Folder, log: filepath.Join(c.Folder, "log"), exited: make(chan struct{})}
+	project := filepath.Join(c.Folder, "project")
+	files, err := fs.Sub(worker, "worker")
+	if err == nil {
+		err = os.CopyFS(project, files)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.address, err = runtimes.FreeAddr(); err == nil {
+		s.admin, err = runtimes.FreeAddr()
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, err := os.Create(s.log)
+	if err != nil {
+		return nil, err
+	}
+	defer out.Close()
+	cmd := exec.Command(c.Binary, "dev", project, "--listen", s.address, "--admin", s.admin,
+		"--data", filepath.Join(c.Folder, "data"), "--node", c.Node, "--log-format", "json")
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	s.pid = cmd.Process.Pid
+	go func() {
+		cmd.Wait()
+		close(s.exited)
+	}()
+	err = s.until(ctx, "the server answers", func() error {
+		_, err := s.get("http://" + s.address + "/")
+		return err
+	})
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+// stop ends the whole process group.
+func (s *process) stop() {
+	syscall.Kill(-s.pid, syscall.SIGKILL)
+	<-s.exited
+}
+
+func (s *process) until(ctx context.Context, what string, ask func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	defer cancel()
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w; the end of its log:\n%s", what, err, s.tail())
+		}
+	}
+}
+
+func (s *process) tail() []byte {
+	b, _ := os.ReadFile(s.log)
+	return b[max(0, len(b)-4096):]
+}
+
+// fresh keeps no connections: they would belong to a process that ends.
+var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: waitLimit}
+
+func (s *process) get(url string) ([]byte, error) {
+	res, err := fresh.Get(url)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err == nil && res.StatusCode != http.StatusOK {
+		err = fmt.Errorf("GET %s: %s: %s", url, res.Status, b)
+	}
+	return b, err
+}
+
+// deploy gives the code another version and waits until it runs.
+func (s *process) deploy(ctx context.Context, version int) error {
+	before := s.lines("rebuilt in")
+	path := filepath.Join(s.folder, "project", "src", "version.ts")
+	if err := os.WriteFile(path, fmt.Appendf(nil, "export const version = %d;\n", version), 0o600); err != nil {
+		return err
+	}
+	return s.until(ctx, "the new code runs", func() error {
+		if s.lines("rebuilt in") == before {
+			return errors.New("it has not been rebuilt")
+		}
+		return nil
+	})
+}
+
+// lines counts lines of the log that have some text.
+func (s *process) lines(text string) int {
+	b, _ := os.ReadFile(s.log)
+	return bytes.Count(b, []byte(text))
+}
+
+func (s *process) guests() (pids []int, err error) {
+	b, err := s.get("http://" + s.admin + "/api/guests")
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Guests []struct {
+			PID   int
+			State string
+		}
+	}
+	if err := json.Unmarshal(b, &answer); err != nil {
+		return nil, err
+	}
+	for _, g := range answer.Guests {
+		if g.State != "running" {
+			return nil, fmt.Errorf("a guest is %s", g.State)
+		}
+		pids = append(pids, g.PID)
+	}
+	return pids, nil
+}
+
+// kill ends a guest and waits until there is another.
+func (s *process) kill(ctx context.Context, rnd *rand.Rand) error {
+	var pids []int
+	err := s.until(ctx, "all guests run", func() (err error) {
+		pids, err = s.guests()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	pid := pids[rnd.IntN(len(pids))]
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		return err
+	}
+	return s.until(ctx, "another guest runs", func() error {
+		now, err := s.guests()
+		for _, p := range now {
+			if p == pid {
+				return errors.New("the one that was killed is listed")
+			}
+		}
+		return err
+	})
+}
+
+// upgrade has the same binary take over, and returns for how long the server says that
+// it was silent.
+func (s *process) upgrade(ctx context.Context) (time.Duration, error) { return s.upgradeTo(ctx, "") }
+
+// upgradeTo is upgrade with a binary of the caller's choice.
+func (s *process) upgradeTo(ctx context.Context, binary string) (time.Duration, error) {
+	ask, err := json.Marshal(map[string]string{"binary": binary})
+	if err != nil {
+		return 0, err
+	}
+	res, err := fresh.Post("http://"+s.admin+"/api/upgrade", "application/json", bytes.NewReader(ask))
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Error   string
+		PID     int
+		Silence float64 `json:"silence_seconds"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		return 0, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("%s: %s; the end of its log:\n%s", res.Status, answer.Error, s.tail())
+	}
+	err = s.until(ctx, "the successor serves", func() error {
+		_, err := s.get("http://" + s.address + "/")
+		return err
+	})
+	return time.Duration(answer.Silence * float64(time.Second)), err
+}
+
+// reported counts the messages of which the log says that they may be lost.
+func (s *process) reported() (n int) {
+	f, err := os.Open(s.log)
+	if err != nil {
+		return 0
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var line struct {
+			Msg    string
+			Events int
+		}
+		if json.Unmarshal(lines.Bytes(), &line) != nil {
+			continue // not a line of the log: what the command prints
+		}
+		switch {
+		case strings.HasPrefix(line.Msg, "event not finished"):
+			n++
+		case strings.HasPrefix(line.Msg, "events of sockets not finished"):
+			n += line.Events
+		}
+	}
+	return n
+}
+
+// seen is a socket as its object sees it.
+type seen struct {
+	Tags       []string
+	Attachment struct {
+		Name      string
+		Got, Sent int
+	}
+}
+
+type state struct {
+	Total   int
+	Sockets []seen
+}
+
+func (s *process) look(object string) (v state, err error) {
+	b, err := s.get("http://" + s.address + "/" + object + "/sockets")
+	if err == nil {
+		err = json.Unmarshal(b, &v)
+	}
+	return v, err
+}

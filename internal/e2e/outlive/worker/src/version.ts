@@ -1,0 +1,2 @@
+// A deploy writes another number here.
+export const version = 0;
