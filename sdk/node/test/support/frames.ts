@@ -257,6 +257,7 @@ export type Said =
   | { type: "awaitDurable"; object: number; commit: number }
   | { type: "setAlarm"; object: number; time: number | null; committed: boolean }
   | { type: "foundAlarm"; object: number; time: number }
+  | { type: "waited"; object: number; us: number }
   | { type: "log"; object: number; level: number; time: number; text: string }
   | { type: "aborted"; object: number; error: WireError; flags: number }
   | { type: "asleep"; object: number }
@@ -335,6 +336,8 @@ function read(type: number, r: Reader): Said {
       return { type: "commit", object: r.u32(), number: r.u32(), unconfirmed: r.u8() !== 0 };
     case frame.awaitDurable:
       return { type: "awaitDurable", object: r.u32(), commit: r.u32() };
+    case frame.waited:
+      return { type: "waited", object: r.u32(), us: r.u32() };
     case frame.foundAlarm:
       return { type: "foundAlarm", object: r.u32(), time: r.f64() };
     case frame.setAlarm: {
