@@ -13,6 +13,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/backup"
 	"github.com/dormouse-dev/dormouse/internal/browse"
+	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/internal/storage/snapshot"
 )
 
@@ -51,6 +52,12 @@ func (f *Folder) Backup(ctx context.Context, to io.Writer, which browse.Selectio
 		return snapshot.Source{Path: DatabasePath(f.Data, k)}
 	})
 	return errors.Join(err, os.RemoveAll(dir))
+}
+
+// Purge removes all objects of a namespace.
+func (f *Folder) Purge(n dormouse.Namespace) error {
+	folder := filepath.Join(DatabaseFolder(f.Data), storage.Folder(n))
+	return os.RemoveAll(folder)
 }
 
 // Restore makes a data folder, which must not exist or be empty, of a backup.

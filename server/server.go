@@ -36,7 +36,10 @@ import (
 
 // Class is a class of objects.
 type Class struct {
-	Name        string
+	Name string
+	// Namespace holds its objects; empty: the Worker's name and the class's with a
+	// dash between.
+	Namespace   dormouse.Namespace
 	KeepOnReset bool // sockets stay connected when an instance is reset
 }
 
@@ -367,6 +370,11 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 
 // namespace is the name that keys the ids of a class.
 func (s *Server) namespace(class string) dormouse.Namespace {
+	for i := range s.Classes {
+		if k := &s.Classes[i]; k.Name == class && k.Namespace != "" {
+			return k.Namespace
+		}
+	}
 	if s.Name == "" {
 		return dormouse.Namespace(class)
 	}

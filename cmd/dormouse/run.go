@@ -21,6 +21,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dormouse-dev/dormouse/internal/admin"
+	"github.com/dormouse-dev/dormouse/internal/classes"
 	"github.com/dormouse-dev/dormouse/internal/deploy"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 	"github.com/dormouse-dev/dormouse/internal/handover"
@@ -62,6 +63,7 @@ type runner struct {
 	nodeBin  project.Node
 	config   *project.Config
 	settings *settings.Settings
+	record   *classes.Record                // of the data folder, for the last build
 	version  atomic.Pointer[deploy.Version] // what guests are started with
 	inputs   []string                       // files that the last build read
 	built    time.Time                      // when it began
@@ -166,11 +168,16 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 		if clients, operators, err = r.listenAll(); err != nil {
 			return nil, nil, nil, err
 		}
-		s, err = server.New(r.serverConfig())
+		if s, err = server.New(r.serverConfig()); err == nil {
+			err = r.record.Save(r.settings.Data)
+		}
 	} else {
 		s, err = server.NewSuccessor(r.serverConfig(), heir)
 	}
 	if err != nil {
+		if s != nil {
+			s.Shutdown(ctx)
+		}
 		return nil, nil, nil, err
 	}
 	if err := s.Start(ctx); err != nil {
@@ -185,6 +192,9 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 	if err != nil {
 		s.Shutdown(ctx)
 		return nil, nil, nil, fmt.Errorf("take over: %w", err)
+	}
+	if err := r.record.Save(r.settings.Data); err != nil { // too late to give back
+		r.log.Error("the migrations that were applied are not written down", "reason", err)
 	}
 	r.log.Info("took over from another process", "objects", total.Objects, "sockets", total.Descriptors,
 		"mail", total.Mail, "bytes", total.Bytes, "waited", time.Since(began))
@@ -260,6 +270,9 @@ func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, e
 	if err := c.CheckExports(b.Exports); err != nil {
 		return nil, nil, err
 	}
+	if r.record, err = migrate(r.settings.Data, c, r.log); err != nil {
+		return nil, nil, err
+	}
 	l := &r.settings.Limits
 	v, err := deploy.Prepare(c, b, deploy.Options{
 		Data: r.settings.Data, Node: r.nodeBin.Path,
@@ -278,7 +291,7 @@ func (r *runner) serverConfig() server.Config {
 	v, o := r.version.Load(), r.settings
 	classes := make([]server.Class, len(v.Classes))
 	for i, k := range v.Classes {
-		classes[i] = server.Class{Name: k.Name, KeepOnReset: o.SocketsOf(k.Name).OnReset == settings.ResetKeep}
+		classes[i] = server.Class{Name: k.Name, Namespace: k.Namespace, KeepOnReset: o.SocketsOf(k.Name).OnReset == settings.ResetKeep}
 	}
 	shards := o.Guests
 	if shards == 0 {

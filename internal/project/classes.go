@@ -99,7 +99,6 @@ func (h *history) transferred(step *Migration, t source.Cursor) {
 	}
 	step.Transferred = append(step.Transferred, Transferred{from, script, to})
 	h.add(to, true, t.Get("to"))
-	t.Warnf("", "class %q begins empty: Dormouse does not fetch the objects of %q", to, script)
 }
 
 // rename gives a class another name. One that no migration introduced may come
@@ -169,6 +168,9 @@ func (h *history) export(e source.Cursor) {
 	case e.Get("state").Exists() && !ok:
 	case state == "deleted", state == "transferred":
 		h.gone[name] = e
+		if state == "deleted" {
+			h.l.config.Deleted = append(h.l.config.Deleted, name)
+		}
 	default:
 		if !e.Get("storage").Exists() {
 			e.Get("storage").Required()

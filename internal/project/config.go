@@ -6,6 +6,7 @@ package project
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
@@ -45,7 +46,8 @@ type Config struct {
 	Objects    []ObjectBinding
 	Classes    []Class // the classes whose objects live in this Worker
 	Migrations []Migration
-	Vars       []Var // variables and secrets, no name twice
+	Deleted    []string // classes that "exports" says are deleted
+	Vars       []Var    // variables and secrets, no name twice
 
 	Assets   *Assets
 	KV       []KVNamespace
@@ -72,7 +74,17 @@ type Config struct {
 
 // Namespace is the namespace of a class of this Worker.
 func (c *Config) Namespace(class string) dormouse.Namespace {
+	for _, k := range c.Classes {
+		if k.Name == class && k.Namespace != "" {
+			return k.Namespace
+		}
+	}
 	return dormouse.Namespace(c.Name + "-" + class)
+}
+
+// HasClass says whether a class lives in this Worker.
+func (c *Config) HasClass(name string) bool {
+	return slices.ContainsFunc(c.Classes, func(k Class) bool { return k.Name == name })
 }
 
 // ObjectBinding is a name in env that stands for a namespace of objects.
@@ -89,6 +101,9 @@ type Class struct {
 	// Former are the names the class had before, the last first. Its objects'
 	// files may still be under one of them.
 	Former []string
+	// Namespace is where its objects are, once package classes has said it. Empty:
+	// the Worker's name and the class's with a dash between.
+	Namespace dormouse.Namespace
 }
 
 // Migration is one step of the classes' history.
