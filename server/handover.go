@@ -58,8 +58,13 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	if len(s.in) > 0 {
 		return m, errors.New("objects written in Go cannot move to another process")
 	}
+	files, closeFiles, err := s.descriptors(listeners)
+	if err != nil {
+		return m, err
+	}
+	defer closeFiles()
 	last := s.guests.Load() + spareIncarnations
-	theirs, err := p.Greet(handover.Hello{Version: version, Worker: s.Name, Data: s.Data, Incarnation: last})
+	theirs, err := p.Greet(handover.Hello{Version: version, Worker: s.Name, Data: s.Data, Incarnation: last}, files...)
 	if err != nil {
 		return m, err
 	}
@@ -68,11 +73,6 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 		return m, err
 	}
 	s.log.Info("upgrade: the successor is prepared", "version", theirs.Version)
-	files, closeFiles, err := s.descriptors(listeners)
-	if err != nil {
-		return m, err
-	}
-	defer closeFiles()
 	s.finishOlder(ctx, patience)
 	undo := s.standStill(ctx, &m)
 	defer func() {
@@ -86,7 +86,7 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	if s.guests.Load() > last {
 		return m, errors.New("too many guests were started meanwhile")
 	}
-	if m.Total, err = p.Give(files, func(e *handover.Encoder) error { return s.give(e, &m) }); err != nil {
+	if m.Total, err = p.Give(func(e *handover.Encoder) error { return s.give(e, &m) }); err != nil {
 		return m, err
 	}
 	if err := errors.Join(s.suspend(ctx), ctx.Err()); err != nil {
@@ -330,6 +330,11 @@ func NewSuccessor(c Config, from *handover.Successor) (*Server, error) {
 	if c.Name != from.Hello.Worker {
 		return nil, fmt.Errorf("the running server's Worker is %s, and this one's %s", from.Hello.Worker, c.Name)
 	}
+	f := from.Files[lockFile]
+	if f == nil {
+		return nil, errors.New("the data folder's lock was not handed over")
+	}
+	s.lock = &lock{f}
 	s.guests.Store(from.Hello.Incarnation)
 	if err := s.build(); err != nil {
 		return nil, err
@@ -344,24 +349,22 @@ func NewSuccessor(c Config, from *handover.Successor) (*Server, error) {
 
 // TakeOver takes everything from the other process, and goes on with it. It
 // returns the listeners by their names. After an error this server has nothing.
-func (s *Server) TakeOver(patience time.Duration) (map[string]net.Listener, handover.Total, error) {
-	files, state, total, err := s.before.Take(patience)
-	if err != nil {
-		return nil, total, err
-	}
-	f := files[lockFile]
-	if f == nil {
-		return nil, total, errors.New("the data folder's lock was not handed over")
-	}
-	delete(files, lockFile)
+func (s *Server) TakeOver(patience time.Duration) (_ map[string]net.Listener, total handover.Total, err error) {
 	listeners := make(map[string]net.Listener)
-	for name, f := range files {
+	for name, f := range s.before.Files {
+		if name == lockFile {
+			continue
+		}
 		l, err := net.FileListener(f)
 		f.Close()
 		if err != nil {
 			return nil, total, fmt.Errorf("take over %s: %w", name, err)
 		}
 		listeners[strings.TrimPrefix(name, listenerFile)] = l
+	}
+	state, total, err := s.before.Take(patience)
+	if err != nil {
+		return nil, total, err
 	}
 	for _, o := range state.Objects {
 		if _, ok := s.shards[0].host.ClassOf(o.Key.Namespace); !ok {
@@ -372,7 +375,6 @@ func (s *Server) TakeOver(patience time.Duration) (map[string]net.Listener, hand
 		return nil, total, err
 	}
 	// From here on nobody else serves.
-	s.lock = &lock{f}
 	s.lock.write(fmt.Sprintln(os.Getpid()))
 	s.restore(state)
 	return listeners, total, nil

@@ -27,8 +27,8 @@ type Kind uint8
 // The frames, in the order in which they are said.
 const (
 	HelloFrame    Kind = 1 + iota // successor, then predecessor: a Hello as JSON
-	PreparedFrame                 // successor: it is ready to be given everything
 	FilesFrame                    // predecessor: names as JSON, a descriptor for each
+	PreparedFrame                 // successor: it is ready to be given everything
 	PieceFrame                    // predecessor: a piece of the state, with descriptors
 	AckFrame                      // successor: it has a piece
 	EndFrame                      // predecessor: the state ends
@@ -39,7 +39,7 @@ const (
 )
 
 func (k Kind) String() string {
-	names := [...]string{"nothing", "hello", "prepared", "files", "piece", "ack", "end", "have", "yours", "taken", "refuse"}
+	names := [...]string{"nothing", "hello", "files", "prepared", "piece", "ack", "end", "have", "yours", "taken", "refuse"}
 	if int(k) < len(names) {
 		return names[k]
 	}

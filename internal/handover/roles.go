@@ -36,8 +36,16 @@ type Predecessor struct{ link *Link }
 // NewPredecessor begins on a link.
 func NewPredecessor(l *Link) *Predecessor { return &Predecessor{l} }
 
-// Greet learns who the successor is, and tells it who we are.
-func (p *Predecessor) Greet(ours Hello) (theirs Hello, err error) {
+// File is a descriptor with a name.
+type File struct {
+	Name       string
+	Descriptor int
+}
+
+// Greet learns who the successor is, tells it who we are, and gives it files that
+// it needs to prepare: it may have them open as well, and do nothing to them that
+// we would notice.
+func (p *Predecessor) Greet(ours Hello, files ...File) (theirs Hello, err error) {
 	p.link.Within(PrepareLimit)
 	body, _, err := p.expect(HelloFrame)
 	if err == nil {
@@ -54,7 +62,11 @@ func (p *Predecessor) Greet(ours Hello) (theirs Hello, err error) {
 		return theirs, fmt.Errorf("version %s cannot read what this version writes: it reads formats %d to %d, and this is %d",
 			theirs.Version, theirs.Oldest, theirs.Format, ours.Format)
 	}
-	return theirs, nil
+	names, descriptors := make([]string, len(files)), make([]int, len(files))
+	for i, f := range files {
+		names[i], descriptors[i] = f.Name, f.Descriptor
+	}
+	return theirs, p.say(FilesFrame, names, descriptors...)
 }
 
 // understands says whether reader can read what writer writes.
@@ -69,23 +81,10 @@ func (p *Predecessor) Prepared() error {
 	return err
 }
 
-// File is a descriptor with a name.
-type File struct {
-	Name       string
-	Descriptor int
-}
-
 // Give tells everything, and returns when the successor has understood all of it.
 // write writes each object.
-func (p *Predecessor) Give(files []File, write func(*Encoder) error) (Total, error) {
+func (p *Predecessor) Give(write func(*Encoder) error) (Total, error) {
 	p.link.Within(StateLimit)
-	names, descriptors := make([]string, len(files)), make([]int, len(files))
-	for i, f := range files {
-		names[i], descriptors[i] = f.Name, f.Descriptor
-	}
-	if err := p.say(FilesFrame, names, descriptors...); err != nil {
-		return Total{}, err
-	}
 	pieces := &pieces{p: p}
 	e := NewEncoder(pieces, pieces.pass)
 	if err := write(e); err != nil {
@@ -222,8 +221,10 @@ func (w *pieces) end() error {
 // Successor is the side that takes. Its methods are called in their order, by one
 // goroutine.
 type Successor struct {
-	link  *Link
-	Hello Hello // the predecessor's
+	link *Link
+	// Of the predecessor, after Greet.
+	Hello Hello
+	Files map[string]*os.File // to be closed by whoever does not use them
 }
 
 // variable names the descriptor of the link in the environment of a successor.
@@ -265,7 +266,23 @@ func (s *Successor) Greet(ours Hello) error {
 	if err == nil && !understands(ours, s.Hello) {
 		err = fmt.Errorf("version %s writes format %d, and this version reads %d to %d", s.Hello.Version, s.Hello.Format, Oldest, Format)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	body, descriptors, err := expect(s.link, FilesFrame)
+	if err != nil {
+		return err
+	}
+	var names []string
+	if err := json.Unmarshal(body, &names); err != nil || len(names) != len(descriptors) {
+		CloseAll(descriptors)
+		return fmt.Errorf("%d descriptors for the files %s", len(descriptors), body)
+	}
+	s.Files = make(map[string]*os.File)
+	for i, n := range names {
+		s.Files[n] = os.NewFile(uintptr(descriptors[i]), n)
+	}
+	return nil
 }
 
 // Refuse tells the predecessor why we do not take over: it runs on.
@@ -276,38 +293,20 @@ func (s *Successor) Refuse(why error) {
 	s.link.Close()
 }
 
-// Take says that we are prepared, and waits for everything; files are opened by
-// their names. It may take as long as the predecessor lets its events finish.
-func (s *Successor) Take(patience time.Duration) (files map[string]*os.File, state *State, t Total, err error) {
+// Take says that we are prepared, and waits for everything. It may take as long as the predecessor lets its events finish.
+func (s *Successor) Take(patience time.Duration) (state *State, t Total, err error) {
 	s.link.Within(patience)
 	if err := s.link.Send(PreparedFrame, nil); err != nil {
-		return nil, nil, t, err
+		return nil, t, err
 	}
-	body, descriptors, err := expect(s.link, FilesFrame)
-	if err != nil {
-		return nil, nil, t, err
-	}
-	var names []string
-	if err := json.Unmarshal(body, &names); err != nil || len(names) != len(descriptors) {
-		CloseAll(descriptors)
-		return nil, nil, t, fmt.Errorf("%d descriptors for the files %s", len(descriptors), body)
-	}
-	files = make(map[string]*os.File)
-	for i, n := range names {
-		files[n] = os.NewFile(uintptr(descriptors[i]), n)
-	}
-	s.link.Within(StateLimit)
 	in := &assembly{link: s.link}
 	state, t, err = Decode(in, in.next)
 	if err != nil {
 		CloseAll(slices.Concat(in.given, in.waiting))
-		for _, f := range files {
-			f.Close()
-		}
-		return nil, nil, t, err
+		return nil, t, err
 	}
 	CloseAll(in.waiting) // none, or the totals would not agree
-	return files, state, t, nil
+	return state, t, nil
 }
 
 // Have says that we have understood everything, and returns when it is ours. After
@@ -340,6 +339,7 @@ func (a *assembly) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		k, body, descriptors, err := a.link.Receive()
+		a.link.Within(StateLimit) // once it has begun it is quick
 		a.waiting = append(a.waiting, descriptors...)
 		switch {
 		case err != nil:

@@ -56,14 +56,14 @@ func TestHandover(t *testing.T) {
 	result := make(chan error, 1)
 	go func() {
 		result <- func() error {
-			if _, err := p.Greet(Hello{Version: "1", Worker: "w", Data: "/d", Incarnation: 7}); err != nil {
+			file := File{"lock", int(pipes[0].Fd())}
+			if _, err := p.Greet(Hello{Version: "1", Worker: "w", Data: "/d", Incarnation: 7}, file); err != nil {
 				return err
 			}
 			if err := p.Prepared(); err != nil {
 				return err
 			}
-			file := File{"lock", int(pipes[0].Fd())}
-			if _, err := p.Give([]File{file}, func(e *Encoder) error { return e.Object(o) }); err != nil {
+			if _, err := p.Give(func(e *Encoder) error { return e.Object(o) }); err != nil {
 				return err
 			}
 			return p.Yours()
@@ -75,14 +75,14 @@ func TestHandover(t *testing.T) {
 	if want := (Hello{Format: Format, Oldest: Oldest, Version: "1", Worker: "w", Data: "/d", Incarnation: 7}); s.Hello != want {
 		t.Errorf("the predecessor is %+v, want %+v", s.Hello, want)
 	}
-	files, state, total, err := s.Take(time.Minute)
+	state, total, err := s.Take(time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if total.Sockets != 700 || total.Descriptors != 700 || files["lock"] == nil {
-		t.Fatalf("got %+v and the files %v", total, files)
+	if total.Sockets != 700 || total.Descriptors != 700 || s.Files["lock"] == nil {
+		t.Fatalf("got %+v and the files %v", total, s.Files)
 	}
-	defer files["lock"].Close()
+	defer s.Files["lock"].Close()
 	if err := s.Have(total); err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestRefusal(t *testing.T) {
 func TestEndOfTheOther(t *testing.T) {
 	o, _ := many(t, 300)
 	give := func(p *Predecessor) error {
-		_, err := p.Give(nil, func(e *Encoder) error { return e.Object(o) })
+		_, err := p.Give(func(e *Encoder) error { return e.Object(o) })
 		return err
 	}
 	for name, step := range map[string]func(p *Predecessor) error{
@@ -154,7 +154,7 @@ func TestEndOfTheOther(t *testing.T) {
 	}
 	for name, step := range map[string]func(s *Successor) error{
 		"hello": func(s *Successor) error { return s.Greet(Hello{}) },
-		"take":  func(s *Successor) error { _, _, _, err := s.Take(time.Minute); return err },
+		"take":  func(s *Successor) error { _, _, err := s.Take(time.Minute); return err },
 		"have":  func(s *Successor) error { return s.Have(Total{}) },
 	} {
 		p, s := ends(t)
@@ -167,12 +167,11 @@ func TestEndOfTheOther(t *testing.T) {
 		p, s := ends(t)
 		go func() {
 			expect(p.link, PreparedFrame)
-			say(p.link, FilesFrame, []string{})
 			b, _, _ := encode(t, everything())
 			p.link.Send(PieceFrame, b[:len(b)/2])
 			p.link.Close()
 		}()
-		if _, _, _, err := s.Take(time.Minute); err == nil {
+		if _, _, err := s.Take(time.Minute); err == nil {
 			t.Error("half a state was taken")
 		}
 	})

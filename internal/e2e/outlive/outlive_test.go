@@ -3,6 +3,7 @@ package outlive_test
 import (
 	"context"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -18,8 +19,12 @@ func config(t *testing.T) outlive.Config {
 		Events: map[outlive.Kind]int{outlive.Deploy: 2, outlive.Kill: 3, outlive.Upgrade: 4},
 	}
 	if os.Getenv("DORMOUSE_SOAK") != "" {
+		n := 20
+		if short, err := strconv.Atoi(os.Getenv("DORMOUSE_SOAK_EVENTS")); err == nil {
+			n = short
+		}
 		c.Idle, c.Busy, c.Pause = 10_000, 200, 2*time.Second
-		c.Events = map[outlive.Kind]int{outlive.Deploy: 20, outlive.Kill: 20, outlive.Upgrade: 20}
+		c.Events = map[outlive.Kind]int{outlive.Deploy: n, outlive.Kill: n, outlive.Upgrade: n}
 	}
 	return c
 }

@@ -58,6 +58,9 @@ func failAt(step string) int {
 	if step == "hello" {
 		return 1
 	}
+	if _, _, descriptors, err := l.Receive(); err == nil {
+		handover.CloseAll(descriptors)
+	}
 	l.Send(handover.PreparedFrame, nil)
 	if step == "prepared" {
 		return 1
@@ -338,7 +341,8 @@ func (h *heir) playTo(t *testing.T, step string, socket *net.TCPConn) {
 			t.Fatal(err)
 		}
 	}
-	_, err := h.p.Greet(handover.Hello{Version: "test", Worker: "outlive", Data: h.data, Incarnation: 100})
+	_, err := h.p.Greet(handover.Hello{Version: "test", Worker: "outlive", Data: h.data, Incarnation: 100},
+		handover.File{Name: "lock", Descriptor: int(h.lock.Fd())}, handover.File{Name: "listener:clients", Descriptor: descriptor(t, h.ln)})
 	check(err)
 	if step == "hello" {
 		return
@@ -354,8 +358,7 @@ func (h *heir) playTo(t *testing.T, step string, socket *net.TCPConn) {
 		ID: 99<<32 | 1, Tags: []string{"taken"}, Attachment: attachment,
 		Conn: &wire.Saved{Descriptor: descriptor(t, socket), Unsent: wire.AppendFrame(nil, wire.OpText, []byte("from before"))},
 	}}
-	files := []handover.File{{Name: "lock", Descriptor: int(h.lock.Fd())}, {Name: "listener:clients", Descriptor: descriptor(t, h.ln)}}
-	_, err = h.p.Give(files, func(e *handover.Encoder) error { return e.Object(o) })
+	_, err = h.p.Give(func(e *handover.Encoder) error { return e.Object(o) })
 	check(err)
 	if step == "given" {
 		return
