@@ -131,6 +131,11 @@ func kinds() []kind {
 		{"hibernate", 4, func(w *world, n int) {
 			w.on(func() { w.host.Hibernate(w.things[n%things].key, n/things%2 == 0, func(bool) {}) })
 		}},
+		{"evict", 3, func(w *world, n int) {
+			w.on(func() {
+				w.host.Evict(w.things[n%things].key, false, []time.Duration{0, time.Second, time.Minute}[n/things%3], func(*dormouse.Error) {})
+			})
+		}},
 		{"constructor", 4, func(w *world, n int) { w.things[n%things].next = mood(n / things % int(moods)) }},
 		{"die", 3, func(w *world, n int) {
 			w.on(func() {
