@@ -109,6 +109,10 @@ type Host interface {
 	Done(g Guest, x Exchange) // an alarm has run
 	FromPeer(g Guest) Peer    // the rest of exchanges, both kinds
 
+	// OpenSession begins an RPC session with what to names.
+	OpenSession(g Guest, x Session, from Object, to Target, s *Opening)
+	FromSessions(g Guest) Sessions // the rest of sessions, both kinds
+
 	// Gone is the last call of a guest, exactly once.
 	Gone(g Guest, why error)
 }
@@ -228,6 +232,7 @@ const (
 	// /evict-all, /abort-all, /delete-all; its query "webSockets=close" that
 	// hibernatable sockets are to end too.
 	ToTests
+	ToSelf // an entrypoint of the guest's own Worker; for sessions only
 )
 
 // Request is the head of a request. Owned by the receiver.

@@ -16,11 +16,13 @@ type queue struct {
 	whyNot *dormouse.Error
 }
 
-// waiter is an object with mail, or a call of the Worker.
+// waiter is an object with mail, or a call of the Worker, or a session with it.
 type waiter struct {
 	object  *resident
 	call    *Call
 	request *guest.Request
+	session *session // with the Worker
+	opening *guest.Opening
 }
 
 // want has the object served when there is a guest.
@@ -47,7 +49,11 @@ func (s *Shard) serve() {
 	list := s.queue.list
 	s.queue.list, s.queue.bytes = nil, 0
 	for _, w := range list {
-		if w.object == nil {
+		switch {
+		case w.session != nil:
+			w.session.begin(s.guest, 0, w.opening)
+			continue
+		case w.object == nil:
 			w.call.begin(s.guest, 0, w.request)
 			continue
 		}
@@ -65,7 +71,11 @@ func (s *Shard) Unfit(e *dormouse.Error) {
 	list := s.queue.list
 	s.queue.list = nil
 	for _, w := range list {
-		if w.object == nil {
+		switch {
+		case w.session != nil:
+			w.session.fail(e)
+			continue
+		case w.object == nil:
 			w.call.fail(e)
 			continue
 		}

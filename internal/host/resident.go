@@ -51,6 +51,7 @@ type activation struct {
 	outsider  *outsider          // its standard sockets
 	calls     map[*Call]struct{} // that it has not answered
 	asks      map[*ask]struct{}  // that it has made
+	sessions  map[*session]struct{}
 	rest      *loop.Timer
 	timing    bool   // rest is scheduled
 	evicting  bool   // for the end of an object that has tasks
@@ -413,13 +414,16 @@ func (o *resident) endExchanges(e *dormouse.Error) {
 	if o.live == nil {
 		return
 	}
-	calls, asks := o.live.calls, o.live.asks
-	o.live.calls, o.live.asks = nil, nil
+	calls, asks, sessions := o.live.calls, o.live.asks, o.live.sessions
+	o.live.calls, o.live.asks, o.live.sessions = nil, nil, nil
 	for c := range calls {
 		c.fail(e)
 	}
 	for a := range asks {
 		a.cancel(e.Message)
+	}
+	for c := range sessions {
+		c.fail(e)
 	}
 }
 

@@ -49,6 +49,11 @@ func (s *Shard) retireNow(g guest.Guest, l *life) {
 			c.fail(&errUpdated)
 		}
 	}
+	for _, c := range l.sessions {
+		if c.object == nil {
+			c.fail(&errUpdated)
+		}
+	}
 	for _, o := range l.activations {
 		switch o.m.State() {
 		case object.Active:
@@ -64,7 +69,7 @@ func (s *Shard) retireNow(g guest.Guest, l *life) {
 
 // retiredIfEmpty ends a retired guest that has nothing left to do.
 func (s *Shard) retiredIfEmpty(l *life) {
-	if l.retired != nil && len(l.activations) == 0 && len(l.calls) == 0 && len(l.asks) == 0 {
+	if l.retired != nil && len(l.activations) == 0 && len(l.calls) == 0 && len(l.asks) == 0 && len(l.sessions) == 0 {
 		gone := l.retired
 		l.retired = nil
 		s.Loop.Cancel(l.late)

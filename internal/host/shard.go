@@ -45,6 +45,8 @@ type life struct {
 	calls       map[guest.Exchange]*Call // that we began
 	lastCall    guest.Exchange
 	asks        map[guest.Exchange]*ask // that the guest began
+	sessions    map[guest.Session]*session
+	lastSession guest.Session
 
 	// Of a guest that a newer one has replaced.
 	retired func() // called when nothing of it is left; nil: it is in use
@@ -111,6 +113,7 @@ func (s *Shard) Ready(g guest.Guest, r guest.Ready) {
 		activations: make(map[guest.Object]*resident),
 		calls:       make(map[guest.Exchange]*Call),
 		asks:        make(map[guest.Exchange]*ask),
+		sessions:    make(map[guest.Session]*session),
 	}
 	s.guest = g
 	s.queue.whyNot = nil
@@ -155,6 +158,9 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	}
 	s.lostWith(l)
 	for _, c := range l.calls {
+		c.fail(&errGuestGone)
+	}
+	for _, c := range l.sessions {
 		c.fail(&errGuestGone)
 	}
 	s.blameCulprits(l, why)

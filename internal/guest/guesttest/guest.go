@@ -29,6 +29,7 @@ type Guest struct {
 	// in the order of the events, also without Auto when Turn is called.
 	OnMessage func(i *Instance, s dormouse.SocketID, text bool, payload string)
 	OnRequest func(i *Instance, x guest.Exchange, r *guest.Request) // i is nil for the Worker
+	OnSession func(i *Instance, x guest.Session, s *guest.Opening)  // as OnRequest
 
 	// What the host has said since Take, one line each; nothing with Deaf.
 	Heard []string
@@ -44,6 +45,7 @@ type Guest struct {
 	turns     []func() // what the next batch is about
 	pairs     uint32
 	asks      guest.Exchange
+	sessions  guest.Session
 	gone      bool
 }
 

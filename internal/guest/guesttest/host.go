@@ -188,8 +188,12 @@ func (h *Host) FoundAlarm(g guest.Guest, o guest.Object, at time.Time) {
 func (h *Host) Ask(g guest.Guest, x guest.Exchange, from guest.Object, to guest.Target, r *guest.Request) {
 	h.hear(g, "ask %d from %d kind %d %s %s", x, from, to.Kind, r.Method, r.URL)
 }
-func (h *Host) Done(g guest.Guest, x guest.Exchange)               { h.hear(g, "done %d", x) }
-func (h *Host) FromPeer(g guest.Guest) guest.Peer                  { return hostPeer{h, g} }
+func (h *Host) Done(g guest.Guest, x guest.Exchange) { h.hear(g, "done %d", x) }
+func (h *Host) FromPeer(g guest.Guest) guest.Peer    { return hostPeer{h, g} }
+func (h *Host) OpenSession(g guest.Guest, x guest.Session, from guest.Object, to guest.Target, s *guest.Opening) {
+	h.hear(g, "open session %d from %d kind %d %d bytes", x, from, to.Kind, len(s.First))
+}
+func (h *Host) FromSessions(g guest.Guest) guest.Sessions          { return hostSessions{h, g} }
 func (h *Host) Gone(g guest.Guest, why error)                      { h.hear(g, "gone %d: %v", g.Incarnation(), why) }
 func (h *Host) Taken(guest.Guest)                                  {}
 func (h *Host) Unfit(e *dormouse.Error)                            { h.hear(nil, "unfit %s", e.Error()) }

@@ -37,10 +37,14 @@ func (l *line) frame() []byte {
 	return frame
 }
 
-func (l *line) toGuest() bool { return l.t < guestwire.Response || l.t == guestwire.CloseDatabases }
-func (l *line) peer() bool    { return l.t >= guestwire.Response && l.t <= guestwire.Failure }
-func (l *line) toHost() bool  { return l.t >= guestwire.Ready && !l.toGuest() }
-func (l *line) hello() bool   { return l.t == guestwire.Ready || l.t == guestwire.Unfit }
+func (l *line) toGuest() bool {
+	return l.t < guestwire.Response || l.t == guestwire.BeginSession || l.t == guestwire.CloseDatabases
+}
+func (l *line) peer() bool {
+	return l.t >= guestwire.Response && l.t <= guestwire.Failure || l.t >= guestwire.SessionMessage && l.t <= guestwire.SessionFailure
+}
+func (l *line) toHost() bool { return l.t >= guestwire.Ready && !l.toGuest() && !l.peer() }
+func (l *line) hello() bool  { return l.t == guestwire.Ready || l.t == guestwire.Unfit }
 
 func corpus(t testing.TB, file string) []line {
 	t.Helper()

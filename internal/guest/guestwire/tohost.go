@@ -111,7 +111,15 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToTests) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
 		req := r.request()
 		say = func() { h.Ask(g, x, from, to, req) }
+	case OpenSession:
+		x, from := r.session(), r.object()
+		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToSelf) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
+		s := r.opening()
+		say = func() { h.OpenSession(g, x, from, to, s) }
 	default:
+		if t >= SessionMessage && t <= SessionFailure {
+			return readSession(h.FromSessions(g), t, r)
+		}
 		if t < Response || t > Failure {
 			return frameError(t, fmt.Errorf("unknown type"))
 		}

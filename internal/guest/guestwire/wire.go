@@ -53,6 +53,13 @@ const (
 	Cancel    Type = 0x25
 	Failure   Type = 0x26
 
+	OpenSession    Type = 0x70
+	BeginSession   Type = 0x71
+	SessionMessage Type = 0x72
+	SessionClose   Type = 0x73
+	SessionCredit  Type = 0x74
+	SessionFailure Type = 0x75
+
 	Ready        Type = 0x40
 	Unfit        Type = 0x41
 	Started      Type = 0x42

@@ -176,23 +176,28 @@ func (p *process) Message(s dormouse.SocketID, text bool, payload []byte) {
 	p.Progress(nil, p.objects[s], *c)
 }
 
-func (p *process) Closed(dormouse.SocketID, guest.Closing)              { p.got() }
-func (p *process) Errored(dormouse.SocketID, string)                    { p.got() }
-func (p *process) Alarm(guest.Exchange, guest.Object, time.Time, int)   { p.got() }
-func (p *process) Hibernate(o guest.Object, _ uint32, _ guest.Mode)     { p.got(); p.Asleep(nil, o) }
-func (p *process) Reset(guest.Object, *dormouse.Error)                  { p.got() }
-func (p *process) Durable(guest.Object, uint32)                         { p.got() }
-func (p *process) Why(uint32, guest.Object)                             { p.got() }
-func (p *process) CloseDatabases(q uint32)                              { p.got(); p.DatabasesClosed(nil, q) }
-func (p *process) Stamps([]guest.Stamp)                                 { p.got() }
-func (p *process) Buffered(dormouse.SocketID, int)                      { p.got() }
-func (p *process) Request(guest.Exchange, guest.Object, *guest.Request) { p.got() }
-func (p *process) Response(guest.Exchange, *guest.Response)             { p.got() }
-func (p *process) Body(guest.Exchange, []byte)                          { p.got() }
-func (p *process) BodyEnd(guest.Exchange)                               { p.got() }
-func (p *process) BodyAbort(guest.Exchange, string)                     { p.got() }
-func (p *process) Credit(guest.Exchange, uint32)                        { p.got() }
-func (p *process) Cancel(guest.Exchange, string)                        { p.got() }
-func (p *process) Failure(guest.Exchange, *dormouse.Error)              { p.got() }
-func (p *process) Backlog() int                                         { return 0 }
-func (p *process) Incarnation() uint32                                  { return 0 }
+func (p *process) Closed(dormouse.SocketID, guest.Closing)                  { p.got() }
+func (p *process) Errored(dormouse.SocketID, string)                        { p.got() }
+func (p *process) Alarm(guest.Exchange, guest.Object, time.Time, int)       { p.got() }
+func (p *process) Hibernate(o guest.Object, _ uint32, _ guest.Mode)         { p.got(); p.Asleep(nil, o) }
+func (p *process) Reset(guest.Object, *dormouse.Error)                      { p.got() }
+func (p *process) Durable(guest.Object, uint32)                             { p.got() }
+func (p *process) Why(uint32, guest.Object)                                 { p.got() }
+func (p *process) CloseDatabases(q uint32)                                  { p.got(); p.DatabasesClosed(nil, q) }
+func (p *process) Stamps([]guest.Stamp)                                     { p.got() }
+func (p *process) Buffered(dormouse.SocketID, int)                          { p.got() }
+func (p *process) Request(guest.Exchange, guest.Object, *guest.Request)     { p.got() }
+func (p *process) Response(guest.Exchange, *guest.Response)                 { p.got() }
+func (p *process) Body(guest.Exchange, []byte)                              { p.got() }
+func (p *process) BodyEnd(guest.Exchange)                                   { p.got() }
+func (p *process) BodyAbort(guest.Exchange, string)                         { p.got() }
+func (p *process) Credit(guest.Exchange, uint32)                            { p.got() }
+func (p *process) Cancel(guest.Exchange, string)                            { p.got() }
+func (p *process) Failure(guest.Exchange, *dormouse.Error)                  { p.got() }
+func (p *process) BeginSession(guest.Session, guest.Object, *guest.Opening) { p.got() }
+func (p *process) SessionMessage(guest.Session, []byte)                     { p.got() }
+func (p *process) SessionCredit(guest.Session, uint32)                      { p.got() }
+func (p *process) SessionClose(guest.Session, []byte)                       { p.got() }
+func (p *process) SessionFailure(guest.Session, *dormouse.Error)            { p.got() }
+func (p *process) Backlog() int                                             { return 0 }
+func (p *process) Incarnation() uint32                                      { return 0 }

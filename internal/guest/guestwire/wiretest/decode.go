@@ -14,6 +14,7 @@ import (
 // Receiver is a guest with the two frames that the contract does not have.
 type Receiver interface {
 	guest.Guest
+	guest.RPC
 	Hello(incarnation uint32, config []byte)
 	Shutdown(deadline time.Duration)
 }
@@ -249,7 +250,31 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 		deadline := r.ms()
 		return func() { d.To.Shutdown(deadline) }, nil
 	}
+	if t >= 0x71 && t <= 0x75 {
+		return readSession(d.To, t, r)
+	}
 	return readPeer(d.To, t, r)
+}
+
+// readSession reads a frame of a session.
+func readSession(s guest.RPC, t uint8, r *body) (say func(), err error) {
+	x := guest.Session(r.u32())
+	switch t {
+	case 0x71:
+		o, opening := guest.Object(r.u32()), &guest.Opening{Entrypoint: r.str(), Props: []byte(r.str()), First: r.rest()}
+		return func() { s.BeginSession(x, o, opening) }, nil
+	case 0x72:
+		p := r.rest()
+		return func() { s.SessionMessage(x, p) }, nil
+	case 0x73:
+		p := r.rest()
+		return func() { s.SessionClose(x, p) }, nil
+	case 0x74:
+		n := r.u32()
+		return func() { s.SessionCredit(x, n) }, nil
+	}
+	e := r.error()
+	return func() { s.SessionFailure(x, e) }, nil
 }
 
 func (r *body) activation() (a guest.Activation, rows uint32) {

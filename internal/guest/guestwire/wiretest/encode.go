@@ -206,6 +206,28 @@ func (e Encoder) Ask(_ guest.Guest, x guest.Exchange, from guest.Object, to gues
 	e.say(0x57, f.headers(r.Header).str(r.CF).str(r.Entrypoint))
 }
 
+func (e Encoder) OpenSession(_ guest.Guest, x guest.Session, from guest.Object, to guest.Target, s *guest.Opening) {
+	f := frame{}.u32(uint32(x)).u32(uint32(from)).u8(uint8(to.Kind)).u16(uint16(to.Index))
+	f = append(f, to.ID[:]...).flag(to.HasName).str(to.Name).str(s.Entrypoint)
+	e.say(0x70, f.str(string(s.Props)).rest(string(s.First)))
+}
+
+func (e Encoder) FromSessions(guest.Guest) guest.Sessions { return Sessions(e) }
+
+// Sessions is the Encoder of the frames of sessions that both sides write.
+type Sessions Encoder
+
+func (s Sessions) say(t uint8, x guest.Session, f frame) {
+	Encoder(s).say(t, append(frame{}.u32(uint32(x)), f...))
+}
+
+func (s Sessions) SessionMessage(x guest.Session, p []byte)  { s.say(0x72, x, p) }
+func (s Sessions) SessionClose(x guest.Session, last []byte) { s.say(0x73, x, last) }
+func (s Sessions) SessionCredit(x guest.Session, n uint32)   { s.say(0x74, x, frame{}.u32(n)) }
+func (s Sessions) SessionFailure(x guest.Session, err *dormouse.Error) {
+	s.say(0x75, x, frame{}.error(err))
+}
+
 // Peer is the Encoder of the frames that both sides write.
 type Peer Encoder
 
