@@ -5,11 +5,11 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
-// Bounds of sessions. A guest opens no more than maxSessions; past maxBehind
+// Bounds of sessions. A guest opens no more than maxSessions; past maxUntaken
 // bytes that it has not taken it gets no new ones.
 const (
 	maxSessions = 64 << 10
-	maxBehind   = 64 << 20
+	maxUntaken   = 64 << 20
 )
 
 // Line is one side's hold on an RPC session: what is said to it reaches the
@@ -110,7 +110,7 @@ func (s *Shard) Connect(k dormouse.Key, class int, name *string, o *guest.Openin
 			return
 		}
 		r := s.resident(k, class)
-		if r.live != nil && r.guest.Backlog() > maxBehind {
+		if r.live != nil && r.guest.Backlog() > maxUntaken {
 			c.fail(&dormouse.Error{Message: "Durable Object is overloaded. Too much data queued.", Overloaded: true})
 			return
 		}

@@ -5,6 +5,7 @@
 
 import type { Config } from "./config.ts";
 import type { Exchanges } from "./exchange.ts";
+import type { Sessions } from "./rpc/sessions.ts";
 import type { Owner } from "./owner.ts";
 import { currentScope, type Scope } from "./scope.ts";
 import type { Sockets } from "./sockets.ts";
@@ -15,6 +16,7 @@ export interface Ambient {
   readonly turns: Turns;
   readonly sockets: Sockets;
   readonly exchanges: Exchanges;
+  readonly rpc: Sessions;
   /** The Worker outside any object. */
   readonly worker: Owner;
 }

@@ -171,6 +171,7 @@ export class Channel {
       if (this.#begun >= this.#marked) this.#raise(at);
       this.#begun++;
       reader.reset(chunk, at + 5, end);
+      reader.own = false;
       this.#receiver.frame(chunk[at + 4]!, reader);
     }
   }
@@ -206,6 +207,7 @@ export class Channel {
     if (this.#begun >= this.#marked) this.#raise(this.#end); // This one alone.
     this.#begun++;
     this.#reader.reset(partial, 5, partial.length);
+    this.#reader.own = true;
     this.#receiver.frame(partial[4]!, this.#reader);
   }
 
@@ -232,8 +234,7 @@ export class Channel {
       }
     }
     if (written < out.at) {
-      const rest = Buffer.allocUnsafeSlow(out.at - written);
-      out.buffer.copy(rest, 0, written, out.at);
+      const rest = out.rest(written);
       this.#backlog += rest.length;
       this.#socket.write(rest, () => this.#written(rest.length));
       if (this.#backlog > maxBacklog && !this.#paused) {

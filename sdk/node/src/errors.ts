@@ -3,6 +3,7 @@
  */
 
 import v8 from "node:v8";
+import { ambient } from "./ambient.ts";
 import type { Reader, Writer } from "./wire.ts";
 
 /** Bits of an error's flags; docs/guest-protocol.md, `error`. */
@@ -177,6 +178,11 @@ export function illegalInvocation(): TypeError {
 /** An error of this runtime that tells a caller what it may do about it. */
 export function flagged(message: string, flags: number): Error {
   return withFlags({ flags, name: "Error", message, stack: "", extra: null });
+}
+
+/** Whether errors keep what they carry over RPC: enhanced_error_serialization. */
+export function enhancedErrors(): boolean {
+  return ambient.config.compat.flags["enhanced_error_serialization"] === true;
 }
 
 export const resetText = "Durable Object connection closed because the object was reset.";

@@ -6,7 +6,7 @@
 import { ambient } from "./ambient.ts";
 import { logError } from "./console.ts";
 import type { End } from "./end.ts";
-import { flagged, fromWire, readError, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
+import { enhancedErrors, flagged, fromWire, readError, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { type Content, hasContent, knownLength, takeContent } from "./http/body.ts";
 import { decoded, outgoing } from "./http/encoding.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
@@ -64,7 +64,9 @@ export class Exchanges {
   }
 
   close(id: number): void {
+    const x = this.#open.get(id);
     this.#open.delete(id);
+    if (x instanceof HostExchange) x.onClosed?.();
   }
 
   /** The owner has left: what it asked is no longer wanted, what it was asked fails at the host. */
@@ -133,6 +135,8 @@ export class HostExchange implements Exchange {
   readonly entrypoint: string;
   readonly bodyIn: BodyIn | null = null;
   bodyOut: BodyOut | null = null;
+  /** Called when the answer is over. */
+  onClosed: (() => void) | null = null;
   readonly #all: Exchanges;
   readonly #upgrade: boolean;
   #controller: AbortController | null = null;
@@ -256,7 +260,7 @@ export class HostExchange implements Exchange {
     this.owner.touch();
     // With the author's stack, which stays on this side; what came from elsewhere was logged there.
     if (this.owner.number === 0 || !cameFromElsewhere(error)) logError(this.owner, "Uncaught (in fetch)", error);
-    this.owner.out.numberAndError(frame.failure, this.id, toWire(error, remote, enhanced()));
+    this.owner.out.numberAndError(frame.failure, this.id, toWire(error, remote, enhancedErrors()));
     this.bodyIn?.end(null);
     this.#all.close(this.id);
   }
@@ -432,7 +436,7 @@ class GuestExchange implements Exchange {
     }
     this.#over();
     const thrown = fromWire(error);
-    if (this.#object !== null && enhanced()) Object.assign(thrown, { durableObjectId: this.#object });
+    if (this.#object !== null && enhancedErrors()) Object.assign(thrown, { durableObjectId: this.#object });
     this.owner.turns.later(this.#scope, () => this.#reject(thrown));
   }
 
@@ -454,10 +458,6 @@ function readFailure(r: Reader): WireError {
   const error = readError(r);
   r.done();
   return error;
-}
-
-function enhanced(): boolean {
-  return ambient.config.compat.flags["enhanced_error_serialization"] === true;
 }
 
 function lengthOf(headers: [string, string][]): number | null {

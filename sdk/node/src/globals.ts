@@ -33,6 +33,7 @@ export function installGlobals(config: Config, { console, process }: Surface): E
   extendCrypto();
   timeoutSignals();
   for (const c of [DurableObjectState, DurableObjectId, DurableObjectNamespace, DurableObjectStub]) innerClass(c);
+  Object.defineProperty(DurableObjectStub.prototype.constructor, "name", { value: "DurableObject", configurable: true });
   const events = new EventTarget();
   const values: Record<string, unknown> = {
     self: globalThis,

@@ -18,6 +18,8 @@ import { nativeSetTimeout } from "./native.ts";
 import { operate, operatorEntrypoint } from "./operator.ts";
 import { Outlet } from "./outlet.ts";
 import { report } from "./report.ts";
+import { Sessions } from "./rpc/sessions.ts";
+import { Scope, Invocation } from "./scope.ts";
 import { Sockets } from "./sockets.ts";
 import type { ObjectStorage } from "./storage/index.ts";
 import { Runaways } from "./runaway.ts";
@@ -43,6 +45,7 @@ export class Guest implements Receiver, Home {
   readonly #channel: Channel;
   readonly #turns: Turns;
   readonly #exchanges = new Exchanges();
+  readonly #rpc = new Sessions();
   readonly #cutter: Cutter;
   readonly #runaways: Runaways;
   #sockets!: Sockets;
@@ -213,6 +216,15 @@ export class Guest implements Receiver, Home {
       case frame.failure:
         this.#exchanges.frame(type, r);
         break;
+      case frame.rpcBegin:
+        this.#begin(r);
+        break;
+      case frame.rpcMessage:
+      case frame.rpcClose:
+      case frame.rpcCredit:
+      case frame.rpcFailure:
+        this.#rpc.frame(type, r);
+        break;
       default:
         throw new ProtocolError(`unknown frame 0x${type.toString(16)}`);
     }
@@ -228,8 +240,8 @@ export class Guest implements Receiver, Home {
     this.#greeted = true;
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
-    introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, worker: this.#owner });
-    this.#databases = new Databases(config, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0), (e) => this.#around.exit(e.message));
+    introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, rpc: this.#rpc, worker: this.#owner });
+    this.#databases = new Databases(config, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0 || this.#rpc.size > 0), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     this.#alarmLimit = config.limits.alarm;
     const env = makeEnv(config);
@@ -312,7 +324,11 @@ export class Guest implements Receiver, Home {
     const exchange = r.u32();
     const number = r.u32();
     if (number === 0) {
-      this.#exchanges.hostRequest(exchange, this.#owner, r, (x) => this.#turns.event(this.#owner.scope, () => this.#worker!.fetch(x)));
+      this.#exchanges.hostRequest(exchange, this.#owner, r, (x) => {
+        const invocation = new Invocation();
+        x.onClosed = () => invocation.release();
+        this.#turns.event(new Scope(this.#owner, this.#owner.root, invocation), () => this.#worker!.fetch(x));
+      });
       return;
     }
     const o = this.#objects.get(number);
@@ -330,6 +346,21 @@ export class Guest implements Receiver, Home {
         }),
       );
     });
+  }
+
+  /** An RPC session with an object, or with an entrypoint of the Worker. */
+  #begin(r: Reader): void {
+    const session = r.u32();
+    const number = r.u32();
+    const entrypoint = r.str();
+    const props = r.bytes();
+    if (number === 0) {
+      this.#rpc.beginWorker(session, this.#owner, this.#worker!, entrypoint, props, r);
+      return;
+    }
+    const o = this.#objects.get(number);
+    if (o === undefined) this.#rpc.refuse(session);
+    else this.#rpc.beginObject(session, o, r);
   }
 
   #alarm(r: Reader): void {
@@ -375,7 +406,7 @@ export class Guest implements Receiver, Home {
 
   #maybeLeave(): void {
     for (const o of this.#objects.values()) if (o.busy) return;
-    if (this.#exchanges.size > 0) return;
+    if (this.#exchanges.size > 0 || this.#rpc.size > 0) return;
     this.#leaving = false;
     this.#channel.end(() => this.#around.exit(""));
   }

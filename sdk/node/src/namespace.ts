@@ -1,6 +1,6 @@
 /*
  * Namespaces and stubs: how code reaches other objects. A stub is a Proxy whose
- * unknown properties are remote methods; those come with RPC.
+ * unknown properties are remote methods; rpc/ makes the calls.
  */
 
 import { ambient, scopeNow } from "./ambient.ts";
@@ -8,6 +8,10 @@ import { badParameter } from "./errors.ts";
 import { isRequest, Request, type RequestInit } from "./http/request.ts";
 import type { Response } from "./http/response.ts";
 import { type DurableObjectId, idText, IdMaker, isId, makeId } from "./ids.ts";
+import { fetchLoopback } from "./loopback.ts";
+import { innerClass } from "./platform.ts";
+import { discard, failed, type Payload, type Pending } from "./rpc/hook.ts";
+import { isWildcard, propertyOf } from "./rpc/stub.ts";
 
 export interface StubOptions {
   locationHint?: string;
@@ -91,14 +95,24 @@ export function allReset(why: Error): void {
   resets.push(why);
 }
 
+/** The target of an entrypoint of this Worker. */
+const self = 4;
+
 /** Where the calls of a Fetcher go. */
 export interface Route {
-  target: 0 | 1 | 2 | 3;
-  index: number;
-  id: string;
-  name: string | null;
-  entrypoint: string;
+  /** An object, the assets, another service, the hooks for tests, or an entrypoint of this Worker. */
+  readonly target: 0 | 1 | 2 | 3 | 4;
+  readonly index: number;
+  readonly id: string;
+  readonly name: string | null;
+  readonly entrypoint: string;
+  /** Serialised; null: none. */
+  readonly props: Uint8Array | null;
 }
+
+export let routeOf: (f: Fetcher) => Route;
+/** A call of a method, or the reading of a property, of what the Fetcher leads to. */
+export let askFetcher: (f: Fetcher, path: readonly string[], args: Payload | null) => Pending;
 
 /** Something that can be asked: an object, the assets, another service. */
 export class Fetcher {
@@ -107,6 +121,18 @@ export class Fetcher {
   #broken: Error | null = null;
   // How often all objects had been reset when this stub was first used.
   #resets = -1;
+
+  static {
+    routeOf = (f) => f.#route;
+    askFetcher = (f, path, args) => {
+      const broken = f.#whyBroken();
+      if (broken !== null) {
+        if (args !== null) discard(args, broken.message);
+        return failed(broken);
+      }
+      return ambient.rpc.ask(scopeNow(), f.#route, path, args, (error) => f.#heard(error));
+    };
+  }
 
   constructor(route: Route) {
     this.#route = route;
@@ -124,31 +150,46 @@ export class Fetcher {
   }
 
   fetch(input: string | URL | Request, init?: RequestInit | Request): Promise<Response> {
+    const broken = this.#whyBroken();
+    if (broken !== null) return Promise.reject(broken);
+    if (arguments.length === 0) return Promise.reject(badParameter("fetch", "Fetcher", 1, "Request or string"));
+    const { target: kind, ...to } = this.#route;
+    let request: Request;
+    try {
+      request = isRequest(input) && init === undefined ? input : new Request(absolute(input), init);
+      if (kind === self) return fetchLoopback(to.entrypoint, to.props, request);
+    } catch (e) {
+      return Promise.reject(e);
+    }
+    return ambient.exchanges.ask(scopeNow(), { ...to, target: kind }, request, (error) => this.#heard(error));
+  }
+
+  #whyBroken(): Error | null {
     if (this.#route.target === 0 && this.#resets !== resets.length) {
       if (this.#resets >= 0) this.#broken ??= resets[this.#resets]!;
       this.#resets = resets.length;
     }
-    if (this.#broken !== null) return Promise.reject(this.#broken);
-    if (arguments.length === 0) return Promise.reject(badParameter("fetch", "Fetcher", 1, "Request or string"));
-    let request: Request;
-    try {
-      request = isRequest(input) && init === undefined ? input : new Request(absolute(input), init);
-    } catch (e) {
-      return Promise.reject(e);
-    }
-    return ambient.exchanges.ask(scopeNow(), this.#route, request, (error) => {
-      if (this.#route.target === 0 && (error as { durableObjectReset?: boolean }).durableObjectReset === true) this.#broken = error;
-    });
+    return this.#broken;
+  }
+
+  #heard(error: Error): void {
+    if (this.#route.target === 0 && (error as { durableObjectReset?: boolean }).durableObjectReset === true) this.#broken = error;
   }
 
   get [Symbol.toStringTag](): string {
     return "Fetcher";
   }
 
-  connect(): never {
+  connect(_address?: unknown): never {
+    if (arguments.length === 0) throw badParameter("connect", "Fetcher", 1, "SocketAddress or string");
     throw new Error("connect() is not supported.");
   }
 }
+
+innerClass(Fetcher);
+/** As `cloudflare:workers` exports it. */
+export const ServiceStub = Fetcher.prototype.constructor;
+Object.defineProperty(ServiceStub, "name", { value: "ServiceStub", configurable: true });
 
 export class DurableObjectStub extends Fetcher {
   declare readonly id: DurableObjectId;
@@ -167,38 +208,67 @@ function absolute<T>(input: T): T | string {
 
 /** The stub of one object. */
 function makeStub(index: number, id: DurableObjectId): DurableObjectStub {
-  const stub = new DurableObjectStub({ target: 0, index, id: idText(id), name: id.name ?? null, entrypoint: "" });
-  Object.defineProperty(stub, "name", { value: id.name, enumerable: true });
-  Object.defineProperty(stub, "id", { value: id, enumerable: true });
+  const stub = new DurableObjectStub({ target: 0, index, id: idText(id), name: id.name ?? null, entrypoint: "", props: null });
+  Object.defineProperty(stub, "name", { value: id.name, enumerable: true, configurable: true });
+  Object.defineProperty(stub, "id", { value: id, enumerable: true, configurable: true });
   return withMethods(stub);
 }
 
 /** The stub of assets (1) or of a service (2). */
 export function makeFetcher(target: 1 | 2, index: number, entrypoint = ""): Fetcher {
-  return withMethods(new Fetcher({ target, index, id: zeros, name: null, entrypoint }));
+  return withMethods(new Fetcher({ target, index, id: zeros, name: null, entrypoint, props: null }));
+}
+
+/** A stub as it arrives over RPC: without what identifies an object. */
+export function makeServiceStub(route: Route): Fetcher {
+  return withMethods(new Fetcher(route));
+}
+
+/** The stub of an entrypoint of this Worker. */
+export function makeLoopback(entrypoint: string, props: Uint8Array | null): Fetcher {
+  return makeServiceStub({ target: self, index: 0, id: zeros, name: null, entrypoint, props });
+}
+
+const fetchers = new WeakMap<object, Fetcher>();
+
+/** The Fetcher that a stub stands for; undefined for other values. */
+export function fetcherOf(value: unknown): Fetcher | undefined {
+  return typeof value === "object" && value !== null ? fetchers.get(value) : undefined;
 }
 
 /** Unknown properties are remote methods, but for `then`: a stub may be awaited. */
 function withMethods<T extends Fetcher>(stub: T): T {
-  const bound = new Map<string, unknown>();
-  return new Proxy(stub, {
-    get(target, key) {
-      if (typeof key === "symbol" || key === "then") return Reflect.get(target, key, target);
-      if (key in target) {
-        const value: unknown = Reflect.get(target, key, target);
-        if (typeof value !== "function") return value;
-        // Private fields need the real `this`.
-        let method = bound.get(key);
-        if (method === undefined) bound.set(key, (method = (value as (...args: unknown[]) => unknown).bind(target)));
-        return method;
-      }
-      return remoteMethod(key);
-    },
-    has: (target, key) => key !== "then" && (typeof key === "string" || Reflect.has(target, key)),
-  });
+  const made = new Proxy<T>(stub, ambient.config.compat.flags["rpc"] === true ? new Remote(stub) : new Plain(stub)) as T;
+  fetchers.set(made, stub);
+  return made;
 }
 
-export function remoteMethod(name: string): () => Promise<never> {
-  return () => Promise.reject(new Error(`"${name}" cannot be called: this version of Dormouse has no RPC on stubs yet. Use fetch() of the stub.`));
+/** The stub's own members. */
+class Plain implements ProxyHandler<Fetcher> {
+  readonly #bound = new Map<string, unknown>();
+  protected readonly stub: Fetcher;
+
+  constructor(stub: Fetcher) {
+    this.stub = stub;
+  }
+
+  get(target: Fetcher, key: string | symbol): unknown {
+    const value: unknown = Reflect.get(target, key, target);
+    if (typeof key === "symbol" || typeof value !== "function" || (key !== "fetch" && key !== "connect")) return value;
+    // Private fields need the real `this`.
+    let method = this.#bound.get(key);
+    if (method === undefined) this.#bound.set(key, (method = (value as (...args: unknown[]) => unknown).bind(target)));
+    return method;
+  }
 }
 
+class Remote extends Plain {
+  override get(target: Fetcher, key: string | symbol): unknown {
+    if (typeof key === "symbol" || key in target || !isWildcard(key)) return super.get(target, key);
+    return propertyOf((path, args) => askFetcher(this.stub, path, args), key);
+  }
+
+  has(target: Fetcher, key: string | symbol): boolean {
+    return typeof key === "symbol" ? Reflect.has(target, key) : isWildcard(key) || Reflect.has(target, key);
+  }
+}

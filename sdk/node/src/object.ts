@@ -506,6 +506,7 @@ export class GuestObject extends Owner {
     this.gone = true;
     this.reason = reason;
     ambient.exchanges.ownerGone(this);
+    ambient.rpc.ownerGone(this);
     this.#held?.clear();
     this.#held = null;
     this.out = nowhere;

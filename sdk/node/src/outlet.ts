@@ -9,6 +9,7 @@
 
 import { Buffer } from "node:buffer";
 import { type WireError, writeError } from "./errors.ts";
+import type { Route } from "./namespace.ts";
 import { binaryKind, frame, textKind, Writer } from "./wire.ts";
 
 export type Headers = readonly (readonly [string, string])[];
@@ -292,6 +293,21 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  /** Opens the frame of a session's first message; `end` closes it. */
+  rpcOpen(session: number, from: number, to: Route): number {
+    const start = this.begin(frame.rpcOpen, 48);
+    this.u32(session);
+    this.u32(from);
+    this.u8(to.target);
+    this.u16(to.index);
+    this.id(to.id);
+    this.u8(to.name === null ? 0 : 1);
+    this.str(to.name ?? "");
+    this.str(to.entrypoint);
+    this.bytes(to.props ?? nothing);
+    return start;
+  }
+
   /** `socket` 0: none. */
   response(exchange: number, status: number, statusText: string, hasBody: boolean, headers: Headers, socket: number): void {
     const start = this.begin(frame.response, 17);
@@ -318,6 +334,8 @@ export class Outlet extends Writer {
     this.end(start);
   }
 }
+
+const nothing = Buffer.alloc(0);
 
 /** Where what an instance that is gone still says goes. */
 export const nowhere = new (class extends Outlet {

@@ -13,10 +13,39 @@ import type { Owner } from "./owner.ts";
 export class Scope {
   readonly owner: Owner;
   readonly section: Section;
+  /** What ends with the call of the Worker's that this is; objects have none. */
+  readonly invocation: Invocation | null;
 
-  constructor(owner: Owner, section: Section) {
+  constructor(owner: Owner, section: Section, invocation: Invocation | null = null) {
     this.owner = owner;
     this.section = section;
+    this.invocation = invocation;
+  }
+}
+
+/**
+ * One call of the Worker's own code, from its event to the end of its answer and
+ * of what it gave to waitUntil. The stubs that it got end with it.
+ */
+export class Invocation {
+  #holds = 1;
+  readonly #sessions = new Set<{ abandon(): void; readonly over: boolean }>();
+
+  /** Pairs with release. */
+  hold(): void {
+    this.#holds++;
+  }
+
+  release(): void {
+    if (--this.#holds > 0) return;
+    for (const session of this.#sessions) session.abandon();
+    this.#sessions.clear();
+  }
+
+  adopt(session: { abandon(): void; readonly over: boolean }): void {
+    // Most have ended long before the call does.
+    if (this.#sessions.size >= 64) for (const s of this.#sessions) if (s.over) this.#sessions.delete(s);
+    this.#sessions.add(session);
   }
 }
 

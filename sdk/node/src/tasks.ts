@@ -4,7 +4,7 @@
  * that "why is this object awake?" has an answer.
  */
 
-export type TaskKind = "timer" | "fetch" | "call" | "waitUntil" | "socket" | "outbound socket" | "body" | "other";
+export type TaskKind = "timer" | "fetch" | "call" | "rpc" | "waitUntil" | "socket" | "outbound socket" | "body" | "other";
 
 export interface Task {
   readonly kind: TaskKind;

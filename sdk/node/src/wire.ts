@@ -44,6 +44,13 @@ export const frame = {
   cancel: 0x25,
   failure: 0x26,
 
+  rpcOpen: 0x70,
+  rpcBegin: 0x71,
+  rpcMessage: 0x72,
+  rpcClose: 0x73,
+  rpcCredit: 0x74,
+  rpcFailure: 0x75,
+
   ready: 0x40,
   unfit: 0x41,
   started: 0x42,
@@ -93,6 +100,8 @@ export class Reader {
   buffer: Buffer = Buffer.alloc(0);
   at = 0;
   end = 0;
+  /** The buffer holds this frame and is used for nothing else afterwards. */
+  own = false;
 
   reset(buffer: Buffer, at: number, end: number): void {
     this.buffer = buffer;
@@ -161,6 +170,14 @@ export class Reader {
     return copy(this.buffer, at, this.end);
   }
 
+  /** What may be kept: a copy, unless the frame has its memory for itself. */
+  restKept(): Buffer {
+    if (!this.own) return this.restBytes();
+    const at = this.at;
+    this.at = this.end;
+    return this.buffer.subarray(at, this.end);
+  }
+
   /** A copy with nothing else in its ArrayBuffer. */
   restArrayBuffer(): ArrayBuffer {
     const at = this.at;
@@ -190,6 +207,9 @@ function copy(from: Buffer, start: number, end: number): Buffer {
   return to;
 }
 
+/** A larger buffer of a Writer is used once. */
+const keptBytes = 1 << 20;
+
 /** Writer is one growing buffer of whole frames. The memory is used again after `clear`. */
 export class Writer {
   // Invariant: 0 <= whole <= at <= buffer.length; frames up to `whole` are whole,
@@ -205,7 +225,19 @@ export class Writer {
   clear(): void {
     this.at = this.whole = 0;
     // A buffer that one large message made is not kept for ever.
-    if (this.buffer.length > 1 << 20) this.buffer = Buffer.allocUnsafeSlow(256 << 10);
+    if (this.buffer.length > keptBytes) this.buffer = Buffer.allocUnsafeSlow(256 << 10);
+  }
+
+  /** What follows the first n bytes, owned; `clear` comes next. */
+  rest(n: number): Buffer {
+    if (this.buffer.length > keptBytes) {
+      const { buffer } = this;
+      this.buffer = Buffer.allocUnsafeSlow(256 << 10);
+      return buffer.subarray(n, this.at);
+    }
+    const rest = Buffer.allocUnsafeSlow(this.at - n);
+    this.buffer.copy(rest, 0, n, this.at);
+    return rest;
   }
 
   reserve(n: number): void {
@@ -213,6 +245,8 @@ export class Writer {
     if (need <= this.buffer.length) return;
     let size = this.buffer.length * 2;
     while (size < need) size *= 2;
+    // Twice a large frame is a lot of memory that nothing will be written to.
+    if (need > 4 << 20) size = need + (64 << 10);
     const bigger = Buffer.allocUnsafeSlow(size);
     this.buffer.copy(bigger, 0, 0, this.at);
     this.buffer = bigger;

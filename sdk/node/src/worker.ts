@@ -3,13 +3,14 @@
  * the classes of its objects.
  */
 
-import { ambient } from "./ambient.ts";
+import { ambient, scopeNow } from "./ambient.ts";
 import type { Config } from "./config.ts";
 import { logError } from "./console.ts";
 import type { Env } from "./env.ts";
 import type { HostExchange } from "./exchange.ts";
 import { fillExports } from "./exports.ts";
 import type { Request } from "./http/request.ts";
+import { DurableObject } from "./modules/workers.ts";
 import type { Class } from "./object.ts";
 import { Owner } from "./owner.ts";
 
@@ -61,7 +62,7 @@ export class Worker {
     const fetch = typeof main === "function" ? hasMethod(main, "fetch") : typeof (main as Handlers | undefined)?.["fetch"] === "function";
     return {
       worker: { fetch },
-      classes: this.#classes.map((c) => ({ name: c.name, rpc: false, alarm: hasMethod(c, "alarm") })),
+      classes: this.#classes.map((c) => ({ name: c.name, rpc: c.prototype instanceof DurableObject, alarm: hasMethod(c, "alarm") })),
     };
   }
 
@@ -70,15 +71,17 @@ export class Worker {
     void run(x, () => this.handle(x.entrypoint, {}, x.request));
   }
 
+  /** An entrypoint, ready to be called: an instance of its class, or its object of handlers. */
+  entrypoint(name: string, props: unknown): { entry: unknown; context: ExecutionContext } {
+    const exported = this.#module[name === "" ? "default" : name];
+    const context = new ExecutionContext(props, this.exports);
+    const entry = typeof exported === "function" ? new (exported as new (ctx: unknown, env: unknown) => unknown)(context, this.#env) : exported;
+    return { entry, context };
+  }
+
   /** What the `fetch` of an entrypoint returns. */
   handle(entrypoint: string, props: unknown, request: Request): unknown {
-    const entry = this.#module[entrypoint === "" ? "default" : entrypoint];
-    const context = new ExecutionContext(props, this.exports);
-    if (typeof entry === "function") {
-      const instance = new (entry as new (ctx: unknown, env: unknown) => Handlers)(context, this.#env);
-      if (typeof instance["fetch"] !== "function") throw new Error(noFetch);
-      return instance["fetch"](request);
-    }
+    const { entry, context } = this.entrypoint(entrypoint, props);
     const handlers = entry as Handlers | undefined | null;
     if (typeof handlers?.["fetch"] !== "function") throw new Error(noFetch);
     return handlers["fetch"](request, this.#env, context);
@@ -102,6 +105,15 @@ export function run(x: HostExchange, handler: () => unknown): Promise<void> {
   );
 }
 
+/** Keeps the call of the Worker's that runs now until the promise has settled. */
+export function waitInWorker(promise: unknown): void {
+  const { invocation } = scopeNow();
+  invocation?.hold();
+  Promise.resolve(promise)
+    .catch((e: unknown) => logError(ambient.worker, "Uncaught (in waitUntil)", e))
+    .finally(() => invocation?.release());
+}
+
 /** `ctx` of the Worker's own handlers. */
 export class ExecutionContext {
   readonly props: unknown;
@@ -113,7 +125,7 @@ export class ExecutionContext {
   }
 
   waitUntil(promise: Promise<unknown>): void {
-    Promise.resolve(promise).catch((e: unknown) => logError(ambient.worker, "Uncaught (in waitUntil)", e));
+    waitInWorker(promise);
   }
 
   passThroughOnException(): void {}

@@ -9,7 +9,7 @@ import { Request } from "../http/request.ts";
 import type { Exports } from "../isolate/registry.ts";
 import { allReset, Fetcher, type Route } from "../namespace.ts";
 
-const nobody: Route = { target: 3, index: 0, id: "0".repeat(64), name: null, entrypoint: "" };
+const nobody: Route = { target: 3, index: 0, id: "0".repeat(64), name: null, entrypoint: "", props: null };
 
 function ask(verb: string, close: boolean, route: Route = nobody): Promise<unknown> {
   const request = new Request(`http://unsafe/${verb}${close ? "?webSockets=close" : ""}`);

@@ -4,12 +4,14 @@
  */
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { ambient, currentOwner } from "../ambient.ts";
-import { logError } from "../console.ts";
+import { currentOwner } from "../ambient.ts";
 import type { Env } from "../env.ts";
 import type { Exports } from "../isolate/registry.ts";
 import { GuestObject } from "../object.ts";
+import { ServiceStub } from "../namespace.ts";
+import { RpcPromise, RpcProperty, RpcStub, RpcTarget } from "../rpc/stub.ts";
 import { waitUntil as keep } from "../state.ts";
+import { waitInWorker } from "../worker.ts";
 
 export class DurableObject {
   protected ctx: unknown;
@@ -33,35 +35,8 @@ export class WorkerEntrypoint {
 
 export class WorkflowEntrypoint extends WorkerEntrypoint {}
 
-/** A class whose instances are passed by reference. */
-export class RpcTarget {}
-
 function unsupported(name: string): never {
   throw new Error(`${name} of "cloudflare:workers" is not supported by Dormouse yet.`);
-}
-
-class RpcStub {
-  constructor() {
-    unsupported("RpcStub");
-  }
-}
-
-class RpcPromise {
-  constructor() {
-    throw new TypeError("Illegal constructor");
-  }
-}
-
-class RpcProperty {
-  constructor() {
-    throw new TypeError("Illegal constructor");
-  }
-}
-
-class ServiceStub {
-  constructor() {
-    throw new TypeError("Illegal constructor");
-  }
 }
 
 const span = { isTraced: false, setAttribute(): void {}, end(): void {} };
@@ -118,5 +93,5 @@ function waitUntil(promise: unknown): void {
     keep(owner, promise);
     return;
   }
-  Promise.resolve(promise).catch((e: unknown) => logError(ambient.worker, "Uncaught (in waitUntil)", e));
+  waitInWorker(promise);
 }

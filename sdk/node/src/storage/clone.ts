@@ -50,11 +50,11 @@ const domException = 8;
 type ErrorClass = new (...args: any[]) => Error;
 
 /** Classes of errors by workerd's number. Any other name is 0, and written out. */
-const numbered: ReadonlyMap<number, ErrorClass> = new Map<number, ErrorClass>([
+export const numbered: ReadonlyMap<number, ErrorClass> = new Map<number, ErrorClass>([
   [1, Error], [2, TypeError], [3, RangeError], [4, ReferenceError], [5, SyntaxError], [10, EvalError], [11, URIError],
   [12, AggregateError], [13, SuppressedError],
 ]);
-const numbers = new Map(Array.from(numbered, ([number, Class]) => [Class.name, number]));
+export const numbers = new Map(Array.from(numbered, ([number, Class]) => [Class.name, number]));
 
 /** Stands for an error in the graph that V8 walks: it hands objects with embedder fields to _writeHostObject. */
 class Marker extends Deserializer {
@@ -164,7 +164,7 @@ function withErrorsMarked(root: unknown): unknown {
 }
 
 /** What the copy of a container starts from; undefined for values that hold no others. */
-function emptyLike(value: object): object | undefined {
+export function emptyLike(value: object): object | undefined {
   // V8 writes an array with holes in another form, so the copy has holes only if the original has.
   if (Array.isArray(value)) return Object.keys(value).length < value.length ? new Array(value.length) : [];
   if (types.isMap(value)) return new Map();
@@ -174,15 +174,15 @@ function emptyLike(value: object): object | undefined {
   return whole ? undefined : {};
 }
 
-function isError(value: object): value is Error {
+export function isError(value: object): value is Error {
   return types.isNativeError(value) || value instanceof DOMException;
 }
 
 /** As an assignment, but never a setter's business. */
-function define(into: object, key: string, value: unknown): void {
+export function define(into: object, key: string, value: unknown): void {
   Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
 }
 
-function cloneError(message: string): DOMException {
+export function cloneError(message: string): DOMException {
   return new DOMException(message, "DataCloneError");
 }

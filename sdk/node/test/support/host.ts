@@ -30,7 +30,7 @@ export interface Options {
 const today = Object.fromEntries(
   [
     "web_socket_auto_reply_to_close", "websocket_standard_binary_type", "websocket_close_reason_byte_limit", "durable_object_fetch_requires_full_url",
-    "delete_all_deletes_alarm", "enable_ctx_exports", "enhanced_error_serialization", "nodejs_compat", "nodejs_compat_v2", "enable_nodejs_global_timers",
+    "delete_all_deletes_alarm", "enable_ctx_exports", "rpc", "rpc_params_dup_stubs", "enhanced_error_serialization", "nodejs_compat", "nodejs_compat_v2", "enable_nodejs_global_timers",
   ].map((name) => [name, true]),
 );
 

@@ -1,0 +1,747 @@
+/*
+ * Session is one end of an RPC session: a first call to an object or an
+ * entrypoint, and everything that comes of the references which it passes, both
+ * ways, until neither end holds any. The host carries its messages in order,
+ * each behind the gate of the object that says it.
+ *
+ * Each end numbers what it exports and what it asks. An answer is kept until
+ * its asker says `finish`, for questions to what it will be may be on their way.
+ */
+
+import { scopeNow } from "../ambient.ts";
+import { enhancedErrors, flagged, overloaded, remote, retryable, type WireError, durableObjectReset, fromWire } from "../errors.ts";
+import { GuestObject } from "../object.ts";
+import type { Outlet } from "../outlet.ts";
+import type { Owner } from "../owner.ts";
+import { enterScope, type Scope } from "../scope.ts";
+import { serialize } from "../storage/clone.ts";
+import type { Task } from "../tasks.ts";
+import { frame, ProtocolError, type Reader, Writer } from "../wire.ts";
+import { type Cap, discard, disposedPromiseText, failed, type Hook, type Payload, type Pending } from "./hook.ts";
+import { calls, copyThrown, message, readPath, readReferences, readThrown, type Reference, writePath, writePayload, writeThrown } from "./messages.ts";
+import { decodeAnswer } from "./stub.ts";
+import { Answering, goneText, type Root, rootOf } from "./target.ts";
+import { StreamTable } from "./streams.ts";
+
+/** How many bytes of messages each end may have on their way; the last may go beyond. */
+export const window = 1 << 20;
+/** More than this waits for the other end: calls are refused. */
+const maxQueue = 64 << 20;
+/** References that one end may hold of the other in one session. */
+const maxExports = 64 << 10;
+
+const lostText = "Network connection lost.";
+const tooMuch = "Durable Object is overloaded. Too much data queued.";
+
+/** What a session reports to. */
+export interface Sessions {
+  forget(session: Session): void;
+}
+
+export class Session {
+  readonly id: number;
+  readonly owner: Owner;
+  readonly scope: Scope;
+  readonly #all: Sessions;
+  readonly #broken: ((error: Error) => void) | null;
+  /** Called once, at the end. */
+  onEnd: (() => void) | null = null;
+  #over = false;
+  readonly #ended = Promise.withResolvers<void>();
+
+  readonly #exports = new Map<number, Hook>();
+  #nextExport = 1;
+  #imports = 0;
+  readonly #questions = new Map<number, Question>();
+  #nextQuestion = 1;
+  readonly #answers = new Map<number, Pending>();
+  #unanswered = 0;
+  #nobody = false; // it could not even be asked
+  readonly streams: StreamTable;
+
+  // Messages that wait for credit. Invariant: empty while #credit > 0.
+  #credit = window;
+  #queue: Uint8Array[] = [];
+  #queued = 0;
+  #consumed = 0;
+  #allowed = window;
+
+  /** Keeps the object in memory while somebody may ask something of it here. */
+  #task: Task | null = null;
+
+  constructor(id: number, scope: Scope, all: Sessions, broken: ((error: Error) => void) | null) {
+    this.id = id;
+    this.owner = scope.owner;
+    this.scope = scope;
+    this.#all = all;
+    this.#broken = broken;
+    this.streams = new StreamTable(this);
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  // ---- Saying
+
+  /** Writes a message, or keeps it until the other end has room. */
+  say(write: (w: Writer) => void): void {
+    if (this.#over || this.owner.gone) return;
+    if (this.#credit > 0) {
+      const { out } = this.owner;
+      this.owner.touch();
+      const before = out.begin(frame.rpcMessage, 4);
+      out.u32(this.id);
+      const start = out.at;
+      write(out);
+      this.#credit -= out.at - start;
+      out.end(before);
+      return;
+    }
+    const scratch = new Writer(256);
+    write(scratch);
+    const bytes = scratch.buffer.subarray(0, scratch.at);
+    this.#queued += bytes.length;
+    this.#queue.push(bytes);
+  }
+
+  /** The other end has taken so many bytes. */
+  credited(n: number): void {
+    this.#credit += n;
+    while (this.#credit > 0 && this.#queue.length > 0) {
+      const bytes = this.#queue.shift()!;
+      this.#queued -= bytes.length;
+      this.say((w) => w.raw(bytes));
+    }
+  }
+
+  /** So many bytes of the other end's have been dealt with. */
+  #took(n: number): void {
+    this.#consumed += n;
+    if (this.#consumed < window / 4 || this.#over || this.owner.gone) return;
+    this.owner.touch();
+    this.owner.turns.out.twoNumbers(frame.rpcCredit, this.id, this.#consumed);
+    this.#allowed += this.#consumed;
+    this.#consumed = 0;
+  }
+
+  // ---- Asking
+
+  /** The first question: it opens the session. */
+  open(path: readonly string[], args: Payload | null, begin: (out: Outlet) => number): Question {
+    const call = this.#prepare(args);
+    const question = this.#question(path, args !== null, null);
+    const { out } = this.owner;
+    this.owner.touch();
+    const start = begin(out);
+    writeCall(out, question.id, calls.export, 0, path, call);
+    out.end(start);
+    call?.sent();
+    return question;
+  }
+
+  ask(kind: number, target: number, path: readonly string[], args: Payload | null, base: Question | null): Pending {
+    const refused = this.#refusal();
+    if (refused !== null) {
+      if (args !== null) discard(args, refused.message);
+      return failed(refused);
+    }
+    let call: Prepared | null;
+    try {
+      call = this.#prepare(args);
+    } catch (e) {
+      return failed(e);
+    }
+    const question = this.#question(path, args !== null, base);
+    this.say((w) => writeCall(w, question.id, kind, target, path, call));
+    call?.sent();
+    return question;
+  }
+
+  #refusal(): Error | null {
+    const asking = scopeNow().owner;
+    if (asking !== this.owner && asking.number !== 0 && this.owner.number !== 0) return new Error(foreignText);
+    if (this.#over || this.owner.gone) return new Error(goneText);
+    if (this.#queued > maxQueue) return flagged(tooMuch, overloaded);
+    return null;
+  }
+
+  #question(path: readonly string[], called: boolean, base: Question | null): Question {
+    const id = this.#nextQuestion++;
+    const now = scopeNow();
+    const question = new Question(this, id, path, called, base, now.owner === this.owner ? now : this.scope);
+    this.#questions.set(id, question);
+    return question;
+  }
+
+  /** Gives the payload's references their numbers. */
+  #prepare(payload: Payload | null): Prepared | null {
+    if (payload === null) return null;
+    if (payload.caps.length === 0) return { references: none, bytes: payload.bytes, sent() {} };
+    if (payload.caps.length + this.#exports.size > maxExports) {
+      discard(payload, tooManyText);
+      throw new RangeError(tooManyText);
+    }
+    const home: Hook[] = [];
+    const references = payload.caps.map((cap) => this.#export(cap, home));
+    this.#keepAwake();
+    return {
+      references,
+      bytes: payload.bytes,
+      // What went back to where it came from is no longer held here; but first it must have arrived.
+      sent: () => {
+        for (const hook of home) hook.dispose();
+      },
+    };
+  }
+
+  /** An answered question whose answer has been taken apart: nothing more is asked of it. */
+  finish(question: Question): void {
+    if (this.#questions.delete(question.id) && !this.#over) {
+      this.say((w) => {
+        w.u8(message.finish);
+        w.u32(question.id);
+      });
+    }
+    this.settle();
+  }
+
+  // ---- References
+
+  #export(cap: Cap, home: Hook[]): Reference {
+    switch (cap.kind) {
+      case "fetcher":
+        return { kind: "fetcher", route: cap.route };
+      case "readable":
+        return { kind: "readable", id: this.streams.sendReadable(cap.stream) };
+      case "writable":
+        return { kind: "writable", id: this.streams.sendWritable(cap.stream) };
+      case "hook":
+        if (cap.hook instanceof ImportHook && cap.hook.session === this) {
+          home.push(cap.hook);
+          return { kind: "own", id: cap.hook.id };
+        }
+        this.#exports.set(this.#nextExport, cap.hook);
+        return { kind: "export", id: this.#nextExport++ };
+    }
+  }
+
+  #import(ref: Reference): Cap {
+    switch (ref.kind) {
+      case "fetcher":
+        return { kind: "fetcher", route: ref.route };
+      case "readable":
+        return { kind: "readable", stream: this.streams.receiveReadable(ref.id) };
+      case "writable":
+        return { kind: "writable", stream: this.streams.receiveWritable(ref.id) };
+      case "own": {
+        const hook = this.#exports.get(ref.id);
+        if (hook === undefined) throw new ProtocolError(`reference ${ref.id} of session ${this.id}, which is none of ours`);
+        return { kind: "hook", hook: hook.dup() };
+      }
+      case "export":
+        this.#imports++;
+        return { kind: "hook", hook: new ImportHook(new Import(this, ref.id)) };
+    }
+  }
+
+  #readPayload(r: Reader): Payload {
+    const caps = readReferences(r).map((ref) => this.#import(ref));
+    return { bytes: r.restKept(), caps };
+  }
+
+  /** The last of our references to an export of the other end has gone. */
+  released(id: number): void {
+    this.#imports--;
+    if (!this.#over) {
+      this.say((w) => {
+        w.u8(message.release);
+        w.u32(id);
+      });
+    }
+    this.settle();
+  }
+
+  // ---- Hearing. Between turns; what runs an author's code waits for the gate.
+
+  hear(r: Reader): void {
+    const size = r.end - r.at;
+    if (this.#allowed <= 0) throw new ProtocolError(`session ${this.id} exceeds its credit`);
+    this.#allowed -= size;
+    enterScope(this.scope);
+    this.#message(r);
+    this.#took(size);
+  }
+
+  #message(r: Reader): void {
+    const kind = r.u8();
+    switch (kind) {
+      case message.call:
+        this.#call(r);
+        break;
+      case message.answer:
+      case message.error:
+        this.#answered(kind, r);
+        break;
+      case message.finish:
+        this.#finished(r.u32());
+        break;
+      case message.release: {
+        const id = r.u32();
+        const hook = this.#exports.get(id);
+        if (hook === undefined) throw new ProtocolError(`session ${this.id} releases reference ${id}, which it does not have`);
+        this.#exports.delete(id);
+        hook.dispose();
+        this.settle();
+        break;
+      }
+      case message.chunk:
+      case message.end:
+      case message.abort:
+      case message.credit:
+      case message.cancel:
+        this.streams.hear(kind, r);
+        this.settle();
+        break;
+      default:
+        throw new ProtocolError(`message of kind ${kind} in session ${this.id}`);
+    }
+  }
+
+  /** The first message, which is a call of what the session was opened to. `root` is known within its event. */
+  first(r: Reader): { path: string[]; args: Payload | null } {
+    enterScope(this.scope);
+    if (r.u8() !== message.call || r.u32() !== 1 || r.u8() !== calls.export || r.u32() !== 0) throw new ProtocolError(`session ${this.id} does not begin with its call`);
+    const has = r.u8() !== 0;
+    const path = readPath(r);
+    const args = has ? this.#readPayload(r) : null;
+    const answering = new Answering(this.scope, null);
+    this.#answers.set(1, answering);
+    this.#unanswered++;
+    return { path, args };
+  }
+
+  /** Runs the first call: within its event. Resolves when it has been answered. */
+  runFirst(root: () => Root, path: string[], args: Payload | null): Promise<void> {
+    const answering = this.#answers.get(1) as Answering | undefined;
+    if (answering === undefined) return Promise.resolve(); // Cancelled before it began.
+    try {
+      answering.run(root(), path, args);
+    } catch (e) {
+      this.#nobody = true;
+      answering.fail(e);
+    }
+    // Whoever has asked may leave before; then the event is over too.
+    return Promise.race([this.#deliver(1, answering), this.#ended.promise]);
+  }
+
+  #call(r: Reader): void {
+    const id = r.u32();
+    const kind = r.u8();
+    const target = r.u32();
+    const has = r.u8() !== 0;
+    const path = readPath(r);
+    const args = has ? this.#readPayload(r) : null;
+    if (this.#answers.has(id)) throw new ProtocolError(`question ${id} of session ${this.id} was asked twice`);
+    let pending: Pending;
+    if (kind === calls.answer) {
+      const base = this.#answers.get(target);
+      if (base === undefined) throw new ProtocolError(`question to answer ${target} of session ${this.id}, which it does not have`);
+      pending = base.pipe.ask(path, args);
+    } else {
+      const hook = this.#exports.get(target);
+      if (hook === undefined) throw new ProtocolError(`question to reference ${target} of session ${this.id}, which it does not have`);
+      pending = hook.ask(path, args);
+    }
+    this.#answers.set(id, pending);
+    this.#unanswered++;
+    this.#keepAwake();
+    void this.#deliver(id, pending);
+  }
+
+  #deliver(id: number, pending: Pending): Promise<void> {
+    return pending.payload().then(
+      (payload) => this.#answer(id, payload),
+      (error: unknown) => this.#refuse(id, error),
+    );
+  }
+
+  #answer(id: number, payload: Payload): void {
+    if (!this.#answers.has(id) || this.#over || this.owner.gone) {
+      discard(payload, lostText);
+      return;
+    }
+    let answer: Prepared;
+    try {
+      answer = this.#prepare(payload)!;
+    } catch (e) {
+      this.#refuse(id, e);
+      return;
+    }
+    this.#last((w) => {
+      w.u8(message.answer);
+      w.u32(id);
+      writePayload(w, answer.references, answer.bytes);
+    });
+    answer.sent();
+  }
+
+  #refuse(id: number, error: unknown): void {
+    if (!this.#answers.has(id) || this.#over || this.owner.gone) return;
+    const { owner } = this;
+    const object = owner instanceof GuestObject && !this.#nobody ? owner.birth.id : "";
+    this.#last((w) => {
+      w.u8(message.error);
+      w.u32(id);
+      writeThrown(w, error, remote, enhancedErrors(), object);
+    });
+  }
+
+  /** Says an answer; as the last word of the session if nothing is held on either side. */
+  #last(write: (w: Writer) => void): void {
+    this.#unanswered--;
+    if (!this.#idle) {
+      this.say(write);
+      this.settle();
+      return;
+    }
+    const { owner } = this;
+    owner.touch();
+    const start = owner.out.begin(frame.rpcClose, 4);
+    owner.out.u32(this.id);
+    write(owner.out);
+    owner.out.end(start);
+    this.#end(null);
+  }
+
+  /**
+   * Whether nothing is held here and nothing is owed. Then the other end can ask
+   * only of answers that it has, which are plain: it can do so itself.
+   */
+  get #idle(): boolean {
+    return this.#unanswered === 0 && this.#exports.size === 0 && this.#imports === 0 && this.#questions.size === 0 && this.#queue.length === 0 && this.streams.size === 0;
+  }
+
+  #forgetAnswer(id: number): void {
+    const answer = this.#answers.get(id);
+    this.#answers.delete(id);
+    answer?.drop();
+  }
+
+  #finished(id: number): void {
+    if (this.#answers.has(id)) this.#forgetAnswer(id);
+    this.settle();
+  }
+
+  #answered(kind: number, r: Reader): void {
+    const question = this.#questions.get(r.u32());
+    if (kind === message.error) {
+      const thrown = readThrown(r);
+      if (question === undefined) return;
+      question.failed(thrown);
+      this.finish(question);
+      return;
+    }
+    const payload = this.#readPayload(r);
+    if (question === undefined) {
+      discard(payload, "not wanted");
+      return;
+    }
+    question.answered(payload);
+  }
+
+  /** The other end has said its last word. */
+  closed(r: Reader): void {
+    enterScope(this.scope);
+    if (r.at < r.end) this.#message(r);
+    // What was asked of answers that are whole is answered here.
+    for (const q of [...this.#questions.values()]) if (q.base !== null && !q.settled) q.local();
+    this.#end(null);
+  }
+
+  /** The session is broken: the other end is gone. */
+  broken(error: WireError): void {
+    // As for any call: that it was the other side's error is not said of a reset.
+    const flags = (error.flags & durableObjectReset) !== 0 ? error.flags & ~remote : error.flags;
+    const told = fromWire({ ...error, flags });
+    this.#broken?.(told);
+    this.#end(told);
+  }
+
+  /** Ends the session when nothing is held on this side any more. */
+  settle(): void {
+    this.#keepAwake();
+    if (!this.#over && this.#idle) this.abandon();
+  }
+
+  /** This side is gone or gives up; the host knows or is told. */
+  #end(error: Error | null): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#all.forget(this);
+    for (const hook of this.#exports.values()) hook.dispose();
+    this.#exports.clear();
+    for (const answer of [...this.#answers.values()]) answer.drop();
+    this.#answers.clear();
+    for (const q of [...this.#questions.values()]) if (!q.settled) q.failed(error ?? flagged(lostText, retryable));
+    this.#questions.clear();
+    this.streams.end(error ?? flagged(lostText, retryable));
+    this.#queue = [];
+    this.#keepAwake();
+    this.#ended.resolve();
+    this.onEnd?.();
+  }
+
+  /** The owner has left memory. */
+  leave(): void {
+    this.#end(new Error(goneText));
+  }
+
+  /** Whoever began the session no longer wants anything of it. */
+  abandon(): void {
+    if (this.#over) return;
+    if (!this.owner.gone) {
+      this.owner.touch();
+      this.owner.out.number(frame.rpcClose, this.id);
+    }
+    this.#end(flagged(lostText, retryable));
+  }
+
+  #keepAwake(): void {
+    const held = this.#exports.size + this.#imports + this.streams.size + this.#unanswered;
+    const needed = held > 0 && !this.#over;
+    if (needed === (this.#task !== null)) return;
+    if (needed) {
+      this.#task = this.owner.begin("rpc", "an RPC session: this object holds a stub or stream of somebody's, or somebody one of its own");
+    } else {
+      this.owner.finish(this.#task!);
+      this.#task = null;
+    }
+  }
+}
+
+const foreignText =
+  "Cannot perform I/O on behalf of a different Durable Object. I/O objects (such as streams, request/response bodies, and others) created in the context of one Durable Object cannot be accessed from a different Durable Object in the same isolate. This is a limitation of Cloudflare Workers which allows us to improve overall performance. (I/O type: RpcStub)";
+
+const none: readonly Reference[] = [];
+const tooManyText = `An RPC session can have ${maxExports} references at a time: dispose of some.`;
+
+/** A payload whose references have numbers. */
+interface Prepared {
+  readonly references: readonly Reference[];
+  readonly bytes: Uint8Array;
+  /** To be called behind the message. */
+  sent(): void;
+}
+
+function writeCall(w: Writer, question: number, kind: number, target: number, path: readonly string[], call: Prepared | null): void {
+  w.u8(message.call);
+  w.u32(question);
+  w.u8(kind);
+  w.u32(target);
+  w.u8(call === null ? 0 : 1);
+  writePath(w, path);
+  if (call !== null) writePayload(w, call.references, call.bytes);
+}
+
+/** What we have asked. */
+export class Question implements Pending {
+  readonly session: Session;
+  readonly id: number;
+  /** Whose answer is asked. */
+  readonly base: Question | null;
+  readonly #path: readonly string[];
+  readonly #called: boolean;
+  readonly #scope: Scope;
+  readonly #task: Task;
+  readonly #answer: Promise<Payload>;
+  #resolve!: (p: Payload) => void;
+  #reject!: (e: unknown) => void;
+  #value: Promise<unknown> | null = null;
+  #taken = false;
+  #dropped = false;
+  #payload: Payload | null = null;
+  /** Settled as far as the session is concerned. */
+  settled = false;
+  /** The answer, when it has been decoded. */
+  known: { value: unknown } | null = null;
+  readonly pipe: Hook;
+
+  constructor(session: Session, id: number, path: readonly string[], called: boolean, base: Question | null, scope: Scope) {
+    this.#called = called;
+    this.session = session;
+    this.id = id;
+    this.base = base;
+    this.#path = path;
+    this.#scope = scope;
+    this.#task = scope.owner.begin("call", path.length === 0 ? "RPC" : `RPC ${path.join(".")}`);
+    this.#answer = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#answer.catch(() => {});
+    this.pipe = new QuestionHook(this);
+  }
+
+  get scope(): Scope {
+    return this.#scope;
+  }
+
+  #settle(f: () => void): void {
+    this.settled = true;
+    const { owner } = this.#scope;
+    owner.finish(this.#task);
+    if (owner.gone) return;
+    owner.turns.later(this.#scope, f);
+  }
+
+  answered(payload: Payload): void {
+    this.#payload = payload;
+    // Nobody awaits it, but something may have been asked of it that is answered here.
+    if (this.#dropped && !this.#taken && payload.caps.length > 0) {
+      this.settled = true;
+      this.#scope.owner.finish(this.#task);
+      this.#reject(new Error(disposedPromiseText));
+      this.#discard();
+      return;
+    }
+    this.#settle(() => {
+      this.#resolve(payload);
+      if (this.#dropped && !this.#taken) this.#finish();
+    });
+  }
+
+  failed(error: unknown): void {
+    if (this.settled) return;
+    this.#settle(() => this.#reject(error));
+  }
+
+  /** The session has closed without a word about this question to another one's answer: that is a plain value. */
+  local(): void {
+    this.settled = true;
+    const scope = this.#scope;
+    this.base!.value().then(
+      (value) => {
+        const answering = new Answering(scope, scope);
+        scope.owner.turns.later(scope, () => answering.run(rootOf(value), this.#path, this.#called ? noArguments : null));
+        return answering.payload().then((p) => this.#settle(() => this.#resolve(p)));
+      },
+    ).catch((e: unknown) => this.#settle(() => this.#reject(copyThrown(e, ""))));
+  }
+
+  payload(): Promise<Payload> {
+    this.#taken = true;
+    return this.#answer.then((p) => {
+      this.#finish();
+      return p;
+    });
+  }
+
+  value(): Promise<unknown> {
+    if (this.#value !== null) return this.#value;
+    this.#taken = true;
+    const value = this.#answer.then((p) => {
+      const v = decodeAnswer(p);
+      this.known = { value: v };
+      this.#finish();
+      return v;
+    });
+    value.catch(() => {});
+    return (this.#value = value);
+  }
+
+  #finish(): void {
+    this.session.finish(this);
+  }
+
+  drop(): void {
+    if (this.#taken || this.#dropped) return;
+    this.#dropped = true;
+    if (this.settled) this.#discard();
+  }
+
+  #discard(): void {
+    if (this.#payload !== null) discard(this.#payload, "not wanted");
+    this.#finish();
+  }
+}
+
+const noArguments: Payload = { bytes: serialize([]), caps: [] };
+
+/** What a question will have been answered. */
+class QuestionHook implements Hook {
+  readonly #question: Question;
+
+  constructor(question: Question) {
+    this.#question = question;
+  }
+
+  ask(path: readonly string[], args: Payload | null): Pending {
+    const q = this.#question;
+    if (q.known === null && !q.session.over) return q.session.ask(calls.answer, q.id, path, args, q);
+    const scope = scopeNow();
+    const answering = new Answering(q.scope, scope);
+    q.value().then(
+      (value) => q.scope.owner.turns.later(q.scope, () => answering.run(rootOf(value), path, args)),
+      (e: unknown) => {
+        if (args !== null) discard(args, lostText);
+        answering.fail(e);
+      },
+    );
+    return answering;
+  }
+
+  dup(): Hook {
+    return this;
+  }
+
+  dispose(): void {}
+}
+
+/** An export of the other end, as all our references to it share it. */
+class Import {
+  readonly session: Session;
+  readonly id: number;
+  count = 0;
+
+  constructor(session: Session, id: number) {
+    this.session = session;
+    this.id = id;
+  }
+
+  release(): void {
+    if (--this.count === 0) this.session.released(this.id);
+  }
+}
+
+class ImportHook implements Hook {
+  readonly #import: Import;
+  #disposed = false;
+
+  constructor(shared: Import) {
+    this.#import = shared;
+    shared.count++;
+  }
+
+  get session(): Session {
+    return this.#import.session;
+  }
+
+  get id(): number {
+    return this.#import.id;
+  }
+
+  ask(path: readonly string[], args: Payload | null): Pending {
+    return this.session.ask(calls.export, this.id, path, args, null);
+  }
+
+  dup(): Hook {
+    return new ImportHook(this.#import);
+  }
+
+  dispose(): void {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#import.release();
+  }
+}

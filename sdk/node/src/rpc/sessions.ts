@@ -1,0 +1,146 @@
+/*
+ * Sessions is every RPC session of this guest, by number: odd when this guest
+ * has opened it, even when the host has.
+ */
+
+import { ambient } from "../ambient.ts";
+import { flagged, overloaded, readError, remote, durableObjectReset, resetText, toWire } from "../errors.ts";
+import { DurableObject, WorkerEntrypoint } from "../modules/workers.ts";
+import type { Route } from "../namespace.ts";
+import type { GuestObject } from "../object.ts";
+import type { Owner } from "../owner.ts";
+import { Invocation, Scope } from "../scope.ts";
+import { deserialize } from "../storage/clone.ts";
+import { frame, ProtocolError, type Reader } from "../wire.ts";
+import type { Worker } from "../worker.ts";
+import { discard, failed, type Payload, type Pending } from "./hook.ts";
+import { Session } from "./session.ts";
+import type { Root } from "./target.ts";
+
+/** Past this, calls are refused until others have ended. */
+const maxOpen = 64 << 10;
+const tooMany = "Durable Object is overloaded. Too many requests queued.";
+
+/** What a class inherits its handlers' names from, and no caller may use. */
+const reserved: ReadonlySet<string> = new Set([
+  "fetch", "connect", "alarm", "webSocketMessage", "webSocketClose", "webSocketError", "dup", "constructor",
+]);
+
+const noRpc =
+  "The receiving Durable Object does not support RPC, because its class was not declared with `extends DurableObject`. In order to enable RPC, make sure your class extends the special class `DurableObject`, which can be imported from the module \"cloudflare:workers\".";
+
+export class Sessions {
+  readonly #open = new Map<number, Session>();
+  #next = 1;
+
+  /** How many there are. */
+  get size(): number {
+    return this.#open.size;
+  }
+
+  forget(session: Session): void {
+    this.#open.delete(session.id);
+  }
+
+  /**
+   * The first call of a new session, written before this returns: order is the
+   * promise. `broken` hears why the other end has gone, before any caller does.
+   */
+  ask(scope: Scope, to: Route, path: readonly string[], args: Payload | null, broken: (error: Error) => void): Pending {
+    const { owner } = scope;
+    if (owner.gone || this.#open.size >= maxOpen) {
+      if (args !== null) discard(args, tooMany);
+      return failed(owner.gone ? new Error(resetText) : flagged(tooMany, overloaded));
+    }
+    const id = this.#next;
+    this.#next += 2;
+    const session = new Session(id, scope, this, broken);
+    this.#open.set(id, session);
+    scope.invocation?.adopt(session);
+    try {
+      return session.open(path, args, (out) => out.rpcOpen(id, owner.number, to));
+    } catch (e) {
+      session.leave();
+      return failed(e);
+    }
+  }
+
+  /** A session that the host begins with an object. */
+  beginObject(id: number, o: GuestObject, r: Reader): void {
+    const session = new Session(id, o.scope, this, null);
+    this.#open.set(id, session);
+    const { path, args } = session.first(r);
+    o.run(() => session.runFirst(() => rootOfObject(o), path, args));
+  }
+
+  /** A session that the host begins with an entrypoint of the Worker. */
+  beginWorker(id: number, owner: Owner, worker: Worker, entrypoint: string, props: Uint8Array, r: Reader): void {
+    const invocation = new Invocation();
+    const session = new Session(id, new Scope(owner, owner.root, invocation), this, null);
+    this.#open.set(id, session);
+    session.onEnd = () => invocation.release();
+    const { path, args } = session.first(r);
+    owner.turns.event(session.scope, () => {
+      void session.runFirst(() => rootOfWorker(worker, entrypoint, props.length === 0 ? {} : deserialize(props)), path, args);
+    });
+  }
+
+  /** For an object that has left: the question and its end crossed. */
+  refuse(id: number): void {
+    ambient.turns.out.numberAndError(frame.rpcFailure, id, toWire(new Error(resetText), remote | durableObjectReset));
+  }
+
+  frame(type: number, r: Reader): void {
+    const session = this.#open.get(r.u32());
+    if (session === undefined) return; // It has ended, and this crossed its end.
+    switch (type) {
+      case frame.rpcMessage:
+        session.hear(r);
+        break;
+      case frame.rpcClose:
+        session.closed(r);
+        break;
+      case frame.rpcCredit:
+        session.credited(r.u32());
+        break;
+      case frame.rpcFailure: {
+        const error = readError(r);
+        r.done();
+        session.broken(error);
+        break;
+      }
+      default:
+        throw new ProtocolError(`frame 0x${type.toString(16)} of a session`);
+    }
+  }
+
+  /** The owner has left memory: the host knows, and tells the other ends. */
+  ownerGone(owner: Owner): void {
+    for (const session of [...this.#open.values()]) if (session.owner === owner) session.leave();
+  }
+}
+
+function rootOfObject(o: GuestObject): Root {
+  if (!(o.instance instanceof DurableObject)) throw new TypeError(noRpc);
+  return { target: o.instance, byClass: true, reserved };
+}
+
+function rootOfWorker(worker: Worker, entrypoint: string, props: unknown): Root {
+  const { entry, context } = worker.entrypoint(entrypoint, props);
+  if (entry instanceof WorkerEntrypoint) return { target: entry, byClass: true, reserved };
+  if (typeof entry !== "object" || entry === null) throw new TypeError(`The Worker has no entrypoint "${entrypoint}" that supports RPC.`);
+  return {
+    target: entry,
+    byClass: false,
+    reserved,
+    // A handler that is no method of a class gets its bindings as every handler does.
+    apply: (f, name, args) => {
+      if (args.length !== 1) throw new TypeError(wrongNumber(name));
+      return Reflect.apply(f, entry, [args[0], worker.env, context]) as unknown;
+    },
+  };
+}
+
+function wrongNumber(name: string): string {
+  return `Attempted to call RPC function "${name}" with the wrong number of arguments. When calling a top-level handler function that is not declared as part of a class, you must always send exactly one argument. In order to support variable numbers of arguments, the server must use class-based syntax (extending WorkerEntrypoint) instead.`;
+}
