@@ -134,7 +134,8 @@ func start(ctx context.Context, side script.Kind, w runtimes.Worker) (*runtimes.
 	}
 	// One guest, so that what the Worker keeps in its module (the objects' logs)
 	// is seen by all its objects.
-	s, err := runtimes.StartDormouse(ctx, w, hibernateAfter, "--guests", "1")
+	// With room for the longest values of RPC, several times over.
+	s, err := runtimes.StartDormouse(ctx, w, hibernateAfter, "--guests", "1", "--guest-memory", "1GiB")
 	if err != nil {
 		return nil, drive.Runtime{}, err
 	}

@@ -139,12 +139,13 @@ func (s *Shard) Hibernate(k dormouse.Key, force bool, done func(gone bool)) {
 // Stats returns the counts since the shard began. On the loop.
 func (s *Shard) Stats() Stats { return s.stats }
 
-// InProgress counts the exchanges that guests have not ended, those that they
+// InProgress counts the exchanges and sessions that guests have not ended, those that they
 // have begun, and the questions that they have not answered. On the loop.
 func (s *Shard) InProgress() (calls, asks, queries int) {
 	for _, l := range s.lives {
 		calls += len(l.calls)
 		asks += len(l.asks)
+		calls += len(l.sessions)
 	}
 	return calls, asks, len(s.queries)
 }

@@ -54,11 +54,13 @@ func (s *Shard) HearClients() { s.resume(standStill) }
 
 // Quiet says whether nothing is in progress, with a count of what has ever come:
 // when no shard's count has changed between two looks at all of them, and all are
-// quiet, nothing is under way between them either. On the loop.
+// quiet, nothing is under way between them either. A call in a session is an event
+// of its object; the session itself may be held for ever, and ends with either
+// object. On the loop.
 func (s *Shard) Quiet() (quiet bool, count uint64) {
 	quiet = len(s.queue.list) == 0
 	for _, l := range s.lives {
-		count += uint64(l.lastCall)
+		count += uint64(l.lastCall) + uint64(l.lastSession)
 		quiet = quiet && len(l.calls) == 0 && len(l.asks) == 0
 	}
 	for _, o := range s.objects {
@@ -131,9 +133,15 @@ func (s *Shard) GiveUp() {
 		if w.call != nil {
 			w.call.fail(&errUpdated)
 		}
+		if w.session != nil {
+			w.session.fail(&errUpdated)
+		}
 	}
 	for _, l := range s.lives {
 		for _, c := range l.calls {
+			c.fail(&errUpdated)
+		}
+		for _, c := range l.sessions {
 			c.fail(&errUpdated)
 		}
 	}

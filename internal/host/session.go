@@ -9,7 +9,7 @@ import (
 // bytes that it has not taken it gets no new ones.
 const (
 	maxSessions = 64 << 10
-	maxUntaken   = 64 << 20
+	maxUntaken  = 64 << 20
 )
 
 // Line is one side's hold on an RPC session: what is said to it reaches the

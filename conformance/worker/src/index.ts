@@ -13,6 +13,7 @@ import { front } from "./probes/front";
 import { complaint } from "./show";
 
 export { Mute, NoFetch, Plain } from "./others";
+export { Entry, handlers, PlainEntry, Remote } from "./remote";
 export { Room } from "./room";
 
 export default {

@@ -42,6 +42,7 @@ export interface Env {
 	Plain: DurableObjectNamespace;
 	Mute: DurableObjectNamespace;
 	NoFetch: DurableObjectNamespace;
+	Remote: DurableObjectNamespace;
 }
 
 /** Casts what the types forbid and a script wants to try all the same. */

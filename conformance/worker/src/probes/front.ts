@@ -3,14 +3,19 @@
 import * as workers from "cloudflare:workers";
 import { Env, wrong } from "../probe";
 import { outcome, settled, show } from "../show";
+import { rpc } from "./rpc";
+import { rpcStubs } from "./rpc-stubs";
 
-interface Front {
+export interface Front {
 	env: Env;
 	args: string[];
 	say(line: string): void;
 }
 
 export const front: Record<string, (t: Front) => unknown> = {
+	...rpc,
+	...rpcStubs,
+
 	"module-exports"({ say }) {
 		for (const name of ["DurableObject", "WorkerEntrypoint", "RpcTarget", "RpcStub", "RpcPromise", "RpcProperty", "ServiceStub", "env", "exports", "waitUntil", "withEnv", "withExports", "withEnvAndExports"]) {
 			say(`${name}: ${typeof wrong(workers)[name]}`);
