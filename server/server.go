@@ -164,6 +164,7 @@ type Server struct {
 	next    atomic.Uint32  // the worker request after the last, for the shard it goes to
 	guests  atomic.Uint32  // the last incarnation
 	door    door
+	looking background          // for what a killed process has left
 	moving  sync.Mutex          // held by HandOver
 	before  *handover.Successor // whom we take over from; nil: nobody
 
@@ -420,6 +421,7 @@ func (s *Server) Start(ctx context.Context) error {
 		for _, sh := range s.shards {
 			sh.loop.Post(sh.alarms.Start)
 		}
+		s.looking.begin(s.findLeft)
 	}
 	return nil
 }
@@ -496,6 +498,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if s.begun.Load() && !s.door.departed() {
 		s.finish(ctx)
 	}
+	s.looking.end()
 	var wait sync.WaitGroup
 	for _, sh := range s.shards {
 		wait.Go(func() {
