@@ -12,6 +12,9 @@ import (
 // dataFormat is the version of everything below a data folder.
 const dataFormat = "1"
 
+// DataFormat is the version of data folders that a server reads and writes.
+const DataFormat = dataFormat
+
 // lock holds a data folder for this process.
 type lock struct{ f *os.File }
 

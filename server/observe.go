@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -121,8 +123,17 @@ func (s *Server) checkLife(context.Context) []health.Problem {
 		return []health.Problem{{Part: "life", Text: "the server is stopping"}}
 	case !s.begun.Load():
 		return []health.Problem{{Part: "life", Text: "the server is starting"}}
+	case s.door.shut():
+		return []health.Problem{{Part: "life", Text: "another process is taking over"}}
 	}
 	return nil
+}
+
+// shut says whether clients wait at the door, or are let in elsewhere.
+func (d *door) shut() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.outer != nil || d.departs
 }
 
 // commitFailureShown is how long after a commit failed that is a reason not to
@@ -168,7 +179,7 @@ func (s *Server) checkShards(ctx context.Context) (list []health.Problem) {
 // left out.
 func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 	v := metrics.Snapshot{
-		Version: s.Version, Commit: s.Commit, Closes: make(map[uint16]uint64), HTTP: s.front.Counts.All(),
+		Version: s.Version, Commit: s.Commit, Deferred: s.deferred.Load(), MemoryLimit: memoryLimit(), Closes: make(map[uint16]uint64), HTTP: s.front.Counts.All(),
 		Ready: s.health.Look(ctx).Ready, Alarms: new(metrics.Alarms),
 	}
 	for i, sh := range s.shards {
@@ -193,6 +204,14 @@ func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 		}
 	}
 	return v
+}
+
+// memoryLimit is that of the Go runtime; 0 if there is none.
+func memoryLimit() int64 {
+	if n := debug.SetMemoryLimit(-1); n != math.MaxInt64 {
+		return n
+	}
+	return 0
 }
 
 func addShard(v *metrics.Snapshot, o host.Observed, classes []host.ClassStats, c hibernation.Counts) {

@@ -107,6 +107,7 @@ type Limits struct {
 	HeaderTimeout    time.Duration // to send a request's head; 10 s
 	IdleTimeout      time.Duration // between requests; 2 min
 	MailboxEvents    int           // that wait for one object; 10,000
+	ClientHandshakes int           // of WebSockets, a second and client address; 0 is without limit
 	MailboxBytes     int           // 8 MiB
 }
 
@@ -167,6 +168,8 @@ type Server struct {
 	looking background          // for what a killed process has left
 	moving  sync.Mutex          // held by HandOver
 	before  *handover.Successor // whom we take over from; nil: nobody
+	// deferred counts connections that waited for a descriptor.
+	deferred atomic.Uint64
 
 	mu      sync.Mutex // guards the following
 	servers []*http.Server
@@ -242,7 +245,7 @@ func (s *Server) assemble() error {
 		Counts: new(edge.Counts),
 		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
 		Compress: c.Compress, Details: c.Details, MaxBody: c.Limits.RequestBody, TrustedProxies: c.TrustedProxies,
-		Full: s.room.full,
+		Full: s.room.full, Clients: s.clients(),
 	}
 	if s.files != nil {
 		s.front.Assets = s.files
@@ -458,6 +461,7 @@ func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 		ConnContext:       s.room.note,
 	}
 	l = s.door.add(l, h)
+	l = &patient{Listener: l, deferred: &s.deferred, log: s.log}
 	if t != nil {
 		t = t.Clone()
 		t.NextProtos = []string{"http/1.1"} // sockets need a connection of their own

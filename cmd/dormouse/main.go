@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -49,21 +48,6 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` lists what there is", err, c.CommandPath())
 	})
-	root.AddCommand(runCommand(true), runCommand(false), upgradeCommand(), configCommand(), versionCommand(), nodeCommand(), tailCommand(), objectsCommand(), storageCommand(), backupCommand())
+	root.AddCommand(runCommand(true), runCommand(false), upgradeCommand(), configCommand(), versionCommand(), nodeCommand(), tailCommand(), checkCommand(), readyCommand(), objectsCommand(), storageCommand(), backupCommand())
 	return root
-}
-
-func versionCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
-		Run: func(c *cobra.Command, _ []string) {
-			fmt.Fprintf(c.OutOrStdout(), "dormouse %s", version)
-			if commit != "" {
-				fmt.Fprintf(c.OutOrStdout(), " (%s)", commit)
-			}
-			fmt.Fprintf(c.OutOrStdout(), " %s %s/%s\n", runtime.Version(), runtime.GOOS, runtime.GOARCH)
-		},
-	}
 }

@@ -222,6 +222,7 @@ func (r *runner) prepare(c *cobra.Command) error {
 	for _, w := range found.Warnings {
 		r.log.Warn(w.Error())
 	}
+	r.useMachine()
 	if r.nodeBin, err = findNode(c, r.settings.Node, found.Source("node"), config.Dir); err != nil {
 		return err
 	}
@@ -325,7 +326,8 @@ func (r *runner) serverConfig() server.Config {
 			SocketsPerObject: o.Limits.SocketsPerObject, CloseHandshake: o.Limits.CloseHandshake,
 			RequestBody: o.Limits.RequestBytes, RequestHeader: int(o.Limits.RequestHeaderBytes),
 			HeaderTimeout: o.Limits.HeaderTimeout, IdleTimeout: o.Limits.IdleTimeout,
-			MailboxEvents: o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
+			ClientHandshakes: o.Limits.ClientHandshakes,
+			MailboxEvents:    o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
 		},
 	}
 }
@@ -416,11 +418,11 @@ func (r *runner) certificate() (*tls.Config, error) {
 	if r.settings.TLSCert == "" {
 		return nil, nil
 	}
-	c, err := tls.LoadX509KeyPair(r.settings.TLSCert, r.settings.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("tls_cert, tls_key: %w", err)
+	c := &certificates{cert: r.settings.TLSCert, key: r.settings.TLSKey, log: r.log}
+	if err := c.load(); err != nil {
+		return nil, err
 	}
-	return &tls.Config{Certificates: []tls.Certificate{c}, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{GetCertificate: c.get, MinVersion: tls.VersionTLS12}, nil
 }
 
 // greet says where everything is, in a form that a person likes to read and a

@@ -15,11 +15,13 @@ const (
 	countFailed                  // in the Worker
 	countRefused                 // before the Worker, or while it was asked
 	countLeft                    // the client did not wait
+	countFull                    // an upgrade, as there was no room for a socket
+	countTooMany                 // an upgrade, past limits.client_handshakes
 	outcomes      = iota
 )
 
 func (o outcome) String() string {
-	return [...]string{"asset", "answered", "upgraded", "failed", "refused", "left"}[o]
+	return [...]string{"asset", "answered", "upgraded", "failed", "refused", "left", "full", "too many"}[o]
 }
 
 func (c *Counts) count(o outcome) {

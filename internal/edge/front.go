@@ -59,6 +59,8 @@ type Front struct {
 	TrustedProxies []netip.Prefix
 
 	Counts *Counts // of requests; nil: nobody counts
+	// Clients bounds the handshakes of one address; nil does not.
+	Clients *Clients
 	// Full says that there is no room for another WebSocket on this connection;
 	// nil: there always is.
 	Full func(context.Context) bool
@@ -72,10 +74,16 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if status := f.refuses(r); status != 0 {
-		f.Counts.count(countRefused)
-		if status == http.StatusServiceUnavailable {
+		switch status {
+		case http.StatusServiceUnavailable:
+			f.Counts.count(countFull)
 			w.Header().Set("Retry-After", "5")
 			w.Header().Set("Connection", "close")
+		case http.StatusTooManyRequests:
+			f.Counts.count(countTooMany)
+			w.Header().Set("Retry-After", "1")
+		default:
+			f.Counts.count(countRefused)
 		}
 		http.Error(w, http.StatusText(status), status)
 		return
@@ -156,8 +164,13 @@ func (f *Front) refuses(r *http.Request) int {
 		return http.StatusMethodNotAllowed // no Request can have them
 	case f.MaxBody > 0 && r.ContentLength > f.MaxBody:
 		return http.StatusRequestEntityTooLarge
-	case f.Full != nil && strings.EqualFold(r.Header.Get("Upgrade"), "websocket") && f.Full(r.Context()):
+	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
+	case f.Full != nil && f.Full(r.Context()):
 		return http.StatusServiceUnavailable
+	case f.Clients != nil:
+		if address, _ := f.client(r); !f.Clients.Allow(address) {
+			return http.StatusTooManyRequests
+		}
 	}
 	return 0
 }

@@ -22,6 +22,12 @@ const (
 	pinnedNode = "26.10.0"
 )
 
+// NodeRange is what guests may run on, and NodeTested what they are tested with.
+const (
+	NodeRange  = ">=26"
+	NodeTested = pinnedNode
+)
+
 // NodeSearch says where to look for Node.
 type NodeSearch struct {
 	// Named is a Node that somebody named, and NamedBy how, such as "--node".

@@ -43,9 +43,8 @@ type Snapshot struct {
 	HTTP  map[string]uint64 // requests, by what became of them
 	Ready bool
 	// Memory of the Go process from which on it takes no new sockets; 0: none.
-	MemoryLimit   int64
-	RefusedMemory uint64
-	RefusedAccept uint64 // times that accepting had to wait for a descriptor
+	MemoryLimit int64
+	Deferred    uint64 // times that accepting had to wait for a descriptor
 }
 
 // Class is the objects of one class.
@@ -141,7 +140,6 @@ var (
 	alarmsRepaired  = describe("alarms_repaired_total", "Alarms that the index did not have and the database did.")
 	alarmLateness   = describe("alarm_lateness_seconds", "How long after its time an alarm was rung.")
 	memoryLimit     = describe("memory_limit_bytes", "limits.memory: near it new sockets are refused; 0 is without limit.")
-	refusedMemory   = describe("upgrades_refused_total", "Upgrades refused with 503 because memory was short.")
 	acceptsDeferred = describe("accepts_deferred_total", "Times that accepting paused because there was no descriptor.")
 )
 
@@ -167,8 +165,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	w.waits(&s)
 	w.traffic(&s)
 	w.gauge(memoryLimit, float64(s.MemoryLimit))
-	w.count(refusedMemory, s.RefusedMemory)
-	w.count(acceptsDeferred, s.RefusedAccept)
+	w.count(acceptsDeferred, s.Deferred)
 	if a := s.Alarms; a != nil {
 		w.gauge(alarms, float64(a.Waiting))
 		w.count(alarmsLate, a.Late)

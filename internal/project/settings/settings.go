@@ -76,6 +76,8 @@ type Limits struct {
 	MailboxEvents      int
 	MailboxBytes       int64
 	IgnoreTimersBeyond time.Duration // 0: ignore none
+	Memory             int64         // of the Go process; 0: no limit
+	ClientHandshakes   int           // 0: no limit
 }
 
 // Sockets says what becomes of an object's sockets.

@@ -128,6 +128,10 @@ var table = []*Setting{
 		Doc: "How many bytes those events may have together."},
 	{Name: "limits.ignore_timers_beyond", Type: Duration, Default: "0", field: func(s *Settings) any { return &s.Limits.IgnoreTimersBeyond },
 		Doc: "Timers that are further away than this do not keep an object in memory; 0 ignores none."},
+	{Name: "limits.memory", Type: Bytes, Default: "0", Max: 1024 * gib, field: func(s *Settings) any { return &s.Limits.Memory },
+		Doc: "The memory of Dormouse itself, without its guests: near it new WebSockets get 503, and those that are connected stay; 0 sets no limit but GOMEMLIMIT."},
+	{Name: "limits.client_handshakes", Type: Int, Default: "0", Max: 1 << 20, field: func(s *Settings) any { return &s.Limits.ClientHandshakes },
+		Doc: "How many WebSockets one client address (of IPv6, one /64) may open each second before it gets 429; 0 sets no limit."},
 
 	{Name: "sockets.on_reset", Type: Choice, Choices: []string{string(ResetDrop), string(ResetKeep)}, Default: string(ResetDrop),
 		field: func(s *Settings) any { return &s.Sockets.OnReset }, class: func(c *Class) any { return &c.Sockets.OnReset },
