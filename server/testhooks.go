@@ -21,6 +21,8 @@ import (
 // evictLimit is how long an object may take to come to rest, as in workerd.
 const evictLimit = 30 * time.Second
 
+var errStopping = errors.New("the server is stopping")
+
 // hooks answers what the module workerd:unsafe asks.
 //
 // Cloudflare: the compatibility flag "unsafe_module".
@@ -86,7 +88,9 @@ func (h hooks) evict(ctx context.Context, keys []dormouse.Key, drop, gone bool) 
 	left := make(chan *dormouse.Error, len(keys))
 	for _, k := range keys {
 		sh := h.s.of(k)
-		sh.loop.Post(func() { sh.host.Evict(k, drop, evictLimit, func(e *dormouse.Error) { left <- e }) })
+		if !sh.loop.Post(func() { sh.host.Evict(k, drop, evictLimit, func(e *dormouse.Error) { left <- e }) }) {
+			return errStopping
+		}
 	}
 	var first error
 	for range keys {
@@ -121,7 +125,9 @@ func (h hooks) abortAll(ctx context.Context, verb string) error {
 func (h hooks) onEach(ctx context.Context, begin func(s *host.Shard, done func())) error {
 	ended := make(chan struct{}, len(h.shards))
 	for _, sh := range h.shards {
-		sh.loop.Post(func() { begin(sh.host, func() { ended <- struct{}{} }) })
+		if !sh.loop.Post(func() { begin(sh.host, func() { ended <- struct{}{} }) }) {
+			return errStopping
+		}
 	}
 	for range h.shards {
 		select {

@@ -104,7 +104,7 @@ func startWorkerdIn(ctx context.Context, bin, dir string, w Worker, code []byte)
 		return nil, err
 	}
 	s.cleanup = append(s.cleanup, func() { os.RemoveAll(dir) })
-	if s.Addr, err = readPort(told); err != nil {
+	if s.Addr, err = ListensAt(told); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("%w; workerd printed:\n%s", err, s.Log())
 	}
@@ -115,8 +115,9 @@ func startWorkerdIn(ctx context.Context, bin, dir string, w Worker, code []byte)
 	return s, nil
 }
 
-// readPort reads workerd's control messages until the one that names its port.
-func readPort(told *os.File) (string, error) {
+// ListensAt reads workerd's control messages until the one that names its port,
+// and returns its address.
+func ListensAt(told *os.File) (string, error) {
 	told.SetReadDeadline(time.Now().Add(startLimit))
 	lines := bufio.NewScanner(told)
 	for lines.Scan() {

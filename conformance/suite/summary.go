@@ -19,7 +19,7 @@ var areas = []struct {
 	title   string
 	scripts []string
 }{
-	{"`DurableObjectState`, ids, namespaces, stubs", []string{"state", "ids"}},
+	{"`DurableObjectState`, ids, namespaces, stubs", []string{"state", "facets", "ids"}},
 	{"`acceptWebSocket`, lists, tags, attachments", []string{"accept", "lists", "attachments"}},
 	{"Auto-response, event timeout", []string{"autoresponse", "timeout", "expiry"}},
 	{"Handlers, closing, upgrades, the wire", []string{"handlers", "silence", "close", "protocol", "upgrade"}},

@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -72,7 +70,7 @@ func StartWorkerdIn(t testing.TB, dir, data string) (_ Target, stop func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	if server.Addr, err = listening(told); err != nil {
+	if server.Addr, err = runtimes.ListensAt(told); err != nil {
 		t.Fatalf("%v; workerd printed:\n%s", err, server.Log())
 	}
 	if err := server.Ready(t.Context(), "/"); err != nil {
@@ -108,19 +106,3 @@ const main :Workerd.Worker = (
   ],
 );
 `))
-
-// listening reads workerd's control messages until the one that names its port.
-func listening(told *os.File) (string, error) {
-	told.SetReadDeadline(time.Now().Add(limit))
-	lines := bufio.NewScanner(told)
-	for lines.Scan() {
-		var m struct {
-			Event string `json:"event"`
-			Port  int    `json:"port"`
-		}
-		if json.Unmarshal(lines.Bytes(), &m) == nil && m.Event == "listen" {
-			return fmt.Sprintf("127.0.0.1:%d", m.Port), nil
-		}
-	}
-	return "", fmt.Errorf("workerd did not say where it listens (%v)", lines.Err())
-}

@@ -28,6 +28,16 @@ export const state: Probes = {
 		t.ctx.storage.kv.put("seen", true);
 	},
 
+	/** ctx.facets: one of its calls, each. */
+	async facets(t) {
+		const facets = wrong(t.ctx.facets);
+		t.say(Object.prototype.toString.call(facets));
+		for (const name of ["get", "abort", "delete", "clone"]) t.say(`${name}: ${typeof facets[name]}`);
+		t.observe("get", () => typeof facets.get("child", () => ({ class: wrong(t.ctx.exports).Room })));
+		t.observe("abort", () => facets.abort("child", new Error("x")));
+		t.observe("delete", () => facets.delete("child"));
+	},
+
 	/** An alarm that is set, in the given number of milliseconds. */
 	async "alarm-in"(t) {
 		await t.ctx.storage.setAlarm(Date.now() + Number(t.args[0]));
