@@ -199,8 +199,8 @@ type Value struct {
 	Size  int             `json:"bytes"`          // of the serialized value
 	Cut   bool            `json:"cut,omitempty"`  // it is longer than what a list shows
 	Error string          `json:"error,omitempty"`
-	// Raw is the serialized value, of a single one only.
-	Raw []byte `json:"value_base64,omitempty"`
+	// Serialized is the value as V8 wrote it, of a single one only.
+	Serialized []byte `json:"value_base64,omitempty"`
 }
 
 // Values are some of the pairs of a database.
@@ -252,7 +252,7 @@ func (v *View) Get(key string) (*Value, error) {
 	if !ok || err != nil {
 		return nil, err
 	}
-	x := &Value{Key: KeyOf(key), Size: len(b), Raw: b}
+	x := &Value{Key: KeyOf(key), Size: len(b), Serialized: b}
 	x.show(b)
 	return x, nil
 }
