@@ -30,6 +30,13 @@ func (c *client) dial(address string) error {
 	if err != nil {
 		return err
 	}
+	c.conn = conn
+	return c.shake(address)
+}
+
+// shake asks for the socket on the connection.
+func (c *client) shake(address string) error {
+	conn := c.conn
 	conn.SetDeadline(time.Now().Add(dialLimit))
 	fmt.Fprintf(conn, "GET /%s?name=%s&kind=%s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", c.object, c.name, c.kind, address)
@@ -43,7 +50,7 @@ func (c *client) dial(address string) error {
 		return err
 	}
 	conn.SetDeadline(time.Time{})
-	c.conn, c.r = conn, r
+	c.r = r
 	return nil
 }
 

@@ -37,7 +37,9 @@ type Config struct {
 	Seed         uint64
 	// Front, if set, starts something in front of the server, such as a proxy, and
 	// returns the address that clients use.
-	Front func(server string) (address string, stop func(), err error)
+	Front  func(server string) (address string, stop func(), err error)
+	scheme string   // empty is "http"
+	args   []string // further ones of the server
 	// Progress is told of each event; nil: nobody.
 	Progress func(k Kind, took time.Duration, c *Counts)
 }

@@ -3,7 +3,9 @@ package outlive
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,9 +33,12 @@ type process struct {
 	binary         string
 	folder         string
 	address, admin string
+	scheme         string
 	log            string // its file
 	pid            int    // of the first: the group of all
+	cmd            *exec.Cmd
 	exited         chan struct{}
+	last           upgraded
 }
 
 // waitLimit bounds every wait for a server to do something.
@@ -41,7 +46,7 @@ const waitLimit = 60 * time.Second
 
 // start serves the worker of this package.
 func start(ctx context.Context, c Config) (*process, error) {
-	s := &process{binary: c.Binary, folder: c.Folder, log: filepath.Join(c.Folder, "log"), exited: make(chan struct{})}
+	s := &process{scheme: cmp.Or(c.scheme, "http"), binary: c.Binary, folder: c.Folder, log: filepath.Join(c.Folder, "log"), exited: make(chan struct{})}
 	project := filepath.Join(c.Folder, "project")
 	files, err := fs.Sub(worker, "worker")
 	if err == nil {
@@ -63,18 +68,22 @@ func start(ctx context.Context, c Config) (*process, error) {
 	defer out.Close()
 	cmd := exec.Command(c.Binary, "dev", project, "--listen", s.address, "--admin", s.admin,
 		"--data", filepath.Join(c.Folder, "data"), "--node", c.Node, "--log-format", "json")
+	cmd.Args = append(cmd.Args, c.args...)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	s.pid = cmd.Process.Pid
+	s.pid, s.cmd = cmd.Process.Pid, cmd
 	go func() {
 		cmd.Wait()
 		close(s.exited)
 	}()
 	err = s.until(ctx, "the server answers", func() error {
-		_, err := s.get("http://" + s.address + "/")
+		if s.exits() {
+			return errors.New("it has ended")
+		}
+		_, err := s.get(s.url() + "/")
 		return err
 	})
 	if err != nil {
@@ -83,6 +92,18 @@ func start(ctx context.Context, c Config) (*process, error) {
 	}
 	return s, nil
 }
+
+// exits says whether the first process has ended.
+func (s *process) exits() bool {
+	select {
+	case <-s.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *process) url() string { return s.scheme + "://" + s.address }
 
 // stop ends the whole process group.
 func (s *process) stop() {
@@ -112,7 +133,10 @@ func (s *process) tail() []byte {
 }
 
 // fresh keeps no connections: they would belong to a process that ends.
-var fresh = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: waitLimit}
+var fresh = &http.Client{
+	Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, // of tests
+	Timeout:   waitLimit,
+}
 
 func (s *process) get(url string) ([]byte, error) {
 	res, err := fresh.Get(url)
@@ -196,6 +220,15 @@ func (s *process) kill(ctx context.Context, rnd *rand.Rand) error {
 	})
 }
 
+// upgraded is the answer to an upgrade.
+type upgraded struct {
+	Error   string
+	PID     int
+	Told    int `json:"sockets_told"`
+	Cut     bool
+	Silence float64 `json:"silence_seconds"`
+}
+
 // upgrade has the same binary take over, and returns for how long the server says that
 // it was silent.
 func (s *process) upgrade(ctx context.Context) (time.Duration, error) { return s.upgradeTo(ctx, "") }
@@ -211,19 +244,16 @@ func (s *process) upgradeTo(ctx context.Context, binary string) (time.Duration, 
 		return 0, err
 	}
 	defer res.Body.Close()
-	var answer struct {
-		Error   string
-		PID     int
-		Silence float64 `json:"silence_seconds"`
-	}
+	var answer upgraded
 	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
 		return 0, err
 	}
 	if res.StatusCode != http.StatusOK {
 		return 0, fmt.Errorf("%s: %s; the end of its log:\n%s", res.Status, answer.Error, s.tail())
 	}
+	s.last = answer
 	err = s.until(ctx, "the successor serves", func() error {
-		_, err := s.get("http://" + s.address + "/")
+		_, err := s.get(s.url() + "/")
 		return err
 	})
 	return time.Duration(answer.Silence * float64(time.Second)), err
@@ -265,11 +295,12 @@ type seen struct {
 
 type state struct {
 	Total   int
+	Closed  int // the code of the last close
 	Sockets []seen
 }
 
 func (s *process) look(object string) (v state, err error) {
-	b, err := s.get("http://" + s.address + "/" + object + "/sockets")
+	b, err := s.get(s.url() + "/" + object + "/sockets")
 	if err == nil {
 		err = json.Unmarshal(b, &v)
 	}

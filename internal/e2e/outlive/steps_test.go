@@ -145,7 +145,7 @@ func TestUpgradeThatFails(t *testing.T) {
 			}
 			t.Log(strings.SplitN(err.Error(), "\n", 2)[0])
 			ask(t, clients, 2*i+2)
-			if ended(s) {
+			if s.exits() {
 				t.Fatal("the old process has ended")
 			}
 		})
@@ -156,7 +156,7 @@ func TestUpgradeThatFails(t *testing.T) {
 	}
 	ask(t, clients, 2*len(steps)+1)
 	if err := s.until(t.Context(), "the old process has ended", func() error {
-		if !ended(s) {
+		if !s.exits() {
 			return fmt.Errorf("it lives")
 		}
 		return nil
@@ -209,16 +209,6 @@ func ask(t *testing.T, clients []*client, n int) {
 		if want := fmt.Sprintf("%d %d 0", n, n); err != nil || string(f.Payload) != want {
 			t.Fatalf("socket %s: got %q, %v, want %q", c.name, f.Payload, err, want)
 		}
-	}
-}
-
-// ended says whether the first process of a server has.
-func ended(s *process) bool {
-	select {
-	case <-s.exited:
-		return true
-	default:
-		return false
 	}
 }
 

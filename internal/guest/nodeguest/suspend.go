@@ -19,11 +19,13 @@ var errSuspended = errors.New("the guest has been suspended")
 
 // Suspend ends the guest, and those that it has replaced, and starts no other
 // until Resume. What they had not begun is said again then. After an error
-// Resume is due all the same.
+// Resume is due all the same; a second call waits for what the first one began.
 func (s *Slot) Suspend(ctx context.Context) error {
-	h := &suspension{parked: make(chan struct{}), over: make(chan struct{})}
 	s.mu.Lock()
-	s.hold = h
+	if s.hold == nil {
+		s.hold = &suspension{parked: make(chan struct{}), over: make(chan struct{})}
+	}
+	h := s.hold
 	s.mu.Unlock()
 	select {
 	case s.poke <- struct{}{}: // it may wait to start another

@@ -19,12 +19,22 @@ interface Count {
   sent: number; // answers
 }
 
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
 export class Line extends DurableObject<Env> {
-  override fetch(request: Request): Response {
+  override async fetch(request: Request): Promise<Response> {
     const url = new URL(request.url);
+    if (url.pathname.endsWith("/stream")) return new Response(this.#lines(Number(url.searchParams.get("lines"))));
+    if (url.pathname.endsWith("/standard")) return this.#standard();
+    if (url.pathname.endsWith("/outbound")) {
+      const answer = await fetch(url.searchParams.get("to") ?? "", { headers: { Upgrade: "websocket" } });
+      answer.webSocket?.accept();
+      return new Response(String(answer.status));
+    }
     if (url.pathname.endsWith("/sockets")) {
       return Response.json({
         total: this.ctx.storage.kv.get<number>("total") ?? 0,
+        closed: this.ctx.storage.kv.get<number>("closed") ?? 0,
         sockets: this.ctx.getWebSockets().map((ws) => ({
           tags: this.ctx.getTags(ws),
           attachment: ws.deserializeAttachment() as Count,
@@ -39,6 +49,12 @@ export class Line extends DurableObject<Env> {
   }
 
   override async webSocketMessage(ws: WebSocket, message: string): Promise<void> {
+    if (message.startsWith("sleep ")) {
+      await sleep(Number(message.slice(6)));
+      this.ctx.storage.kv.put("total", (this.ctx.storage.kv.get<number>("total") ?? 0) + 1);
+      ws.send(`slept ${message.slice(6)}`);
+      return;
+    }
     const count = ws.deserializeAttachment() as Count;
     await this.ctx.storage.get("nothing"); // the input gate must hold what follows
     const n = Number(message);
@@ -48,6 +64,29 @@ export class Line extends DurableObject<Env> {
     ws.serializeAttachment(count);
     this.ctx.storage.kv.put("total", (this.ctx.storage.kv.get<number>("total") ?? 0) + 1);
     ws.send(`${n} ${count.sent} ${version}${gap}`);
+  }
+
+  override webSocketClose(_ws: WebSocket, code: number): void {
+    this.ctx.storage.kv.put("closed", code);
+  }
+
+  #standard(): Response {
+    const { 0: client, 1: server } = new WebSocketPair();
+    server.accept();
+    server.addEventListener("message", (event) => server.send(event.data as string));
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  #lines(n: number): ReadableStream<Uint8Array> {
+    const encoder = new TextEncoder();
+    let i = 0;
+    return new ReadableStream({
+      async pull(controller) {
+        if (i === n) return controller.close();
+        await sleep(100);
+        controller.enqueue(encoder.encode(`line ${++i}\n`));
+      },
+    });
   }
 }
 
