@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 	"github.com/dormouse-dev/dormouse/internal/storage/snapshot"
 	"github.com/dormouse-dev/dormouse/internal/storage/sqlitefile"
@@ -105,4 +106,6 @@ func (f *Folder) prepare(ctx context.Context, path string, alarm time.Time) (tim
 }
 
 // setWake notes when an object has to be woken.
-func (f *Folder) setWake(dormouse.Key, time.Time) error { return nil }
+func (f *Folder) setWake(k dormouse.Key, at time.Time) error {
+	return f.engine.SetWake(k, storage.Wake{At: at})
+}

@@ -22,8 +22,10 @@ type wakes interface {
 // wakes is the engine, if it is one that keeps them; otherwise alarms are found
 // when their objects are next opened.
 func (s *Server) wakes() wakes {
-	w, _ := any(s.engine).(wakes)
-	return w
+	if s.engine == nil {
+		return nil
+	}
+	return s.engine
 }
 
 // newAlarms makes what runs the alarms of a shard's objects.

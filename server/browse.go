@@ -21,6 +21,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/internal/storage/snapshot"
 )
 
@@ -124,13 +125,18 @@ func buildVersion() string {
 	return ""
 }
 
-// settle waits until what the object has committed is durable.
+// settle waits until what the object has committed is durable, whether a guest
+// has its database open or not.
 func (s *Server) settle(ctx context.Context, k dormouse.Key) error {
 	if s.engine == nil {
 		return nil
 	}
 	done := make(chan error, 1)
-	s.engine.Commit(k, func(err error) { done <- err })
+	err := s.engine.Open(k, storage.OtherProcess, func(_ storage.Bookmark, err error) { done <- err })
+	if err != nil {
+		return err
+	}
+	defer s.engine.Release(k)
 	select {
 	case err := <-done:
 		return err

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // dataFormat is the version of everything below a data folder.
@@ -15,8 +17,13 @@ const dataFormat = "1"
 // DataFormat is the version of data folders that a server reads and writes.
 const DataFormat = dataFormat
 
-// lock holds a data folder for this process.
+// lock holds a data folder for this process and for its guests, which inherit
+// the descriptor: a Dormouse that was killed has let go of the folder when its
+// guests, too, have nothing of it open any more.
 type lock struct{ f *os.File }
+
+// orphanLimit is how long guests may take to end whose Dormouse is dead.
+const orphanLimit = 10 * time.Second
 
 // take makes the data folder if there is none, checks its format and locks it.
 func take(folder string) (*lock, error) {
@@ -27,7 +34,7 @@ func take(folder string) (*lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := lockOrWait(f); err != nil {
 		defer f.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock data folder %s: %w", folder, err)
@@ -41,6 +48,26 @@ func take(folder string) (*lock, error) {
 	}
 	l.write(fmt.Sprintln(os.Getpid()))
 	return l, nil
+}
+
+// lockOrWait locks, and waits if only guests of a dead Dormouse have the lock.
+func lockOrWait(f *os.File) error {
+	for end := time.Now().Add(orphanLimit); ; time.Sleep(10 * time.Millisecond) {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+			return err
+		}
+		if pid := writer(f); pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			return err
+		}
+	}
+}
+
+// writer is the process that has written its number into the lock; 0: none has
+// yet.
+func writer(f *os.File) int {
+	pid, _ := strconv.Atoi(inUse("", f).PID)
+	return pid
 }
 
 // check refuses a folder that a newer Dormouse has written.

@@ -14,14 +14,16 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/backup"
 	"github.com/dormouse-dev/dormouse/internal/browse"
 	"github.com/dormouse-dev/dormouse/internal/storage"
+	"github.com/dormouse-dev/dormouse/internal/storage/journal"
 	"github.com/dormouse-dev/dormouse/internal/storage/snapshot"
 )
 
 // Folder is a data folder that no server uses, and that none can use until
 // Close.
 type Folder struct {
-	Data string
-	lock *lock
+	Data   string
+	lock   *lock
+	engine *journal.Engine
 }
 
 // OpenFolder takes a data folder, which must exist, for a tool. If a server uses
@@ -39,7 +41,14 @@ func MakeFolder(data string) (*Folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Folder{data, l}, nil
+	// It brings in order what a server has left in the middle of its work: from
+	// here on databases are whole without it, and it does not undo what others
+	// change.
+	e, _, err := journal.Open(DatabaseFolder(data), journal.Options{})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("data folder %s: %w", data, err), l.release())
+	}
+	return &Folder{data, l, e}, nil
 }
 
 // Backup writes a backup of the selected objects, as a tar stream.
@@ -66,17 +75,24 @@ func Restore(path, data string) (backup.Summary, error) {
 		Path:    DatabasePath,
 		Classes: func(data string) string { return filepath.Join(data, backup.ClassesName) },
 		Finish: func(data string, alarms []backup.Entry) error {
-			l, err := take(data)
+			f, err := MakeFolder(data)
 			if err != nil {
 				return err
 			}
-			return l.release()
+			for _, e := range alarms {
+				k, bad := e.Key()
+				if bad == nil {
+					bad = f.setWake(k, *e.Alarm)
+				}
+				err = errors.Join(err, bad)
+			}
+			return errors.Join(err, f.Close())
 		},
 	})
 }
 
 // Close gives the folder back.
-func (f *Folder) Close() error { return f.lock.release() }
+func (f *Folder) Close() error { return errors.Join(f.engine.Close(), f.lock.release()) }
 
 // InUse is returned for a data folder that another process uses.
 type InUse struct {

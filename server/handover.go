@@ -75,9 +75,13 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	s.log.Info("upgrade: the successor is prepared", "version", theirs.Version)
 	s.finishOlder(ctx, patience)
 	undo := s.standStill(ctx, &m)
+	closed := false
 	defer func() {
 		if err != nil {
 			end() // first of all: nobody else may serve
+			if closed {
+				err = errors.Join(err, s.openStorage())
+			}
 			undo()
 			s.log.Warn("upgrade: this process goes on", "reason", err)
 		}
@@ -90,6 +94,10 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 		return m, err
 	}
 	if err := errors.Join(s.suspend(ctx), ctx.Err()); err != nil {
+		return m, err
+	}
+	closed = true
+	if err := s.engine.Close(); err != nil {
 		return m, err
 	}
 	s.log.Info("upgrade: the successor has everything", "sockets", m.Sockets, "objects", m.Objects)
@@ -371,7 +379,7 @@ func (s *Server) TakeOver(patience time.Duration) (_ map[string]net.Listener, to
 			return nil, total, fmt.Errorf("there are objects of the namespace %s, and this Worker has no class for it", o.Key.Namespace)
 		}
 	}
-	if err := s.before.Have(total); err != nil {
+	if err := s.before.Have(total, s.openStorage); err != nil {
 		return nil, total, err
 	}
 	// From here on nobody else serves.

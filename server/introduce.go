@@ -1,6 +1,7 @@
 package server
 
 import (
+	"os"
 	"slices"
 	"sync"
 
@@ -40,7 +41,10 @@ func (r registry) Open(t host.Set, s dormouse.SocketID) error {
 type introduced struct {
 	*host.Shard
 	guests *incarnations
+	held   *os.File
 }
+
+func (i *introduced) Held() *os.File { return i.held }
 
 func (i *introduced) Ready(g guest.Guest, r guest.Ready) {
 	i.guests.add(g.Incarnation())

@@ -12,7 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"path/filepath"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +30,6 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/object"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
 	"github.com/dormouse-dev/dormouse/internal/observe/tail"
-	"github.com/dormouse-dev/dormouse/internal/storage/direct"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
 
@@ -126,6 +125,9 @@ type GuestHost interface {
 	Waited(g guest.Guest, o guest.Object, d time.Duration)
 	Unfit(*dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
+	// Held is a file that the processes of guests inherit: the data folder is
+	// locked as long as one of them has it open.
+	Held() *os.File
 }
 
 // Slot keeps one guest running.
@@ -158,7 +160,7 @@ type Server struct {
 	js, in  []*shard // of them: with guests, with objects written in Go
 	front   *edge.Front
 	objects                // written in Go
-	engine  *direct.Engine // nil: relaxed
+	engine  *store         // nil: there are no guests
 	files   *assets.Router // nil: no assets
 	room    *capacity      // for clients
 	scratch scratch        // for copies of databases
@@ -200,6 +202,7 @@ func New(c Config) (*Server, error) {
 func (s *Server) build() error {
 	s.once.Do(func() {
 		if s.built = s.assemble(); s.built != nil && s.lock != nil {
+			s.engine.Close()
 			s.lock.release()
 			s.removeTemporary()
 		}
@@ -230,8 +233,13 @@ func (s *Server) assemble() error {
 			return err
 		}
 	}
-	if !c.Relaxed {
-		s.engine = direct.New(func(k dormouse.Key) string { return DatabasePath(c.Data, k) })
+	if c.Guests != nil {
+		s.engine = s.newStore()
+		if s.before == nil { // otherwise TakeOver opens it
+			if err := s.openStorage(); err != nil {
+				return err
+			}
+		}
 	}
 	if err := s.openAssets(); err != nil {
 		return err
@@ -350,20 +358,20 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 	if s.files != nil {
 		beside.assets = &edge.Inside{Handler: s.files.Assets}
 	}
-	var durability host.Durability
-	if s.engine != nil {
-		durability = s.engine
+	var commits host.Durability
+	if !inGo {
+		commits = durability{s.engine, DatabaseFolder(c.Data)}
 	}
 	sh.alarms = s.newAlarms(sh, classes)
 	sh.host = host.New(host.Config{
 		Alarms:     sh.alarms,
-		Durability: durability,
+		Durability: commits,
 		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
 		Route: s.route, Outside: beside,
 	})
-	introduced := &introduced{sh.host, sh.guests}
+	introduced := &introduced{sh.host, sh.guests, s.lock.f}
 	if inGo {
 		sh.slot = &goSlot{inside, introduced, l, c.Log}
 	} else {
@@ -517,9 +525,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		})
 	}
 	wait.Wait()
-	if s.engine != nil {
-		s.engine.Close()
-	}
+	err = errors.Join(err, s.engine.Close())
 	if s.files != nil {
 		s.files.Close()
 	}
@@ -588,13 +594,4 @@ func (s *Server) release(id dormouse.SocketID) {
 	if r := s.home(id.Incarnation()); r != nil {
 		r.Loop().Post(func() { r.Release(id) })
 	}
-}
-
-// DatabaseFolder is where the databases of a data folder lie.
-func DatabaseFolder(data string) string { return filepath.Join(data, "do") }
-
-// DatabasePath is where an object's database lies.
-func DatabasePath(data string, k dormouse.Key) string {
-	id := k.ID.String()
-	return filepath.Join(DatabaseFolder(data), string(k.Namespace), id[:2], id+".sqlite")
 }

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -161,28 +159,17 @@ func (h hooks) deleteAll(ctx context.Context) error {
 }
 
 // deleteDatabase removes the files of an object that nobody has open.
-func (h hooks) deleteDatabase(k dormouse.Key, file string) error {
-	// An engine that keeps what it made durable somewhere else has to know.
-	if e, ok := any(h.s.engine).(interface {
-		Delete(dormouse.Key, storage.Done) error
-	}); ok {
-		done := make(chan error, 1)
-		if err := e.Delete(k, func(_ storage.Bookmark, err error) { done <- err }); err != nil {
-			return err
-		}
-		return <-done
+func (h hooks) deleteDatabase(k dormouse.Key) error {
+	done := make(chan error, 1)
+	if err := h.s.engine.Delete(k, func(_ storage.Bookmark, err error) { done <- err }); err != nil {
+		return err
 	}
-	for _, f := range []string{file, file + "-wal", file + "-shm"} {
-		if err := os.Remove(f); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
+	return <-done
 }
 
 // deleteNamespace removes the databases of all objects of a class.
 func (h hooks) deleteNamespace(ns dormouse.Namespace) error {
-	files, err := filepath.Glob(filepath.Join(DatabaseFolder(h.s.Data), string(ns), "??", "*.sqlite"))
+	files, err := filepath.Glob(filepath.Join(DatabaseFolder(h.s.Data), storage.Folder(ns), "??", "*.sqlite"))
 	if err != nil {
 		return err
 	}
@@ -192,7 +179,7 @@ func (h hooks) deleteNamespace(ns dormouse.Namespace) error {
 			continue // not one of ours
 		}
 		k := dormouse.Key{Namespace: ns, ID: id}
-		if err := h.deleteDatabase(k, file); err != nil {
+		if err := h.deleteDatabase(k); err != nil {
 			return err
 		}
 		sh := h.s.of(k)

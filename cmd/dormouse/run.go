@@ -339,7 +339,7 @@ type guests struct {
 }
 
 func (g guests) Slot(l *loop.Loop, h server.GuestHost, next *atomic.Uint32) server.Slot {
-	return nodeguest.NewSlot(nodeguest.SlotConfig{Loop: l, Host: h, Command: g.command, Next: next, Log: g.log})
+	return nodeguest.NewSlot(nodeguest.SlotConfig{Loop: l, Host: h, Command: g.command, Held: h.Held(), Next: next, Log: g.log})
 }
 
 // listenAll opens the addresses before anything is started, or takes those that

@@ -42,10 +42,15 @@ type Guest interface {
 	Durable(o Object, commit uint32)
 	Why(query uint32, o Object)
 	Stamps([]Stamp)
+
+	// Checkpoint asks for the next step of moving the WAL of a database that the
+	// guest was given with this activation, which may have ended.
+	Checkpoint(o Object, s CheckpointStep)
+	// CloseDatabase asks for such a database to be closed as soon as no instance
+	// uses it. The answer is DatabaseClosed.
+	CloseDatabase(o Object)
+
 	Buffered(s dormouse.SocketID, bytes int)
-	// CloseDatabases has it close the databases that no object uses. Answer:
-	// DatabasesClosed.
-	CloseDatabases(query uint32)
 
 	// Request begins an exchange. o is zero for the Worker's own handler.
 	Request(x Exchange, o Object, r *Request)
@@ -83,7 +88,6 @@ type Host interface {
 	Asleep(g Guest, o Object)
 	Awake(g Guest, o Object)
 	Report(g Guest, query uint32, report []byte)
-	DatabasesClosed(g Guest, query uint32)
 	Log(g Guest, o Object, level int, at time.Time, text []byte)
 
 	Send(g Guest, s dormouse.SocketID, text bool, payload []byte)
@@ -103,6 +107,16 @@ type Host interface {
 	AwaitDurable(g Guest, o Object, commit uint32)
 	SetAlarm(g Guest, o Object, at time.Time, committed bool) // zero: none
 	FoundAlarm(g Guest, o Object, at time.Time)               // in the database, as it was opened
+
+	// SnapshotHeld answers HoldSnapshot: nothing beyond what is committed now is
+	// moved. Checkpointed ends a checkpoint: so many frames of the WAL are in the
+	// database file. It may come at any step, with 0.
+	SnapshotHeld(g Guest, o Object)
+	Checkpointed(g Guest, o Object, frames int)
+	// DatabaseClosed says that nothing in the guest has the activation's database
+	// open any more, nor will. It comes after the end of the activation, unless
+	// the guest is gone first.
+	DatabaseClosed(g Guest, o Object)
 
 	// Ask begins an exchange with what r names.
 	Ask(g Guest, x Exchange, from Object, to Target, r *Request)
@@ -127,6 +141,7 @@ type Activation struct {
 	Pair         *Pair
 	EventTimeout time.Duration
 	Sockets      []Socket // oldest first
+	Database     string   // the file's path; empty: it may keep nothing
 }
 
 // Socket is a row of the table that a new activation gets.
@@ -185,6 +200,15 @@ const (
 	IfQuiet             // all events have finished; tasks are cut
 	Now                 // whatever runs
 	Evict               // as IfQuiet, unless an outbound fetch or socket is pending
+)
+
+// CheckpointStep is a step of a checkpoint, which a keeper makes off the loop.
+type CheckpointStep uint8
+
+const (
+	HoldSnapshot CheckpointStep = iota // take a read snapshot and hold it
+	MoveFrames                         // move what it covers, and end it
+	EndSnapshot                        // it cannot be moved now
 )
 
 // Progress counts, since the activation began, the events that have begun and

@@ -21,7 +21,7 @@ const (
 	// StateLimit is for everything to be told and understood: clients wait.
 	StateLimit = 15 * time.Second
 	// TakeLimit is for the successor to say that it serves.
-	TakeLimit = 5 * time.Second
+	TakeLimit = 15 * time.Second
 )
 
 // Refused is why a successor does not take over, in its own words.
@@ -309,14 +309,19 @@ func (s *Successor) Take(patience time.Duration) (state *State, t Total, err err
 	return state, t, nil
 }
 
-// Have says that we have understood everything, and returns when it is ours. After
-// an error it is not.
-func (s *Successor) Have(t Total) error {
+// Have says that we have understood everything, and returns when it is ours. take
+// is called when it may be taken; if that fails it stays the predecessor's. After
+// an error it is not ours.
+func (s *Successor) Have(t Total, take func() error) error {
 	s.link.Within(StateLimit + TakeLimit)
 	if err := say(s.link, HaveFrame, t); err != nil {
 		return err
 	}
 	if _, _, err := expect(s.link, YoursFrame); err != nil {
+		return err
+	}
+	if err := take(); err != nil {
+		s.link.Close()
 		return err
 	}
 	// Whether the predecessor hears it or has died: from here on it is ours.

@@ -83,7 +83,7 @@ func TestHandover(t *testing.T) {
 		t.Fatalf("got %+v and the files %v", total, s.Files)
 	}
 	defer s.Files["lock"].Close()
-	if err := s.Have(total); err != nil {
+	if err := s.Have(total, func() error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-result; err != nil {
@@ -155,7 +155,7 @@ func TestEndOfTheOther(t *testing.T) {
 	for name, step := range map[string]func(s *Successor) error{
 		"hello": func(s *Successor) error { return s.Greet(Hello{}) },
 		"take":  func(s *Successor) error { _, _, err := s.Take(time.Minute); return err },
-		"have":  func(s *Successor) error { return s.Have(Total{}) },
+		"have":  func(s *Successor) error { return s.Have(Total{}, func() error { return nil }) },
 	} {
 		p, s := ends(t)
 		p.link.Close()

@@ -148,27 +148,6 @@ func (s *Shard) Thaw() {
 	}
 }
 
-// CloseDatabases has the shard's guests close the databases that no object uses.
-// done is called when all have, or have ended.
-func (s *Shard) CloseDatabases(done func()) {
-	waiting := 1
-	closed := func([]byte) {
-		if waiting--; waiting == 0 {
-			done()
-		}
-	}
-	for g := range s.lives {
-		waiting++
-		s.lastQuery++
-		s.queries[s.lastQuery] = query{g, closed}
-		g.CloseDatabases(s.lastQuery)
-	}
-	closed(nil)
-}
-
-// DatabasesClosed is a guest's answer to CloseDatabases.
-func (s *Shard) DatabasesClosed(g guest.Guest, n uint32) { s.Report(g, n, nil) }
-
 // ForgetAlarm tells the index that an object whose database is gone has none.
 func (s *Shard) ForgetAlarm(k dormouse.Key) {
 	if s.Alarms != nil {

@@ -67,7 +67,7 @@ func TestEvictWaitsUntilTheObjectIsIdle(t *testing.T) {
 
 // TestNothingStartsWhileFrozen: what comes for an object waits.
 func TestNothingStartsWhileFrozen(t *testing.T) {
-	inWorld(t, options{}, func(t *testing.T, w *world) {
+	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
 		s, awake, asleep := w.one(), key(0, "lobby"), key(0, "attic")
 		b := s.connect(asleep, "ben")
 		sleep(hibernateAfter)
@@ -86,8 +86,14 @@ func TestNothingStartsWhileFrozen(t *testing.T) {
 			}
 			s.host.CloseDatabases(func() { closed = true })
 		})
-		s.heard("reset 2 on purpose", "close databases 1")
-		s.on(func() { s.host.DatabasesClosed(s.guest, 1) })
+		s.heard("reset 2 on purpose", "close-database 1", "close-database 2")
+		s.on(func() {
+			if closed {
+				t.Error("the databases are closed, and nobody has said so")
+			}
+			s.guest.Host.DatabaseClosed(s.guest, 1)
+			s.guest.Host.DatabaseClosed(s.guest, 2)
+		})
 
 		call := &answer{s: s}
 		s.host.Fetch(awake, 0, nil, get(), call)

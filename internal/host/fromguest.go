@@ -140,46 +140,48 @@ func (s *Shard) Commit(g guest.Guest, num guest.Object, commit uint32, unconfirm
 		n = o.gate.Commit()
 		o.gateClosed()
 	}
-	s.Durability.Commit(o.key, o.whenDurable(n, commit))
+	told := o.whenDurable(n, commit)
+	err := s.Durability.Commit(o.key, func(err error) {
+		s.Loop.Post(func() { told(err) })
+	})
+	if err != nil {
+		s.Loop.Post(func() { told(err) }) // not while it speaks
+	}
 	o.alarmCommitted()
 }
 
-// whenDurable makes the function that a Durability calls, and remembers that it
-// will. n is the commit as
-// the gate counts, 0 if the gate does not wait for it; commit as the activation
-// does, 0 if the guest does not.
+// whenDurable makes the function that the outcome of a question to Durability is to be
+// told, on the loop, and remembers that it will be. n is the commit as the gate
+// counts, 0 if the gate does not wait for it; commit as the activation does, 0 if
+// the guest does not.
 func (o *resident) whenDurable(n uint64, commit uint32) func(error) {
 	live, began := o.live, o.shard.Loop.Now()
 	o.saving++
 	return func(err error) {
-		o.shard.Loop.Post(func() {
-			switch {
-			case err != nil:
-				o.shard.commitFailed(err)
-				o.notDurable(err)
-			case n > 0:
-				o.gate.Durable(n)
-				o.gateOpened()
-			}
-			if err == nil && commit > 0 {
-				o.shard.observed.commits.Observe(o.shard.Loop.Now().Sub(began), 1)
-			}
-			if err == nil && live == o.live && commit > 0 {
-				o.reached(commit)
-			}
-			o.answer(err)
-			o.forget()
-		})
+		switch {
+		case err != nil:
+			o.shard.commitFailed(err)
+			o.notDurable(err)
+		case n > 0:
+			o.gate.Durable(n)
+			o.gateOpened()
+		}
+		if err == nil && commit > 0 {
+			o.shard.observed.commits.Observe(o.shard.Loop.Now().Sub(began), 1)
+		}
+		if err == nil && live == o.live && commit > 0 {
+			o.reached(commit)
+		}
+		o.answer(err)
+		o.forget()
 	}
 }
 
 // notDurable resets the object, also when the instance that made the commit has
 // left: what it has said since is not to be known.
 func (o *resident) notDurable(err error) {
-	e := &dormouse.Error{
-		Message:   "Durable Object storage failed, and the object was reset: " + err.Error(),
-		Retryable: true, ObjectReset: true,
-	}
+	e := errNotDurable(err)
+	o.shard.closeDatabase(o.key) // nobody can open it again before
 	if o.live != nil {
 		o.reset(e)
 		return

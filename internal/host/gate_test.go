@@ -214,7 +214,7 @@ func TestFailedCommitResets(t *testing.T) {
 		held.got("failure " + text + " retryable reset")
 		later.got("failure " + text + " retryable reset")
 		c.gets("end")
-		s.heard("reset 1 " + text)
+		s.heard("close-database 1", "reset 1 "+text)
 		s.wantState(k, "broken")
 		s.sync(1, errDisk) // one reset is enough
 		s.heard()
@@ -315,6 +315,7 @@ func TestActivationOverAWALStartsClosed(t *testing.T) {
 		s.disk.manual = false
 		c := s.connect(k, "amy")
 		sleep(hibernateAfter)
+		s.on(func() { s.guest.Host.DatabaseClosed(s.guest, 1) })
 		s.disk.manual = true
 		s.take()
 		c.say("hello")

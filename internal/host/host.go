@@ -106,17 +106,6 @@ type Recipient interface {
 	Behind() int
 }
 
-// Durability makes the commits of an object durable. done is called once for
-// each call, on any goroutine, in order for one object.
-type Durability interface {
-	// Opened is told before an instance may say anything: what an earlier one
-	// left in the WAL has to be durable first.
-	Opened(k dormouse.Key, done func(error))
-	Commit(k dormouse.Key, done func(error))
-	// Closed tells that the instance is gone.
-	Closed(k dormouse.Key)
-}
-
 // Alarms is told what objects say of their alarms, so that Shard.Alarm is called
 // when their time has come. Everything is said on the loop.
 type Alarms interface {

@@ -85,14 +85,14 @@ func errIsolated(left time.Duration) *dormouse.Error {
 	}
 }
 
-// hold keeps an isolated object from being started. What its sockets say waits,
-// within the bounds of the mailbox; requests fail.
-func (o *resident) hold(left time.Duration) {
+// hold keeps an object from being started for a while. What its sockets say
+// waits, within the bounds of the mailbox; requests fail with e.
+func (o *resident) hold(left time.Duration, e *dormouse.Error) {
 	if o.held {
 		return
 	}
 	o.held = true
-	o.failMail(errIsolated(left))
+	o.failMail(e)
 	o.shard.Loop.Schedule(loop.NewTimer(func() {
 		o.held = false
 		o.drain()

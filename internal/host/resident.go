@@ -216,7 +216,7 @@ func (o *resident) activate() bool {
 	s := o.shard
 	if left := s.isolated(o.key); left > 0 {
 		o.m.Gone()
-		o.hold(left)
+		o.hold(left, errIsolated(left))
 		return false
 	}
 	g := s.guest
@@ -226,6 +226,12 @@ func (o *resident) activate() bool {
 		return false
 	}
 	l := s.lives[g]
+	if s.Durability != nil {
+		if err := s.openDatabase(o); err != nil {
+			o.refuse(err)
+			return false
+		}
+	}
 	o.guest, o.num = g, l.nextObject()
 	l.activations[o.num] = o
 	o.live = &activation{since: s.Loop.Now()}
@@ -233,13 +239,14 @@ func (o *resident) activate() bool {
 	s.stats.Wakes++
 	o.woke()
 	s.remember(o.key, Moment{What: "wake"})
-	if s.Durability != nil {
-		s.Durability.Opened(o.key, o.whenDurable(o.gate.Commit(), 0))
-		o.gateClosed()
-	}
 	a := guest.Activation{Object: o.num, Class: o.class, ID: o.key.ID, Name: o.name, HasName: o.hasName}
 	if len(a.Name) > dormouse.MaxName {
 		a.Name, a.HasName = "", false
+	}
+	if s.Durability != nil {
+		s.hand(o.key, holder{g, o.num})
+		a.Database = s.Durability.Path(o.key)
+		o.gateClosed()
 	}
 	if o.set != nil {
 		a.Pair, a.EventTimeout, a.Sockets = o.set.Pair(), o.set.EventTimeout(), o.set.Table()
@@ -318,9 +325,6 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	s.Loop.Cancel(o.live.rest)
 	if o.live.outsider != nil {
 		o.live.outsider.left()
-	}
-	if s.Durability != nil {
-		s.Durability.Closed(o.key)
 	}
 	live := o.live
 	if l != nil { // otherwise the guest is dead, and Deliver says them again

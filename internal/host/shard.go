@@ -19,6 +19,9 @@ type Shard struct {
 	objects  map[dormouse.Key]*resident
 	settings settings
 
+	databases map[dormouse.Key]*database // that guests may have open
+	closed    []func()                   // who waits until there are none
+
 	guest  guest.Guest // takes new activations; nil while none is ready
 	lives  map[guest.Guest]*life
 	queue  queue
@@ -47,6 +50,7 @@ type life struct {
 	asks        map[guest.Exchange]*ask // that the guest began
 	sessions    map[guest.Session]*session
 	lastSession guest.Session
+	databases   map[guest.Object]*database
 
 	// Of a guest that a newer one has replaced.
 	retired func() // called when nothing of it is left; nil: it is in use
@@ -74,13 +78,14 @@ type Stats struct {
 func New(c Config) *Shard {
 	c.Limits.defaults()
 	return &Shard{
-		Config:   c,
-		objects:  make(map[dormouse.Key]*resident),
-		lives:    make(map[guest.Guest]*life),
-		blamed:   make(map[dormouse.Key]*blame),
-		queries:  make(map[uint32]query),
-		accounts: make([]account, len(c.Classes)),
-		observed: observed{events: make([]observe.Events, len(c.Classes))},
+		Config:    c,
+		objects:   make(map[dormouse.Key]*resident),
+		databases: make(map[dormouse.Key]*database),
+		lives:     make(map[guest.Guest]*life),
+		blamed:    make(map[dormouse.Key]*blame),
+		queries:   make(map[uint32]query),
+		accounts:  make([]account, len(c.Classes)),
+		observed:  observed{events: make([]observe.Events, len(c.Classes))},
 	}
 }
 
@@ -98,7 +103,7 @@ func (l *life) nextCall() guest.Exchange {
 func (l *life) nextObject() guest.Object {
 	for {
 		l.lastObject++
-		if l.lastObject != 0 && l.activations[l.lastObject] == nil {
+		if l.lastObject != 0 && l.activations[l.lastObject] == nil && l.databases[l.lastObject] == nil {
 			return l.lastObject
 		}
 	}
@@ -114,6 +119,7 @@ func (s *Shard) Ready(g guest.Guest, r guest.Ready) {
 		calls:       make(map[guest.Exchange]*Call),
 		asks:        make(map[guest.Exchange]*ask),
 		sessions:    make(map[guest.Session]*session),
+		databases:   make(map[guest.Object]*database),
 	}
 	s.guest = g
 	s.queue.whyNot = nil
@@ -145,6 +151,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		return
 	}
 	delete(s.lives, g)
+	s.letAll(g, l) // before anybody else opens them
 	if l.late != nil {
 		s.Loop.Cancel(l.late)
 	}

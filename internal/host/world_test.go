@@ -255,19 +255,48 @@ type disk struct {
 	waiting []func(error) // of all objects, oldest first
 	opened  int
 	closed  int
-	manual  bool // also Opened waits for the test
+	moved   []int // frames that were checkpointed
+	manual  bool  // also Open and Checkpoint wait for the test
+	refuses error // what is asked
 }
 
-func (d *disk) Opened(_ dormouse.Key, done func(error)) {
+func (d *disk) Path(k dormouse.Key) string { return "/" + strings.TrimRight(string(k.ID[1:]), "\x00") }
+
+func (d *disk) Open(_ dormouse.Key, done func(error)) error {
+	if d.refuses != nil {
+		return d.refuses
+	}
 	d.opened++
+	d.wait(done)
+	return nil
+}
+
+func (d *disk) wait(done func(error)) {
 	if d.manual {
 		d.waiting = append(d.waiting, done)
 		return
 	}
 	done(nil)
 }
-func (d *disk) Commit(_ dormouse.Key, done func(error)) { d.waiting = append(d.waiting, done) }
-func (d *disk) Closed(dormouse.Key)                     { d.closed++ }
+
+func (d *disk) Commit(_ dormouse.Key, done func(error)) error {
+	if d.refuses != nil {
+		return d.refuses
+	}
+	d.waiting = append(d.waiting, done)
+	return nil
+}
+
+func (d *disk) Checkpoint(_ dormouse.Key, ready func(error)) error {
+	if d.refuses != nil {
+		return d.refuses
+	}
+	d.wait(ready)
+	return nil
+}
+
+func (d *disk) Checkpointed(_ dormouse.Key, frames int) { d.moved = append(d.moved, frames) }
+func (d *disk) Release(dormouse.Key)                    { d.closed++ }
 
 // sync finishes the n oldest commits that wait.
 func (s *shard) sync(n int, err error) {

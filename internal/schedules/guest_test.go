@@ -394,11 +394,11 @@ func (p *process) lastWord(s dormouse.SocketID, last word, ended bool) {
 	})
 }
 
+func (p *process) Checkpoint(guest.Object, guest.CheckpointStep) {}
+func (p *process) CloseDatabase(guest.Object)                    {}
+
 func (p *process) Stamps([]guest.Stamp)            {}
 func (p *process) Buffered(dormouse.SocketID, int) {}
-func (p *process) CloseDatabases(query uint32) {
-	p.hear(4, nil, func() { p.say(func() { p.w.host.DatabasesClosed(p, query) }) })
-}
 
 func (p *process) Why(query uint32, _ guest.Object) {
 	p.hear(8, nil, func() { p.say(func() { p.w.host.Report(p, query, []byte("[]")) }) })

@@ -272,17 +272,23 @@ func (t *thing) committing(i *instance, unconfirmed bool) {
 
 // ---- The disk: host.Durability
 
-func (w *world) Opened(k dormouse.Key, done func(error)) {
+func (w *world) Path(dormouse.Key) string { return "/" }
+
+func (w *world) Open(k dormouse.Key, done func(error)) error {
 	t := w.thingOf(k.ID)
 	t.tickets = append(t.tickets, &ticket{done: done})
+	return nil
 }
 
-func (w *world) Commit(k dormouse.Key, done func(error)) {
+func (w *world) Commit(k dormouse.Key, done func(error)) error {
 	t := w.thingOf(k.ID)
 	t.tickets = append(t.tickets, &ticket{done: done, unconfirmed: w.unconfirmed})
+	return nil
 }
 
-func (w *world) Closed(dormouse.Key) {}
+func (w *world) Release(dormouse.Key)                       {}
+func (w *world) Checkpoint(dormouse.Key, func(error)) error { return nil }
+func (w *world) Checkpointed(dormouse.Key, int)             {}
 
 // sync ends the oldest of an object's tickets. On the loop.
 func (t *thing) sync(err error) bool {

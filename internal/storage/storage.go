@@ -68,19 +68,21 @@ type Done func(Bookmark, error)
 //
 // Who may touch an object's files, and when, is the heart of the contract:
 //
-//  1. Open is called before a guest touches the files, Release after nobody
-//     has them open any more (the guest has closed all its connections, or its
-//     process is dead and has been waited for). In between the files belong to
-//     the guest, and the engine only reads the WAL and syncs.
+//  1. Open is called before a guest touches the files, Release after it has
+//     none of them open any more (it has closed all its connections, or its
+//     process is dead and has been waited for). From the first Open to the last
+//     Release the files belong to guests, and the engine only reads the WAL and
+//     syncs.
 //  2. The guest opens with WAL mode, synchronous=OFF, wal_autocheckpoint=0.
 //  3. No frame may reach the database file before it is durable. So only a
 //     keeper checkpoints, in these steps: it takes a read snapshot and holds
 //     it; Checkpoint is called; when ready says so the keeper runs
 //     wal_checkpoint(PASSIVE) on a second connection, which cannot go past the
 //     snapshot; it ends the snapshot; Checkpointed is called.
-//  4. The last close of a connection checkpoints too. So the last one to close
-//     is the keeper, after a Sync that was begun when no other connection was
-//     left.
+//  4. The last close of a connection checkpoints too, unless that connection is
+//     read-only. So the last one to close is read-only, and leaves the WAL to
+//     the engine; or it closes after a Sync that was begun when no other
+//     connection was left.
 //
 // A method that returns an error has not accepted the request, and its Done is
 // not called. Requests for one object are answered in order.
@@ -88,7 +90,7 @@ type Engine interface {
 	// Open declares that the object's database is about to be used. done is
 	// called when what its WAL already holds is durable: until then nothing
 	// may leave that could reveal it. ErrDamaged if an earlier failure has not
-	// been mended.
+	// been mended. It may be called again while the database is open.
 	Open(key dormouse.Key, user User, done Done) error
 
 	// Commit makes everything durable that the object's WAL holds now, as far
@@ -107,7 +109,7 @@ type Engine interface {
 	// database file (0 if nothing was done).
 	Checkpointed(key dormouse.Key, frames int)
 
-	// Release ends what Open began. It is no error to call it twice.
+	// Release ends what one accepted Open began.
 	Release(key dormouse.Key)
 
 	// Delete removes an object's files. The object must not be open; it may be

@@ -288,6 +288,10 @@ func (g *Guest) Durable(o guest.Object, commit uint32) {
 	}
 }
 
+// Checkpoint and CloseDatabase are for guests that were given databases.
+func (g *Guest) Checkpoint(guest.Object, guest.CheckpointStep) {}
+func (g *Guest) CloseDatabase(guest.Object)                    {}
+
 // Stamps tells when sockets were answered without their object.
 func (g *Guest) Stamps(list []guest.Stamp) {
 	for _, t := range list {

@@ -32,11 +32,6 @@ func (g *Guest) Why(query uint32, o guest.Object) {
 	g.crew.tell(func() { g.host.Report(g, query, report) })
 }
 
-// CloseDatabases has nothing to do: an instance takes its database with it.
-func (g *Guest) CloseDatabases(query uint32) {
-	g.crew.tell(func() { g.host.DatabasesClosed(g, query) })
-}
-
 func (i *instance) reasons() []reason {
 	i.mu.Lock()
 	defer i.mu.Unlock()

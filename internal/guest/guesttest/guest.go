@@ -382,8 +382,12 @@ func (g *Guest) Reset(o guest.Object, e *dormouse.Error) {
 }
 
 func (g *Guest) Durable(o guest.Object, commit uint32) { g.hear("durable %d %d", o, commit) }
-func (g *Guest) CloseDatabases(query uint32)           { g.hear("close databases %d", query) }
 func (g *Guest) Why(query uint32, o guest.Object)      { g.hear("why %d of %d", query, o) }
+
+func (g *Guest) Checkpoint(o guest.Object, s guest.CheckpointStep) {
+	g.hear("checkpoint %d %s", o, [...]string{"hold", "move", "end"}[s])
+}
+func (g *Guest) CloseDatabase(o guest.Object) { g.hear("close-database %d", o) }
 
 func (g *Guest) Stamps(stamps []guest.Stamp) {
 	for _, s := range stamps {

@@ -131,12 +131,16 @@ func (h *Host) Aborted(g guest.Guest, o guest.Object, e *dormouse.Error, a guest
 func (h *Host) Waited(g guest.Guest, o guest.Object, d time.Duration) {
 	h.hear(g, "waited %d %v", o, d)
 }
-func (h *Host) Asleep(g guest.Guest, o guest.Object) { h.hear(g, "asleep %d", o) }
-func (h *Host) Awake(g guest.Guest, o guest.Object)  { h.hear(g, "awake %d", o) }
+func (h *Host) Asleep(g guest.Guest, o guest.Object)       { h.hear(g, "asleep %d", o) }
+func (h *Host) Awake(g guest.Guest, o guest.Object)        { h.hear(g, "awake %d", o) }
+func (h *Host) SnapshotHeld(g guest.Guest, o guest.Object) { h.hear(g, "snapshot held %d", o) }
+func (h *Host) Checkpointed(g guest.Guest, o guest.Object, frames int) {
+	h.hear(g, "checkpointed %d frames %d", o, frames)
+}
+func (h *Host) DatabaseClosed(g guest.Guest, o guest.Object) { h.hear(g, "database closed %d", o) }
 func (h *Host) Report(g guest.Guest, query uint32, report []byte) {
 	h.hear(g, "report %d %s", query, report)
 }
-func (h *Host) DatabasesClosed(g guest.Guest, query uint32) { h.hear(g, "databases closed %d", query) }
 func (h *Host) Log(g guest.Guest, o guest.Object, level int, _ time.Time, text []byte) {
 	h.hear(g, "log %d level %d %s", o, level, text)
 }

@@ -38,7 +38,7 @@ func (l *line) frame() []byte {
 }
 
 func (l *line) toGuest() bool {
-	return l.t < guestwire.Response || l.t == guestwire.BeginSession || l.t == guestwire.CloseDatabases
+	return l.t < guestwire.Response || l.t == guestwire.BeginSession || l.t >= guestwire.Database && l.t <= guestwire.CloseDatabase
 }
 func (l *line) peer() bool {
 	return l.t >= guestwire.Response && l.t <= guestwire.Failure || l.t >= guestwire.SessionMessage && l.t <= guestwire.SessionFailure

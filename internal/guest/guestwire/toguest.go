@@ -42,6 +42,12 @@ const tableBytes = 256 << 10
 
 // Start writes the activation with its table of sockets, in pieces.
 func (w *Writer) Start(a *guest.Activation) {
+	if a.Database != "" {
+		w.begin(Database)
+		w.u32(uint32(a.Object))
+		w.text(a.Database)
+		w.end()
+	}
 	w.begin(Start)
 	w.u32(uint32(a.Object))
 	w.u16(uint16(a.Class))
@@ -193,12 +199,6 @@ func (w *Writer) Why(query uint32, o guest.Object) {
 	w.end()
 }
 
-func (w *Writer) CloseDatabases(query uint32) {
-	w.begin(CloseDatabases)
-	w.u32(query)
-	w.end()
-}
-
 func (w *Writer) Stamps(stamps []guest.Stamp) {
 	w.begin(Stamps)
 	w.u32(uint32(len(stamps)))
@@ -278,5 +278,20 @@ func (w *buffer) Failure(x guest.Exchange, e *dormouse.Error) {
 	w.begin(Failure)
 	w.u32(uint32(x))
 	w.error(e)
+	w.end()
+}
+
+// Checkpoint writes the next step of a checkpoint.
+func (w *Writer) Checkpoint(o guest.Object, s guest.CheckpointStep) {
+	w.begin(Checkpoint)
+	w.u32(uint32(o))
+	w.u8(uint8(s))
+	w.end()
+}
+
+// CloseDatabase writes that a database is not to be kept open.
+func (w *Writer) CloseDatabase(o guest.Object) {
+	w.begin(CloseDatabase)
+	w.u32(uint32(o))
 	w.end()
 }

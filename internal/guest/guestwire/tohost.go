@@ -100,9 +100,6 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 	case Report:
 		q, p := r.u32(), r.rest()
 		say = func() { h.Report(g, q, p) }
-	case DatabasesClosed:
-		q := r.u32()
-		say = func() { h.DatabasesClosed(g, q) }
 	case Done:
 		x := r.exchange()
 		say = func() { h.Done(g, x) }
@@ -116,6 +113,15 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToSelf) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
 		s := r.opening()
 		say = func() { h.OpenSession(g, x, from, to, s) }
+	case SnapshotHeld:
+		o := r.object()
+		say = func() { h.SnapshotHeld(g, o) }
+	case Checkpointed:
+		o, frames := r.object(), int(r.u32())
+		say = func() { h.Checkpointed(g, o, frames) }
+	case DatabaseClosed:
+		o := r.object()
+		say = func() { h.DatabaseClosed(g, o) }
 	default:
 		if t >= SessionMessage && t <= SessionFailure {
 			return readSession(h.FromSessions(g), t, r)

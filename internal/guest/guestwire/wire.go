@@ -87,10 +87,16 @@ const (
 	Handled      Type = 0x59
 	FoundAlarm   Type = 0x68
 
-	CloseDatabases  Type = 0x84
-	DatabasesClosed Type = 0x85
-	Pause           Type = 0x86
-	Waited          Type = 0x98
+	Pause  Type = 0x86
+	Waited Type = 0x98
+
+	// About databases: to the guest up to CloseDatabase, the others to the host.
+	Database       Type = 0x60
+	Checkpoint     Type = 0x61
+	CloseDatabase  Type = 0x62
+	SnapshotHeld   Type = 0x64
+	Checkpointed   Type = 0x65
+	DatabaseClosed Type = 0x66
 )
 
 // Errors of reading. Whoever sees one ends the guest.

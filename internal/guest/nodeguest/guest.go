@@ -334,9 +334,15 @@ func (p *Process) Why(query uint32, o guest.Object) {
 	}
 }
 
-func (p *Process) CloseDatabases(query uint32) {
+func (p *Process) Checkpoint(o guest.Object, s guest.CheckpointStep) {
 	if p.alive() {
-		p.out.CloseDatabases(query)
+		p.out.Checkpoint(o, s)
+	}
+}
+
+func (p *Process) CloseDatabase(o guest.Object) {
+	if p.alive() {
+		p.out.CloseDatabase(o)
 	}
 }
 

@@ -55,7 +55,7 @@ func onThread(f func()) {
 // launch starts a process and puts its stream into the loop. It is called on a
 // goroutine of its own. The process begins with an empty environment, in a
 // process group of its own.
-func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logger) (*Process, error) {
+func launch(c Command, held *os.File, incarnation uint32, l *loop.Loop, h Host, log *slog.Logger) (*Process, error) {
 	syscall.ForkLock.RLock()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
 	if err != nil {
@@ -79,6 +79,9 @@ func launch(c Command, incarnation uint32, l *loop.Loop, h Host, log *slog.Logge
 	cmd.Dir = c.Dir
 	cmd.Env = []string{}
 	cmd.ExtraFiles = []*os.File{theirs, file}
+	if held != nil {
+		cmd.ExtraFiles = append(cmd.ExtraFiles, held)
+	}
 	cmd.SysProcAttr = processAttributes()
 	cmd.WaitDelay = outputDelay
 	said := &output{log: log, guest: incarnation}

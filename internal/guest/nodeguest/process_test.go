@@ -183,7 +183,6 @@ func (p *process) Hibernate(o guest.Object, _ uint32, _ guest.Mode)         { p.
 func (p *process) Reset(guest.Object, *dormouse.Error)                      { p.got() }
 func (p *process) Durable(guest.Object, uint32)                             { p.got() }
 func (p *process) Why(uint32, guest.Object)                                 { p.got() }
-func (p *process) CloseDatabases(q uint32)                                  { p.got(); p.DatabasesClosed(nil, q) }
 func (p *process) Stamps([]guest.Stamp)                                     { p.got() }
 func (p *process) Buffered(dormouse.SocketID, int)                          { p.got() }
 func (p *process) Request(guest.Exchange, guest.Object, *guest.Request)     { p.got() }
@@ -201,3 +200,5 @@ func (p *process) SessionClose(guest.Session, []byte)                       { p.
 func (p *process) SessionFailure(guest.Session, *dormouse.Error)            { p.got() }
 func (p *process) Backlog() int                                             { return 0 }
 func (p *process) Incarnation() uint32                                      { return 0 }
+func (p *process) Checkpoint(guest.Object, guest.CheckpointStep)            { p.got() }
+func (p *process) CloseDatabase(guest.Object)                               { p.got() }

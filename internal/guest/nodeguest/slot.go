@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,6 +52,7 @@ type SlotConfig struct {
 	Loop    *loop.Loop
 	Host    SlotHost
 	Command func() Command // asked at each start
+	Held    *os.File       // open in the process as long as it lives; may be nil
 	Next    *atomic.Uint32 // the last incarnation, shared by all slots
 	Log     *slog.Logger
 }
@@ -222,7 +224,7 @@ func (s *Slot) launch(ctx context.Context) (*Process, error) {
 	n := s.cfg.Next.Add(1)
 	ready := make(chan struct{})
 	h := &announced{SlotHost: s.cfg.Host, ready: ready}
-	p, err := launch(s.cfg.Command(), n, s.cfg.Loop, h, s.cfg.Log)
+	p, err := launch(s.cfg.Command(), s.cfg.Held, n, s.cfg.Loop, h, s.cfg.Log)
 	if err != nil {
 		return nil, err
 	}

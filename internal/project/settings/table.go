@@ -79,7 +79,7 @@ var table = []*Setting{
 	{Name: "tls_key", Type: Path, field: func(s *Settings) any { return &s.TLSKey },
 		Doc: "The key of tls_cert, in PEM."},
 	{Name: "durability", Type: Choice, Choices: []string{string(Full), string(Relaxed)}, Default: string(Full), field: func(s *Settings) any { return &s.Durability },
-		Doc: "\"full\" lets no answer out before the commit behind it is on the disk; \"relaxed\" does not wait, and a power cut may lose the last commits."},
+		Doc: "\"full\" lets no answer out before the commit behind it is on the disk; \"relaxed\" lets it out when the commit is written and syncs once a second: a power cut may take the last second of it, the death of a process nothing."},
 	{Name: "guest_memory", Type: Bytes, Default: "256MiB", Min: 64 * mib, Max: 1024 * gib, field: func(s *Settings) any { return &s.GuestMemory },
 		Doc: "The memory a guest may use before it is replaced."},
 	{Name: "guest_permissions", Type: Bool, Default: "true", field: func(s *Settings) any { return &s.GuestPermissions },

@@ -248,13 +248,16 @@ func (e *Engine) Open(key dormouse.Key, user storage.User, done storage.Done) er
 		e.calm.Wait()
 	}
 	switch {
-	case o.open, o.removed:
+	case o.removed:
 		return fmt.Errorf("object %s: %w", key, storage.ErrBusy)
 	case o.failed != nil:
 		return o.failed
 	}
-	o.open = true
-	o.opens++
+	if !o.open {
+		o.open = true
+		o.opens++
+	}
+	o.users++
 	o.local = o.local || user == storage.SameProcess
 	return e.requestLocked(o, openRequest, done)
 }
@@ -330,7 +333,11 @@ func (e *Engine) Checkpointed(key dormouse.Key, frames int) {
 func (e *Engine) Release(key dormouse.Key) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o := e.objects[key]; o != nil && o.open {
+	o := e.objects[key]
+	if o == nil || !o.open {
+		return
+	}
+	if o.users--; o.users == 0 {
 		o.open = false
 		o.snapshot = nil
 		o.asked = 0

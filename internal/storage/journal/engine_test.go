@@ -210,8 +210,9 @@ func TestRequestsAreRefused(t *testing.T) {
 	}
 	want("commit before open", e.Commit(w.key, none), storage.ErrNotOpen)
 	open(t, e, w)
-	want("second open", e.Open(w.key, storage.OtherProcess, none), storage.ErrBusy)
-	want("delete of an open object", e.Delete(w.key, none), storage.ErrBusy)
+	open(t, e, w)
+	e.Release(w.key)
+	want("delete of an object that is open still", e.Delete(w.key, none), storage.ErrBusy)
 	want("move of an open object", e.Move(namespace, "other", none), storage.ErrBusy)
 	e.Release(w.key)
 	e.Release(w.key)

@@ -17,6 +17,7 @@ type object struct {
 
 	// Guarded by Engine.mu.
 	open     bool
+	users    int  // Opens that were not released; open: there are some
 	local    bool // SQLite runs in this process, see Engine.withDatabase
 	removed  bool // is being deleted or moved: cannot be opened
 	alone    bool // its files are being changed: Open waits

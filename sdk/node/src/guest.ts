@@ -66,7 +66,10 @@ export class Guest implements Receiver, Home {
   constructor(around: Surroundings) {
     this.#around = around;
     this.#turns = new Turns(this.#out, {
-      write: () => this.#channel.write(this.#out),
+      write: () => {
+        this.#databases.report(this.#out);
+        this.#channel.write(this.#out);
+      },
       afterCut: () => {
         Cutter.after();
         this.#runaways.end();
@@ -137,6 +140,20 @@ export class Guest implements Receiver, Home {
 
   #control(type: number, r: Reader): void {
     switch (type) {
+      case frame.database:
+        this.#databases.given(r.u32(), r.restText());
+        break;
+      case frame.checkpoint: {
+        const number = r.u32();
+        const what = r.u8();
+        r.done();
+        this.#databases.checkpoint(number, what);
+        break;
+      }
+      case frame.closeDatabase:
+        this.#databases.close(r.u32());
+        r.done();
+        break;
       case frame.start:
         this.#start(r);
         break;
@@ -177,15 +194,6 @@ export class Guest implements Receiver, Home {
       case frame.why:
         this.#why(r);
         break;
-      case frame.closeDatabases: {
-        const query = r.u32();
-        this.#databases.closeIdle().then(() => {
-          this.#turns.begin();
-          this.#out.number(frame.databasesClosed, query);
-          this.#turns.finish();
-        }, (e: unknown) => this.lost(`internal error: ${(e as Error).stack}`));
-        break;
-      }
       case frame.stamps: {
         const n = r.u32();
         for (let i = 0; i < n; i++) {
@@ -241,7 +249,7 @@ export class Guest implements Receiver, Home {
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
     introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, rpc: this.#rpc, worker: this.#owner });
-    this.#databases = new Databases(config, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0 || this.#rpc.size > 0), (e) => this.#around.exit(e.message));
+    this.#databases = new Databases(config, this.#turns, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0 || this.#rpc.size > 0), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     this.#alarmLimit = config.limits.alarm;
     const env = makeEnv(config);
@@ -432,6 +440,7 @@ export class Guest implements Receiver, Home {
   gone(o: GuestObject): void {
     this.#objects.delete(o.number);
     this.#incomplete.delete(o);
+    this.#databases.left(o);
     this.#housekeeping.left();
   }
 

@@ -77,11 +77,20 @@ export const frame = {
   done: 0x56,
   request: 0x57,
   handled: 0x59,
-  closeDatabases: 0x84,
-  databasesClosed: 0x85,
   pause: 0x86,
   waited: 0x98,
+
+  // About databases: to the guest up to closeDatabase, the others to the host.
+  database: 0x60,
+  checkpoint: 0x61,
+  closeDatabase: 0x62,
+  snapshotHeld: 0x64,
+  checkpointed: 0x65,
+  databaseClosed: 0x66,
 } as const;
+
+/** Steps of a checkpoint that the host asks for. */
+export const step = { holdSnapshot: 0, moveFrames: 1, endSnapshot: 2 } as const;
 
 export const textKind = 1;
 export const binaryKind = 2;

@@ -246,7 +246,7 @@ test("an eviction closes standard sockets with 1012", async () => {
   host.clear();
   host.write((f) => f.hibernate(1, 1, 0).hibernate(1, 1, 1));
   await host.await("asleep");
-  assert.deepEqual(host.said.map((s) => s.type), ["awake", "close", "release", "asleep"]);
+  assert.deepEqual(host.said.map((s) => s.type), ["awake", "close", "release", "asleep", "databaseClosed"]);
   assert.deepEqual(host.of("close"), [{ type: "close", socket: response.socket + 1, code: 1012, reason: "" }]);
 });
 

@@ -156,9 +156,13 @@ const tables: Record<number, Field[]> = {
   [frame.report]: [u32, text],
   [frame.done]: [u32],
   [frame.handled]: [u64],
-  [frame.closeDatabases]: [u32],
-  [frame.databasesClosed]: [u32],
   [frame.pause]: [u64, bool],
+  [frame.database]: [u32, text],
+  [frame.checkpoint]: [u32, below(3)],
+  [frame.closeDatabase]: [u32],
+  [frame.snapshotHeld]: [u32],
+  [frame.checkpointed]: [u32, u32],
+  [frame.databaseClosed]: [u32],
   [frame.request]: [u32, u32, below(4), u16, id, bool, str, ...request],
   [frame.waited]: [u32, u32],
   [frame.rpcOpen]: [u32, u32, below(5), u16, id, bool, str, str, bytes, raw],
@@ -212,7 +216,7 @@ test("bad frames are refused", () => {
 });
 
 test("numbers and kinds that cannot be are refused", () => {
-  const cannot = corpus("bad.hex").filter((l) => /past-2\^53|kind|flag-|unknown-flag|^has-2|level|phase/.test(l.name) && l.why === "value");
+  const cannot = corpus("bad.hex").filter((l) => /past-2\^53|kind|step|flag-|unknown-flag|^has-2|level|phase/.test(l.name) && l.why === "value");
   assert.ok(cannot.length >= 10);
   for (const { name, type, body } of cannot) {
     if (name.startsWith("response-flag-")) continue; // each field may be; together they may not
@@ -235,7 +239,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.response: return out.response(v[0], v[1], v[2], (v[3] & 1) !== 0, v[4], v[5]);
     case frame.body: return out.body(v[0], v[1]);
     case frame.bodyAbort: case frame.cancel: case frame.report: return out.numberAndText(type, v[0], v[1]);
-    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.waited: return out.twoNumbers(type, v[0], v[1]);
+    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.checkpointed: case frame.waited: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcCredit: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcOpen: {
       const start = out.rpcOpen(v[0], v[1], { target: v[2], index: v[3], id: v[4], name: v[5] === 0 ? null : v[6], entrypoint: v[7], props: v[8] });
@@ -249,7 +253,7 @@ function say(out: Outlet, type: number, v: any[]): void {
       return out.end(start);
     }
     case frame.rpcFailure: case frame.failure: case frame.startFailed: return out.numberAndError(type, v[0], v[1]);
-    case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: case frame.databasesClosed: return out.number(type, v[0]);
+    case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: case frame.snapshotHeld: case frame.databaseClosed: return out.number(type, v[0]);
     case frame.handled: return out.handled(v[0]);
     case frame.ready: return out.ready(v[0], v[1]);
     case frame.unfit: return out.unfit(v[0]);
@@ -280,7 +284,7 @@ function say(out: Outlet, type: number, v: any[]): void {
 
 test("Outlet writes what a guest says as the corpus has it", () => {
   for (const { name, type, body } of corpus("good.hex")) {
-    if (type < frame.response || type === frame.rpcBegin || type === frame.closeDatabases || name === "broadcast-none") continue; // nobody: Outlet then says nothing
+    if (type < frame.response || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
     const out = new Outlet(8);
     say(out, type, read(type, body));
     out.settle();

@@ -24,12 +24,13 @@ type Receiver interface {
 type Decoder struct {
 	To Receiver
 
-	start *guest.Activation // its table is not whole
-	rows  uint32            // that are missing
+	database *guest.Activation // its start has not come
+	start    *guest.Activation // its table is not whole
+	rows     uint32            // that are missing
 }
 
 // Whole says that nothing is waited for.
-func (d *Decoder) Whole() bool { return d.start == nil }
+func (d *Decoder) Whole() bool { return d.start == nil && d.database == nil }
 
 // Errors of a Decoder.
 var (
@@ -192,10 +193,17 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 		return func() { d.To.Hello(n, config) }, nil
 	case 0x02:
 		a, rows := r.activation()
-		if !d.Whole() {
+		if d.start != nil {
 			return nil, errors.New("start within a table of sockets")
 		}
+		if b := d.database; b != nil {
+			if b.Object != a.Object {
+				return nil, fmt.Errorf("start of object %d after the database of %d", a.Object, b.Object)
+			}
+			a.Database = b.Database
+		}
 		return func() {
+			d.database = nil
 			if rows == 0 {
 				d.To.Start(a)
 				return
@@ -234,9 +242,6 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 	case 0x14:
 		q, o := r.u32(), guest.Object(r.u32())
 		return func() { d.To.Why(q, o) }, nil
-	case 0x84:
-		q := r.u32()
-		return func() { d.To.CloseDatabases(q) }, nil
 	case 0x15:
 		var list []guest.Stamp
 		for n := r.u32(); n > 0; n-- {
@@ -249,6 +254,18 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 	case 0x17:
 		deadline := r.ms()
 		return func() { d.To.Shutdown(deadline) }, nil
+	case 0x60:
+		o, path := guest.Object(r.u32()), string(r.rest())
+		if !d.Whole() {
+			return nil, errors.New("database where a start or its table is due")
+		}
+		return func() { d.database = &guest.Activation{Object: o, Database: path} }, nil
+	case 0x61:
+		o, s := guest.Object(r.u32()), guest.CheckpointStep(r.below(3))
+		return func() { d.To.Checkpoint(o, s) }, nil
+	case 0x62:
+		o := guest.Object(r.u32())
+		return func() { d.To.CloseDatabase(o) }, nil
 	}
 	if t >= 0x71 && t <= 0x75 {
 		return readSession(d.To, t, r)

@@ -196,7 +196,12 @@ func (e Encoder) Pause(_ guest.Guest, s dormouse.SocketID, paused bool) {
 	e.say(0x86, frame{}.u64(uint64(s)).flag(paused))
 }
 
-func (e Encoder) DatabasesClosed(_ guest.Guest, query uint32) { e.say(0x85, frame{}.u32(query)) }
+func (e Encoder) SnapshotHeld(_ guest.Guest, o guest.Object)   { e.say(0x64, frame{}.u32(uint32(o))) }
+func (e Encoder) DatabaseClosed(_ guest.Guest, o guest.Object) { e.say(0x66, frame{}.u32(uint32(o))) }
+
+func (e Encoder) Checkpointed(_ guest.Guest, o guest.Object, frames int) {
+	e.say(0x65, frame{}.u32(uint32(o)).u32(uint32(frames)))
+}
 
 func (e Encoder) Done(_ guest.Guest, x guest.Exchange) { e.say(0x56, frame{}.u32(uint32(x))) }
 

@@ -3,28 +3,41 @@
  * `node:fs`.
  */
 
-import { closeSync, mkdirSync, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** Whether there is a database. An empty file is what a crash between making and writing it leaves. */
-export function databaseExists(path: string): boolean {
+/** Whether there is a database of at least `smallest` bytes. What is smaller was never committed to. */
+export function databaseExists(path: string, smallest: number): boolean {
+  if (path === "") return false; // Permissions are not asked about nothing.
   const stat = statSync(path, { throwIfNoEntry: false });
-  return stat !== undefined && !(stat.isFile() && stat.size === 0);
+  return stat !== undefined && !(stat.isFile() && stat.size < smallest);
 }
 
-/** Makes a database file with `content`, and its folder if need be. Replaces an empty file only. */
+/** Whether there is a file at all. */
+export function fileExists(path: string): boolean {
+  return existsSync(path);
+}
+
+/**
+ * Makes a database file with `content`, and its folder if need be, where there is none. It appears whole, or
+ * not at all; a log of an earlier one does not become its log.
+ */
 export function createDatabase(path: string, content: Uint8Array): void {
+  if (path === "") throw new Error("the host has not said where the object's data may be kept");
+  const made = `${path}.new`;
   let file: number;
   try {
-    file = openSync(path, "w");
+    file = openSync(made, "w");
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
     mkdirSync(dirname(path), { recursive: true });
-    file = openSync(path, "w");
+    file = openSync(made, "w");
   }
   try {
-    writeSync(file, content);
+    for (let at = 0; at < content.length; ) at += writeSync(file, content, at);
   } finally {
     closeSync(file);
   }
+  for (const end of ["-wal", "-shm"]) rmSync(path + end, { force: true });
+  renameSync(made, path);
 }

@@ -1,13 +1,16 @@
 /*
- * The keeper: a thread that holds a second connection to every open database. As long as it does,
- * closing ours costs little and leaves the WAL in place. It alone checkpoints, when it is told to,
- * with syncs and away from the loop.
+ * The keeper: a thread that checkpoints, away from the loop and only when it is told to. It syncs
+ * nothing; the host does. What a checkpoint may move is decided by the host, step by step:
+ *
+ *   hold   a read snapshot is taken: no checkpoint goes past it;
+ *   move   the host knows that what it covers is on disk, so it is moved; the snapshot ends;
+ *   end    it cannot be moved now; the snapshot ends.
  *
  * Both ends are here: `Keeper` for the loop, `serveKeeper` for the thread. How the thread is started
  * is the business of who starts it; keeper-thread.ts is one that does nothing else.
  */
 
-import { KeptDatabase } from "./sqlite.ts";
+import { type Checkpoint, Snapshot } from "./sqlite.ts";
 
 /** An end of a channel between two threads: a message port, or a worker. */
 export interface KeeperPort {
@@ -15,102 +18,50 @@ export interface KeeperPort {
   on(event: "message" | "close" | "exit", listener: (message: any) => void): unknown;
 }
 
-/** `passive` never waits for anybody; `truncate` also empties the WAL, and waits for readers. */
-export type CheckpointMode = "passive" | "truncate";
-
-export interface Checkpoint {
-  /** Frames of the WAL, and how many of them are in the database file now. */
-  readonly frames: number;
-  readonly checkpointed: number;
-  /** Readers or a writer kept it from going further. */
-  readonly busy: boolean;
-}
-
-type Operation = "hold" | "release" | "checkpoint";
+type Operation = "hold" | "move" | "end";
 
 interface Request {
   readonly id: number;
   readonly operation: Operation;
   readonly path: string;
-  readonly mode?: CheckpointMode;
 }
 
-type Answer = { readonly id: number; readonly result?: Checkpoint } & { readonly error?: string };
+type Answer = { readonly id: number; readonly result?: Checkpoint; readonly error?: string };
 
-/** File descriptors of a held database: the file and its WAL; the shared memory is shared with ours. */
-const descriptorsPerDatabase = 2;
-
-interface Hold {
-  count: number;
-  readonly held: Promise<void>;
-}
-
-/** The loop's end. */
+/** The loop's end. One checkpoint of a database at a time. */
 export class Keeper {
   readonly #port: KeeperPort;
-  readonly #onError: (path: string, error: Error) => void;
   readonly #waiting = new Map<number, { resolve: (result?: Checkpoint) => void; reject: (error: Error) => void }>();
-  readonly #holds = new Map<string, Hold>();
   #last = 0;
   #closed = false;
 
-  /** `onError` is told of failures that the operator should see. */
-  constructor(port: KeeperPort, onError: (path: string, error: Error) => void) {
+  constructor(port: KeeperPort) {
     this.#port = port;
-    this.#onError = onError;
     port.on("message", (answer: Answer) => this.#answered(answer));
     for (const end of ["close", "exit"] as const) port.on(end, () => this.#ended());
   }
 
-  /** How many file descriptors the held databases take. */
-  get descriptors(): number {
-    return this.#holds.size * descriptorsPerDatabase;
+  /** Takes a snapshot of a database that is open elsewhere in this process, and holds it. */
+  async hold(path: string): Promise<void> {
+    await this.#ask("hold", path);
   }
 
-  /** Holds the database, which exists, until as many calls of `release`. Resolves when it is held. */
-  hold(path: string): Promise<void> {
-    let hold = this.#holds.get(path);
-    if (hold === undefined) {
-      hold = { count: 0, held: this.#ask("hold", path).then(() => {}) };
-      hold.held.catch(() => {}); // Each caller of `hold` and `held` hears of it.
-      this.#holds.set(path, hold);
-    }
-    hold.count++;
-    return hold.held;
+  /** Moves what the snapshot covers from the WAL into the file. Pairs with `hold`, also when it fails. */
+  async move(path: string): Promise<Checkpoint> {
+    return (await this.#ask("move", path))!;
   }
 
-  /** Resolves when a database that `hold` was called for is held. */
-  held(path: string): Promise<void> {
-    return this.#holds.get(path)?.held ?? Promise.resolve();
+  /** Pairs with `hold`, in place of `move`. */
+  async end(path: string): Promise<void> {
+    await this.#ask("end", path);
   }
 
-  /** Pairs with `hold`. The last one checkpoints and closes. */
-  async release(path: string): Promise<void> {
-    const hold = this.#holds.get(path);
-    if (hold === undefined) throw new Error(`database ${path} is not held`);
-    if (--hold.count > 0) return;
-    this.#holds.delete(path);
-    await this.#ask("release", path);
-  }
-
-  /** Moves the WAL of a held database into its file, and syncs both. */
-  async checkpoint(path: string, mode: CheckpointMode = "passive"): Promise<Checkpoint> {
-    const result = await this.#ask("checkpoint", path, mode);
-    return result!;
-  }
-
-  /** Tells the operator of a failure, with the path: whoever waits for it is told without. */
-  report(path: string, error: Error): void {
-    this.#onError(path, error);
-  }
-
-  #ask(operation: Operation, path: string, mode?: CheckpointMode): Promise<Checkpoint | undefined> {
+  #ask(operation: Operation, path: string): Promise<Checkpoint | undefined> {
     if (this.#closed) return Promise.reject(new Error(ended));
     const id = ++this.#last;
-    const request: Request = mode === undefined ? { id, operation, path } : { id, operation, path, mode };
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#port.postMessage(request);
+      this.#port.postMessage({ id, operation, path } satisfies Request);
     });
   }
 
@@ -132,11 +83,11 @@ const ended = "the keeper thread has ended";
 
 /** The thread's end: answers requests one after the other until the port closes. */
 export function serveKeeper(port: KeeperPort): void {
-  const kept = new Map<string, KeptDatabase>();
+  const held = new Map<string, Snapshot>();
   port.on("message", (request: Request) => {
     const { id } = request;
     try {
-      const result = serve(kept, request);
+      const result = serve(held, request);
       port.postMessage(result === undefined ? { id } : { id, result });
     } catch (error) {
       port.postMessage({ id, error: `the keeper cannot ${request.operation} the database: ${(error as Error).message}` });
@@ -144,15 +95,18 @@ export function serveKeeper(port: KeeperPort): void {
   });
 }
 
-function serve(kept: Map<string, KeptDatabase>, { operation, path, mode }: Request): Checkpoint | undefined {
+function serve(held: Map<string, Snapshot>, { operation, path }: Request): Checkpoint | undefined {
   if (operation === "hold") {
-    kept.set(path, new KeptDatabase(path));
+    if (held.has(path)) throw new Error("it is held already");
+    held.set(path, new Snapshot(path));
     return undefined;
   }
-  const database = kept.get(path);
-  if (database === undefined) throw new Error("it is not held");
-  if (operation === "checkpoint") return database.checkpoint(mode ?? "passive");
-  kept.delete(path);
-  database.close();
-  return undefined;
+  const snapshot = held.get(path);
+  if (snapshot === undefined) throw new Error("it is not held");
+  held.delete(path);
+  try {
+    return operation === "move" ? snapshot.move() : undefined;
+  } finally {
+    snapshot.end();
+  }
 }

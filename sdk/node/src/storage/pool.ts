@@ -4,13 +4,12 @@
  */
 
 import { createDatabase, databaseExists } from "./files.ts";
-import type { Keeper } from "./keeper.ts";
 import { KvTable } from "./kv.ts";
 import { Metadata } from "./metadata.ts";
 import { Database, type DatabaseOptions, emptyDatabase, unusable } from "./sqlite.ts";
 import { Statements } from "./statements.ts";
 
-/** File descriptors that an open database takes here: the file, its WAL and the shared memory beside it. */
+/** File descriptors that an open database takes: the file, its WAL and the shared memory beside it. */
 const descriptorsPerDatabase = 3;
 
 /** An open database and what is compiled for it. One object uses it at a time. */
@@ -20,8 +19,6 @@ export class Handle {
   readonly statements: Statements;
   readonly kv: KvTable;
   readonly metadata: Metadata;
-  /** Set by who uses it: told when the keeper cannot do its part. */
-  onKeeperError: ((error: Error) => void) | null = null;
   /** Nobody has looked yet which alarm there was when it was opened. */
   fresh = true;
 
@@ -50,8 +47,8 @@ export interface PoolOptions {
   readonly cacheBytes: number;
   /** Largest database file; Cloudflare's limit if it is not said. */
   readonly databaseBytes?: number;
-  /** Holds the WAL of open databases; without one the last close checkpoints, on this thread. */
-  readonly keeper?: Keeper | undefined;
+  /** Told when the pool has a database open no more. */
+  readonly closed?: (path: string) => void;
 }
 
 export class DatabasePool {
@@ -60,6 +57,10 @@ export class DatabasePool {
   readonly #used = new Map<string, Handle>();
   /** Those that nobody uses, the longest unused first. */
   readonly #idle = new Map<string, Handle>();
+  /** Those that could not be closed yet; see Database.close. */
+  readonly #stuck = new Set<Handle>();
+  /** Those that are not to be kept once they are not used. */
+  readonly #leaving = new Set<string>();
   #empty: Handle | null = null;
 
   constructor(options: PoolOptions) {
@@ -74,12 +75,19 @@ export class DatabasePool {
 
   /** How many databases are open. */
   get open(): number {
-    return this.#used.size + this.#idle.size;
+    return this.#used.size + this.#idle.size + this.#stuck.size;
   }
 
-  /** How many file descriptors that takes in this process, the keeper's included. */
+  /** How many file descriptors that takes. */
   get descriptors(): number {
-    return this.open * descriptorsPerDatabase + (this.#options.keeper?.descriptors ?? 0);
+    return this.open * descriptorsPerDatabase;
+  }
+
+  /** Whether the database is open here. */
+  has(path: string): boolean {
+    if (this.#used.has(path) || this.#idle.has(path)) return true;
+    for (const handle of this.#stuck) if (handle.path === path) return true;
+    return false;
   }
 
   /** The database at `path`, for the caller alone until `release`; null if there is none. */
@@ -89,7 +97,7 @@ export class DatabasePool {
       this.#idle.delete(path);
       return this.#use(idle);
     }
-    return unusable(() => databaseExists(path)) ? this.#open(path) : null;
+    return unusable(() => databaseExists(path, emptyDatabase().length)) ? this.#open(path) : null;
   }
 
   /** As `acquire`, and makes it if there is none. */
@@ -102,11 +110,10 @@ export class DatabasePool {
 
   /** Gives a handle back. No transaction is open. */
   release(handle: Handle): void {
-    handle.onKeeperError = null;
     handle.database.closeQueries();
     this.#used.delete(handle.path);
-    if (!handle.database.clean) {
-      handle.database.close();
+    if (!handle.database.clean || this.#leaving.has(handle.path)) {
+      this.#close(handle);
       return;
     }
     this.#idle.set(handle.path, handle);
@@ -115,31 +122,35 @@ export class DatabasePool {
 
   /** Closes a handle that is of no use any more; an open transaction is rolled back by that. */
   discard(handle: Handle): void {
-    handle.onKeeperError = null;
     this.#used.delete(handle.path);
-    handle.database.close();
+    this.#close(handle);
+  }
+
+  /** Closes the database at `path`: now, or when it is not used any more. */
+  close(path: string): void {
+    if (this.#used.has(path)) this.#leaving.add(path);
+    const idle = this.#idle.get(path);
+    this.#idle.delete(path);
+    if (idle !== undefined) this.#close(idle);
+    else this.#unstick();
   }
 
   /** Closes every database that nobody uses. */
-  async closeIdle(): Promise<void> {
-    const handles = [...this.#idle.values()];
-    this.#idle.clear();
-    await Promise.all(handles.map((handle) => this.#close(handle)));
+  closeIdle(): void {
+    for (const path of [...this.#idle.keys()]) this.close(path);
   }
 
   #open(path: string): Handle {
     if (this.#used.has(path)) throw new Error("the database is in use by another instance");
+    this.#unstick(); // It may be this one, and have a transaction open.
     const handle = new Handle(path, unusable(() => new Database(path, this.#databases)));
-    this.#options.keeper?.hold(path).catch((error: Error) => {
-      this.#options.keeper!.report(path, error);
-      handle.onKeeperError?.(error);
-    });
     this.#use(handle);
     this.#shrink();
     return handle;
   }
 
   #use(handle: Handle): Handle {
+    this.#leaving.delete(handle.path);
     this.#used.set(handle.path, handle);
     return handle;
   }
@@ -152,17 +163,22 @@ export class DatabasePool {
     }
   }
 
-  /** Ours before the keeper's: the last one to close waits for the disk, and that must not be this thread. */
-  async #close(handle: Handle): Promise<void> {
-    const { keeper } = this.#options;
-    if (keeper === undefined) {
-      handle.database.close();
-      return;
+  #close(handle: Handle): void {
+    this.#stuck.add(handle);
+    this.#unstick();
+  }
+
+  /** Tries again what could not be closed: there may be descriptors again. */
+  #unstick(): void {
+    for (const handle of this.#stuck) {
+      try {
+        handle.database.close();
+      } catch {
+        continue;
+      }
+      this.#stuck.delete(handle);
+      this.#leaving.delete(handle.path);
+      if (!this.has(handle.path)) this.#options.closed?.(handle.path);
     }
-    // The keeper holds it once it has answered what it was asked before.
-    await keeper.held(handle.path).then(() => {
-      handle.database.close();
-      return keeper.release(handle.path);
-    }).catch((error: Error) => keeper.report(handle.path, error));
   }
 }

@@ -3,10 +3,11 @@
  * only file that knows `node:sqlite`.
  *
  * The guest neither syncs nor checkpoints (`synchronous = OFF`, `wal_autocheckpoint = 0`): the host
- * makes a commit durable by its WAL, and the keeper checkpoints. See docs/storage.md.
+ * makes a commit durable by its WAL, and the keeper checkpoints when the host says so. See docs/storage.md.
  */
 
 import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { fileExists } from "./files.ts";
 import { allow, type Effects, isOurs, judge, noEffects } from "./authorizer.ts";
 import type { Progress } from "./progress.ts";
 import { codeName, errorText, isFatal, isNative, type NativeError, placeOf } from "./sqlite-errors.ts";
@@ -74,10 +75,11 @@ export class Database {
     try {
       this.#db.exec(`PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -${options.cacheBytes >> 10};
         PRAGMA max_page_count = ${Math.floor(options.databaseBytes / pageSize)}`);
-      // The first read: what is not a database says so here, and the WAL is in place for the keeper.
-      this.#db.exec("SELECT 1 FROM sqlite_schema LIMIT 1");
+      // The first read: what is not a database says so here.
+      this.#db.exec(anyRead);
     } catch (error) {
-      this.#db.close();
+      if (path === null) this.#db.close();
+      else closeOrKeep(path, this.#db);
       throw error;
     }
     this.#db.setAuthorizer((action, first, second, database, inner) =>
@@ -188,10 +190,15 @@ export class Database {
     return isNative(error) ? this.#say(error, errorText(error)) : error;
   }
 
-  /** Ends every query, with `reason` if they are asked for more, and closes the file. */
+  /**
+   * Ends every query, with `reason` if they are asked for more, and closes the file. The WAL stays: what is in
+   * it may not be on disk yet, and so must not be moved. If that cannot be kept from happening, it throws and
+   * the file is open as before.
+   */
   close(reason?: string): void {
     this.closeQueries(reason);
-    this.#db.close();
+    if (this.path === null) this.#db.close();
+    else closeLeavingLog(this.path, this.#db);
   }
 
   closeQueries(reason?: string): void {
@@ -365,29 +372,81 @@ export class Statement {
   }
 }
 
-/** The keeper's connection to a database that is open elsewhere in this process: it syncs and checkpoints. */
-export class KeptDatabase {
-  readonly #db: DatabaseSync;
+/**
+ * A connection that only reads. While one is open the WAL stays as it is, whoever closes: SQLite's
+ * last close of a connection would move the WAL into the file, but that of a read-only one cannot.
+ */
+class Reader {
+  readonly db: DatabaseSync;
 
-  constructor(path: string) {
-    this.#db = new DatabaseSync(path, { timeout: busyTimeout, enableForeignKeyConstraints: false });
+  constructor(path: string, sql: string) {
+    this.db = new DatabaseSync(path, { readOnly: true, timeout: busyTimeout });
     try {
-      // The read opens the WAL, which from then on outlives the other connections.
-      this.#db.exec("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; SELECT 1 FROM sqlite_schema LIMIT 1");
+      this.db.exec(sql);
     } catch (error) {
-      this.#db.close();
+      this.db.close();
       throw error;
     }
   }
+}
 
-  checkpoint(mode: "passive" | "truncate"): { busy: boolean; frames: number; checkpointed: number } {
-    const row = this.#db.prepare(`PRAGMA wal_checkpoint(${mode})`).get() as Record<"busy" | "log" | "checkpointed", number>;
-    return { busy: row.busy !== 0, frames: row.log, checkpointed: row.checkpointed };
+/** Closes a connection and leaves the WAL as it is; throws if that cannot be. */
+function closeLeavingLog(path: string, db: DatabaseSync): void {
+  let reader: Reader | null = null;
+  try {
+    reader = new Reader(path, anyRead);
+  } catch (error) {
+    // Where there is no database no WAL can be moved into it.
+    if (fileExists(path) && !(isNative(error) && codeName(error) === "SQLITE_NOTADB")) throw error;
+  }
+  db.close();
+  reader?.db.close();
+}
+
+/** Connections that nobody uses and that could not be closed: the collector would move their WALs. */
+const kept: DatabaseSync[] = [];
+
+function closeOrKeep(path: string, db: DatabaseSync): void {
+  try {
+    closeLeavingLog(path, db);
+  } catch {
+    kept.push(db);
+  }
+}
+
+/** The first read opens the WAL. */
+const anyRead = "SELECT 1 FROM sqlite_schema LIMIT 1";
+
+export interface Checkpoint {
+  /** Frames of the WAL, and how many of them are in the database file now. */
+  readonly frames: number;
+  readonly moved: number;
+}
+
+/** A read snapshot of a database that is open elsewhere in this process. It is the keeper's. */
+export class Snapshot {
+  readonly #path: string;
+  readonly #reader: Reader;
+
+  constructor(path: string) {
+    this.#path = path;
+    this.#reader = new Reader(path, `BEGIN; ${anyRead}`);
   }
 
-  /** If nobody else has it open, the WAL goes into the file first. */
-  close(): void {
-    this.#db.close();
+  /** Moves what it covers, and nothing beyond, into the file. Nothing is synced. */
+  move(): Checkpoint {
+    const db = new DatabaseSync(this.#path, { timeout: busyTimeout, enableForeignKeyConstraints: false });
+    try {
+      db.exec("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0");
+      const row = db.prepare("PRAGMA wal_checkpoint(PASSIVE)").get() as Record<"log" | "checkpointed", number>;
+      return { frames: Math.max(0, row.log), moved: Math.max(0, row.checkpointed) };
+    } finally {
+      db.close();
+    }
+  }
+
+  end(): void {
+    this.#reader.db.close();
   }
 }
 

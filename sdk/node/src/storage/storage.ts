@@ -292,7 +292,6 @@ export class ObjectStorage implements SqlEngine {
 
   #adopt(handle: Handle | null): void {
     this.#handle = handle;
-    if (handle !== null) handle.onKeeperError = (error) => this.#break(failure(error));
   }
 
   #around(): Around {

@@ -7,9 +7,9 @@ import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateS
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
-import { TestFolder, type TestObject } from "./host.ts";
+import { moveLog, TestFolder, type TestObject } from "./host.ts";
 
-/** An object with 100 rows whose file, WAL and all, is closed. */
+/** An object with 100 rows whose file is closed, and has no WAL. */
 async function filled(folder: TestFolder): Promise<TestObject> {
   const object = folder.object();
   await object.event(({ api }) => {
@@ -18,6 +18,7 @@ async function filled(folder: TestFolder): Promise<TestObject> {
   });
   object.storage.close();
   folder.pool.closeIdle();
+  moveLog(object.path);
   return object;
 }
 

@@ -5,7 +5,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
-import { TestFolder, type TestObject } from "./host.ts";
+import { moveLog, TestFolder, type TestObject } from "./host.ts";
 import { runStep } from "./kit/run.js";
 import { recordings } from "./record.ts";
 import { files } from "./scenarios/files.js";
@@ -61,6 +61,7 @@ test("our files are read by workerd", { skip: findWorkerd() === undefined && "no
       await play(object, scenario, 0);
       object.storage.close();
       folder.pool.closeIdle();
+      moveLog(object.path);
       copyFileSync(object.path, `${theirs}.ours`);
     }
   } finally {

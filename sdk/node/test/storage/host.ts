@@ -5,6 +5,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import {
   type Commit, DatabasePool, defaultLimits, ObjectStorage, type PoolOptions, type StorageCompat, type StorageHost, type StorageLimits,
 } from "../../src/storage/index.ts";
@@ -126,6 +127,12 @@ class Section {
     this.#last = result.catch(() => {});
     return result;
   }
+}
+
+/** Puts a file in order that nobody has open, as the host does: here the last close moves the WAL. */
+export function moveLog(path: string): void {
+  using db = new DatabaseSync(path);
+  db.exec("SELECT 1 FROM sqlite_schema");
 }
 
 /** A temporary folder with a pool of databases in it. */

@@ -1,7 +1,8 @@
 // Open databases: how many, for how long, and what the keeper does for them.
 
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, readlinkSync, rmSync, statSync } from "node:fs";
+import { existsSync, readdirSync, readlinkSync, rmSync, statSync, truncateSync } from "node:fs";
+import { dirname } from "node:path";
 import { test } from "node:test";
 import { Worker } from "node:worker_threads";
 import { Keeper } from "../../src/storage/index.ts";
@@ -9,11 +10,16 @@ import { TestFolder, type TestObject } from "./host.ts";
 
 const thread = new URL("../../src/storage/keeper-thread.ts", import.meta.url);
 
-/** A keeper in a thread of its own, and the errors that it reports. */
+/** A keeper in a thread of its own. */
 class TestKeeper implements AsyncDisposable {
   readonly worker = new Worker(thread);
-  readonly errors: string[] = [];
-  readonly keeper = new Keeper(this.worker, (path, error) => void this.errors.push(`${path}: ${error.message}`));
+  readonly keeper = new Keeper(this.worker);
+
+  /** All at once, as if everything were on disk. */
+  async checkpoint(path: string) {
+    await this.keeper.hold(path);
+    return this.keeper.move(path);
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.worker.terminate();
@@ -29,11 +35,6 @@ function descriptors(folder: TestFolder): number {
       return false; // The one that reads the folder.
     }
   }).length;
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  for (const end = Date.now() + 10_000; !condition() && Date.now() < end; ) await new Promise((resolve) => setTimeout(resolve, 1));
-  assert.ok(condition());
 }
 
 const write = (object: TestObject, value: unknown = 1) => object.event(({ api }) => void api.put("a", value));
@@ -84,92 +85,155 @@ test("a connection that was cut off within a transaction is closed, which undoes
 });
 
 test("descriptors are counted as they are", { skip: !existsSync("/proc/self/fd") }, async () => {
-  await using kept = new TestKeeper();
-  await using folder = new TestFolder({ keeper: kept.keeper });
+  await using folder = new TestFolder();
   const objects = Array.from({ length: 5 }, () => folder.object());
   for (const object of objects) await write(object);
-  await Promise.all(objects.map((object) => kept.keeper.held(object.path)));
-  assert.equal(folder.pool.descriptors, 25);
-  assert.equal(descriptors(folder), 25);
+  assert.equal(folder.pool.descriptors, 15);
+  assert.equal(descriptors(folder), 15);
 });
 
-test("closing leaves the WAL to the keeper, whose last close empties it into the file", async () => {
-  await using kept = new TestKeeper();
-  await using folder = new TestFolder({ maxOpen: 0, keeper: kept.keeper });
+test("closing leaves the WAL to the host, and nothing is lost by that", async () => {
+  const closed: string[] = [];
+  await using folder = new TestFolder({ maxOpen: 0, closed: (path) => closed.push(path) });
   const object = folder.object();
   await write(object, "x".repeat(100_000));
-  const file = object.path;
-  await kept.keeper.hold(file);
   object.storage.close();
-  await until(() => folder.pool.open === 0);
-  await kept.keeper.checkpoint(file); // Answered after what was asked before.
-  assert.ok(statSync(`${file}-wal`).size > 100_000);
-  await kept.keeper.release(file);
-  assert.ok(!existsSync(`${file}-wal`));
-  assert.ok(statSync(file).size > 100_000);
+  assert.equal(folder.pool.open, 0);
+  assert.deepEqual(closed, [object.path]);
+  assert.equal(statSync(object.path).size, 4096);
+  assert.ok(statSync(`${object.path}-wal`).size > 100_000);
   object.start();
   assert.equal((await object.api.get("a") as string).length, 100_000);
-  assert.deepEqual(kept.errors, []);
+});
+
+test("a database that is not to be kept is closed when it is not used any more", async () => {
+  const closed: string[] = [];
+  await using folder = new TestFolder({ closed: (path) => closed.push(path) });
+  const [idle, used] = [folder.object(), folder.object()];
+  for (const object of [idle, used]) await write(object);
+  idle.storage.close();
+  for (const object of [idle, used]) folder.pool.close(object.path);
+  assert.deepEqual(closed, [idle.path]);
+  assert.ok(folder.pool.has(used.path));
+  used.storage.close();
+  assert.deepEqual(closed, [idle.path, used.path]);
+  used.start();
+  await write(used);
+  used.storage.close();
+  assert.equal(folder.pool.open, 1); // The wish was for that time.
+});
+
+test("what cannot be closed without moving the WAL stays open, until it can", async () => {
+  const closed: string[] = [];
+  await using folder = new TestFolder({ maxOpen: 0, closed: (path) => closed.push(path) });
+  const object = folder.object();
+  await write(object);
+  const { database } = object.storage.reading;
+  const close = database.close.bind(database);
+  database.close = () => { throw new Error("too many open files"); };
+  object.storage.close();
+  assert.ok(folder.pool.has(object.path));
+  assert.deepEqual(closed, []);
+  database.close = close;
+  folder.pool.close(object.path);
+  assert.deepEqual(closed, [object.path]);
 });
 
 test("the guest never checkpoints, the keeper does when it is told, and only then is the WAL begun anew", async () => {
   await using kept = new TestKeeper();
-  await using folder = new TestFolder({ keeper: kept.keeper });
+  await using folder = new TestFolder();
   const object = folder.object();
   for (let i = 0; i < 50; i++) await write(object, String(i).repeat(50_000));
   const wal = `${object.path}-wal`;
   const grown = statSync(wal).size;
   assert.ok(grown > 4_000_000, `${grown} bytes`); // SQLite would have checkpointed at 4 MB.
-  const { frames, checkpointed, busy } = await kept.keeper.checkpoint(object.path);
-  assert.ok(frames > 1000 && checkpointed === frames && !busy);
+  assert.equal(statSync(object.path).size, 4096);
+  const { frames, moved } = await kept.checkpoint(object.path);
+  assert.ok(frames > 1000 && moved === frames);
   await write(object);
   assert.equal(statSync(wal).size, grown); // The first frames are written over.
-  const emptied = await kept.keeper.checkpoint(object.path, "truncate");
-  assert.deepEqual(emptied, { busy: false, frames: 0, checkpointed: 0 });
-  assert.equal(statSync(wal).size, 0);
   assert.equal(await object.api.get("a"), 1);
+});
+
+test("nothing beyond the snapshot is moved", async () => {
+  await using kept = new TestKeeper();
+  await using folder = new TestFolder();
+  const object = folder.object();
+  await write(object);
+  await kept.keeper.hold(object.path);
+  await write(object, "x".repeat(10_000));
+  const { frames, moved } = await kept.keeper.move(object.path);
+  assert.ok(moved > 0 && moved < frames, `${moved} of ${frames}`);
+  await kept.keeper.hold(object.path);
+  await kept.keeper.end(object.path);
+  const all = await kept.checkpoint(object.path);
+  assert.equal(all.moved, all.frames);
+});
+
+test("a checkpoint goes on when everybody else has closed, and leaves the WAL", async () => {
+  await using kept = new TestKeeper();
+  await using folder = new TestFolder({ maxOpen: 0 });
+  const object = folder.object();
+  await write(object);
+  await kept.keeper.hold(object.path);
+  await write(object, "x".repeat(10_000)); // Beyond what the host was asked about.
+  object.storage.close();
+  const { frames, moved } = await kept.keeper.move(object.path);
+  assert.ok(moved < frames);
+  assert.ok(existsSync(`${object.path}-wal`));
+  object.start();
+  assert.equal((await object.api.get("a") as string).length, 10_000);
 });
 
 test("an open cursor holds its place in the WAL, and a checkpoint goes no further", async () => {
   await using kept = new TestKeeper();
-  await using folder = new TestFolder({ keeper: kept.keeper });
+  await using folder = new TestFolder();
   const object = folder.object();
   await object.event(({ api }) => void api.sql.exec("create table t (a); insert into t values (1), (2)"));
   const cursor = object.api.sql.exec("select a from t");
   cursor.next();
   await object.event(({ api }) => void api.sql.exec("insert into t values (3)"));
-  const held = await kept.keeper.checkpoint(object.path);
-  assert.ok(held.checkpointed < held.frames);
+  const held = await kept.checkpoint(object.path);
+  assert.ok(held.moved < held.frames);
   assert.deepEqual(cursor.toArray(), [{ a: 2 }, { a: 3 }]); // As in workerd, it sees what its own object writes.
-  const free = await kept.keeper.checkpoint(object.path);
-  assert.equal(free.checkpointed, free.frames);
+  const free = await kept.checkpoint(object.path);
+  assert.equal(free.moved, free.frames);
 });
 
-test("the keeper's errors are answers, and break the object that needed it", async () => {
+test("the keeper's errors are answers", async () => {
   await using kept = new TestKeeper();
-  await assert.rejects(kept.keeper.checkpoint("/nowhere"), /the keeper cannot checkpoint the database: it is not held/);
+  await assert.rejects(kept.keeper.move("/nowhere"), /the keeper cannot move the database: it is not held/);
   await assert.rejects(kept.keeper.hold("/nowhere/at/all"), /the keeper cannot hold the database: unable to open database file/);
-
-  const port = { postMessage() {}, on() {} };
-  const reported: string[] = [];
-  const failing = new Keeper(port, (path) => void reported.push(path));
-  failing.hold = () => Promise.reject(new Error("too many open files"));
-  await using folder = new TestFolder({ keeper: failing });
+  await using folder = new TestFolder();
   const object = folder.object();
   await write(object);
-  await until(() => object.broken_ !== null);
-  assert.equal(object.broken_!.message, "Durable Object storage failed: too many open files");
-  assert.deepEqual(reported, [object.path]);
-  await assert.rejects(object.api.get("a"), /no longer accessible/);
+  await kept.keeper.hold(object.path);
+  await assert.rejects(kept.keeper.hold(object.path), /it is held already/);
 });
 
 test("everything that waits for a keeper whose thread has ended is told so", async () => {
   const kept = new TestKeeper();
   const { keeper } = kept;
-  await keeper.checkpoint("x").catch(() => {});
-  const asked = keeper.checkpoint("x");
+  await keeper.end("x").catch(() => {});
+  const asked = keeper.end("x");
   await Promise.all([assert.rejects(asked, /keeper thread has ended|is not held/), kept.worker.terminate()]);
   await assert.rejects(keeper.hold("y"), /keeper thread has ended/);
+});
+
+test("a file that is smaller than an empty database is made anew, and has no log of another", async () => {
+  await using folder = new TestFolder({ maxOpen: 0 });
+  const object = folder.object();
+  await write(object, "old");
+  object.storage.close();
+  for (const size of [0, 100]) {
+    truncateSync(object.path, size);
+    object.start();
+    assert.equal(await object.api.get("a"), undefined);
+    await write(object, size);
+    assert.equal(await object.api.get("a"), size);
+    object.storage.close();
+  }
+  assert.deepEqual(readdirSync(dirname(object.path)).filter((name) => name.endsWith(".new")), []);
 });
 
 test("an object whose file is taken away begins anew", async () => {

@@ -17,10 +17,13 @@ export interface Row {
   attachment?: Uint8Array | null;
 }
 
-/** Frames from the host, one after another, in one buffer. */
+/** Frames from the host, one after another, in one buffer. Databases lie in the folder `data`, or nowhere. */
 export class HostFrames extends Writer {
-  constructor() {
+  readonly #data: string;
+
+  constructor(data = "") {
     super(4096);
+    this.#data = data;
   }
 
   take(): Buffer {
@@ -46,10 +49,11 @@ export class HostFrames extends Writer {
   }
 
   start(o: { object: number; classIndex?: number; id?: string; name?: string; pair?: [string, string]; eventTimeout?: number; sockets?: number }): this {
+    if (this.#data !== "") this.database(o.object, databasePath(this.#data, o.id ?? anyId));
     return this.#frame(frame.start, () => {
       this.u32(o.object);
       this.u16(o.classIndex ?? 0);
-      this.id(o.id ?? "ab".repeat(32));
+      this.id(o.id ?? anyId);
       this.u8(o.name === undefined ? 0 : 1);
       this.str(o.name ?? "");
       this.u8(o.pair === undefined ? 0 : 1);
@@ -58,6 +62,21 @@ export class HostFrames extends Writer {
       this.u32(o.eventTimeout ?? 0);
       this.u32(o.sockets ?? 0);
     });
+  }
+
+  database(object: number, path: string): this {
+    return this.#numberAndText(frame.database, object, path);
+  }
+
+  checkpoint(object: number, step: number): this {
+    return this.#frame(frame.checkpoint, () => {
+      this.u32(object);
+      this.u8(step);
+    });
+  }
+
+  closeDatabase(object: number): this {
+    return this.#frame(frame.closeDatabase, () => this.u32(object));
   }
 
   sockets(object: number, rows: Row[]): this {
@@ -237,6 +256,13 @@ export class HostFrames extends Writer {
   }
 }
 
+/** The id of an object in tests that need only one. */
+export const anyId = "ab".repeat(32);
+
+export function databasePath(data: string, id = anyId): string {
+  return `${data}/${id.slice(0, 2)}/${id}.sqlite`;
+}
+
 /** What a guest said. */
 export type Said =
   | { type: "ready"; version: number; json: Record<string, unknown> }
@@ -263,6 +289,9 @@ export type Said =
   | { type: "asleep"; object: number }
   | { type: "awake"; object: number }
   | { type: "report"; query: number; reasons: { kind: string; since: number; detail: string; stack: string }[] }
+  | { type: "snapshotHeld"; object: number }
+  | { type: "checkpointed"; object: number; frames: number }
+  | { type: "databaseClosed"; object: number }
   | { type: "done"; exchange: number }
   | {
       type: "request"; exchange: number; from: number; target: number; index: number; id: string; name: string | null;
@@ -359,6 +388,12 @@ function read(type: number, r: Reader): Said {
       return { type: "awake", object: r.u32() };
     case frame.report:
       return { type: "report", query: r.u32(), reasons: JSON.parse(r.restText()) as [] };
+    case frame.snapshotHeld:
+      return { type: "snapshotHeld", object: r.u32() };
+    case frame.checkpointed:
+      return { type: "checkpointed", object: r.u32(), frames: r.u32() };
+    case frame.databaseClosed:
+      return { type: "databaseClosed", object: r.u32() };
     case frame.done:
       return { type: "done", exchange: r.u32() };
     case frame.request: {

@@ -58,6 +58,8 @@ function flags(bundle: string, data: string): string[] {
 
 export class Host {
   readonly folder: string;
+  /** Where databases lie. */
+  readonly data: string;
   readonly said: Said[] = [];
   readonly child: ChildProcess;
   readonly #stream: Duplex;
@@ -80,6 +82,7 @@ export class Host {
     for (const [name, content] of Object.entries(options.files ?? {})) fs.writeFileSync(path.join(bundle, name), content);
     const data = path.join(this.folder, "data");
     fs.mkdirSync(data);
+    this.data = data;
     const classes = options.classes ?? [];
     this.config = {
       worker: "test",
@@ -152,7 +155,7 @@ export class Host {
 
   /** All frames in one write. */
   write(make: (f: HostFrames) => unknown): void {
-    const frames = new HostFrames();
+    const frames = new HostFrames(this.data);
     make(frames);
     this.#stream.write(frames.take());
   }
