@@ -508,6 +508,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		}
 	}
 	if s.begun.Load() && !s.door.departed() {
+		s.onShards(func(sh *shard) { sh.alarms.Stop() }) // what is due now runs after the next start
 		s.finish(ctx)
 	}
 	s.looking.end()

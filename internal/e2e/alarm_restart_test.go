@@ -28,6 +28,66 @@ func (d *Dormouse) rang(want int) alarms {
 	return got
 }
 
+// keepsAlarms skips a test of a server that does not keep its index of alarms.
+func keepsAlarms(t *testing.T, data string) {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(data, "do", "journal")); err != nil {
+		t.Skip("NOT TESTED: this Dormouse has no journal, which would keep the index of alarms")
+	}
+}
+
+// Alarms that were set before the server ended run after its next start, with
+// nobody asking for their objects: those that have passed at once.
+func TestAlarmsOutliveTheServer(t *testing.T) {
+	for name, end := range map[string]func(*Dormouse){"Killed": (*Dormouse).Kill, "Interrupted": (*Dormouse).Interrupt} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			data := filepath.Join(t.TempDir(), "data")
+			d := startClocks(t, data)
+			keepsAlarms(t, data)
+			soon, later, hangs := clock{t, d, "soon"}, clock{t, d, "later"}, clock{t, d, "hangs"}
+			at := hangs.set(100*time.Millisecond, "hang")
+			hangs.ran(run{false, 0, at})
+			const wait = 3 * time.Second
+			atSoon := soon.set(wait, "")
+			atLater := later.set(time.Hour, "")
+			end(d)
+			time.Sleep(time.Until(time.UnixMilli(atSoon))) // it passes while nobody is there
+
+			d = startClocks(t, data)
+			if got := d.rang(2); got.Alarms != 1 || got.Repairs != 0 || got.Failures != 0 {
+				t.Errorf("counted %+v", got)
+			}
+			soon.d, later.d, hangs.d = d, d, d
+			soon.ran(run{false, 0, atSoon})
+			hangs.ran(run{false, 0, at}, run{false, 0, at})
+			if runs, alarm := later.runs(); len(runs) != 0 || alarm == nil || *alarm != atLater {
+				t.Errorf("an alarm in the future: %d runs, %v; want the alarm at %d", len(runs), alarm, atLater)
+			}
+		})
+	}
+}
+
+// A retry goes on where it was.
+func TestRetriesOutliveTheServer(t *testing.T) {
+	t.Parallel()
+	data := filepath.Join(t.TempDir(), "data")
+	d := startClocks(t, data)
+	keepsAlarms(t, data)
+	c := clock{t, d, "a"}
+	at := c.set(100*time.Millisecond, "throw")
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	if err := Until(ctx, "the failure is counted", func() (bool, error) { return d.alarms().Failures == 1, nil }); err != nil {
+		t.Fatal(err)
+	}
+	d.Interrupt()
+	d = startClocks(t, data)
+	c.d = d
+	c.ran(run{false, 0, at}, run{true, 1, at})
+	c.done()
+}
+
 // An old data folder, or one whose index was lost: alarms are found when their
 // objects are next opened.
 func TestAlarmsWithoutAnIndex(t *testing.T) {
