@@ -32,7 +32,7 @@ func startClocks(t *testing.T, data string, more ...string) *Dormouse {
 	return StartDormouse(t, Options{Dir: "testdata/clock", Data: data, More: more})
 }
 
-func (c clock) get(path string, answer any) {
+func (c clock) get(path string, answer any) error {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), limit)
 	defer cancel()
@@ -50,26 +50,38 @@ func (c clock) get(path string, answer any) {
 		c.t.Fatal(err)
 	}
 	if err := json.Unmarshal(body, answer); err != nil || res.StatusCode != http.StatusOK {
-		c.t.Fatalf("GET %s: status %d, %q", path, res.StatusCode, body)
+		return fmt.Errorf("GET %s: status %d, %q", path, res.StatusCode, body)
 	}
+	return nil
 }
 
 // set has the object set its alarm, and returns the time.
 func (c clock) set(after time.Duration, how string) (at int64) {
 	c.t.Helper()
 	var answer struct{ At int64 }
-	c.get(fmt.Sprintf("set?ms=%d&how=%s", after.Milliseconds(), how), &answer)
+	if err := c.get(fmt.Sprintf("set?ms=%d&how=%s", after.Milliseconds(), how), &answer); err != nil {
+		c.t.Fatal(err)
+	}
 	return answer.At
 }
 
-// runs returns what the handler was given, and the alarm that there is.
+// runs returns what the handler was given, and the alarm that there is. It asks
+// again where its own request has met the object's end.
 func (c clock) runs() (runs []run, alarm *int64) {
 	c.t.Helper()
 	var answer struct {
 		Runs  []run
 		Alarm *int64
 	}
-	c.get("runs", &answer)
+	ctx, cancel := context.WithTimeout(c.t.Context(), limit)
+	defer cancel()
+	var err error
+	if until := Until(ctx, "an answer", func() (bool, error) {
+		err = c.get("runs", &answer)
+		return err == nil, nil
+	}); until != nil {
+		c.t.Fatalf("%v: %v", until, err)
+	}
 	return answer.Runs, answer.Alarm
 }
 
