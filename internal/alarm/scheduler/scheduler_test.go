@@ -207,9 +207,9 @@ func TestClockIsSet(t *testing.T) {
 	inWorld(t, scheduler.Config{}, func(w *world) {
 		w.setAlarm(1, time.Hour)
 		w.setAlarm(2, 3*time.Hour)
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute + time.Second) // between two looks
 		w.set = 2 * time.Hour
-		time.Sleep(10 * time.Second)
+		time.Sleep(9 * time.Second)
 		w.got("forward", "1 at 1m5s retry 0")
 		w.set = -time.Hour
 		time.Sleep(3 * time.Hour)
