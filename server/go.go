@@ -16,11 +16,13 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
+	"github.com/dormouse-dev/dormouse/internal/storage/sqlitestore"
 )
 
 // objects are the classes written in Go.
 type objects struct {
-	waits goguest.Waits
+	waits  goguest.Waits
+	stores *sqlitestore.Stores // nil: nothing is stored
 
 	temporary string // the data folder, if it is to be removed
 
@@ -145,7 +147,7 @@ func (s *Server) inGo(n dormouse.Namespace) bool {
 // newGoGuest makes the guest of a loop for objects written in Go.
 func (s *Server) newGoGuest(l *loop.Loop) *goguest.Guest {
 	c := goguest.Config{
-		Loop: l, Incarnation: s.guests.Add(1), Waits: &s.waits,
+		Loop: l, Incarnation: s.guests.Add(1), Waits: &s.waits, Open: s.stores.Open,
 		Limits: goguest.Limits{Attachment: s.Limits.Attachment, Sockets: s.Limits.SocketsPerObject},
 	}
 	for _, k := range s.Classes {

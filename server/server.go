@@ -233,8 +233,9 @@ func (s *Server) assemble() error {
 			return err
 		}
 	}
-	if c.Guests != nil {
+	if c.Guests != nil || len(s.freeze()) > 0 {
 		s.engine = s.newStore()
+		s.stores = s.newStores()
 		if s.before == nil { // otherwise TakeOver opens it
 			if err := s.openStorage(); err != nil {
 				return err
@@ -358,9 +359,9 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 	if s.files != nil {
 		beside.assets = &edge.Inside{Handler: s.files.Assets}
 	}
-	var commits host.Durability
-	if !inGo {
-		commits = durability{s.engine, DatabaseFolder(c.Data)}
+	var commits host.Durability = durability{s.engine, DatabaseFolder(c.Data)}
+	if inGo {
+		commits = within{durability{s.engine, DatabaseFolder(c.Data)}}
 	}
 	sh.alarms = s.newAlarms(sh, classes)
 	sh.host = host.New(host.Config{
@@ -526,6 +527,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		})
 	}
 	wait.Wait()
+	if s.stores != nil {
+		s.stores.Close()
+	}
 	err = errors.Join(err, s.engine.Close())
 	if s.files != nil {
 		s.files.Close()

@@ -42,7 +42,7 @@ var (
 // newStore makes the store of a server, which is not open yet.
 func (s *Server) newStore() *store {
 	t := &store{folder: DatabaseFolder(s.Data)}
-	t.options.NeedCheckpoint = func(k dormouse.Key) { s.route(k).NeedCheckpoint(k) }
+	t.options.NeedCheckpoint = s.needCheckpoint
 	if s.Relaxed {
 		t.options.Durability = storage.Relaxed
 		s.log.Warn("durability is relaxed: what is confirmed outlives the death of any process, but a power cut may take the last second of it")
@@ -58,8 +58,7 @@ func (s *Server) openStorage() error {
 	if err := os.MkdirAll(t.folder, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	for _, c := range s.Classes {
-		n := s.namespace(c.Name)
+	for _, n := range (runtime{s}).Namespaces() {
 		if err := storage.CheckNamespace(n); err != nil {
 			return err
 		}
