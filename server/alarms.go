@@ -29,17 +29,18 @@ func (s *Server) wakes() wakes {
 }
 
 // newAlarms makes what runs the alarms of a shard's objects.
-func (s *Server) newAlarms(sh *shard, classes []host.Class) *scheduler.Scheduler {
-	numbers := make(map[dormouse.Namespace]int, len(classes))
-	for i, c := range classes {
-		numbers[c.Namespace] = i
-	}
+func (s *Server) newAlarms(sh *shard) *scheduler.Scheduler {
 	c := scheduler.Config{Loop: sh.loop, Log: s.log, Run: func(r alarm.Run, done func(alarm.Outcome)) {
 		retry := r.Retry
 		if r.Drop {
 			retry = host.DropAlarm
 		}
-		sh.host.Alarm(r.Key, numbers[r.Key.Namespace], r.Scheduled, retry, func(end host.AlarmEnd, _ *dormouse.Error) {
+		class, _, ok := s.classIn(r.Key.Namespace)
+		if !ok { // of code that is gone; a later version may have it again
+			sh.loop.Post(func() { done(outcomes[host.AlarmInterrupted]) })
+			return
+		}
+		sh.host.Alarm(r.Key, class, r.Scheduled, retry, func(end host.AlarmEnd, _ *dormouse.Error) {
 			done(outcomes[end])
 		})
 	}}

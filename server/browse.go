@@ -148,13 +148,8 @@ func (s *Server) settle(ctx context.Context, k dormouse.Key) error {
 // Change implements admin.Storage.
 func (r runtime) Change(ctx context.Context, k dormouse.Key, name *string, c admin.Change) (json.RawMessage, error) {
 	s := r.s
-	class := -1
-	for i, have := range s.Classes {
-		if s.namespace(have.Name) == k.Namespace {
-			class = i
-		}
-	}
-	if class < 0 {
+	class, _, known := s.classIn(k.Namespace)
+	if !known || s.inGo(k.Namespace) {
 		return nil, admin.Refused{Err: errors.New("only objects written in JavaScript can be changed while the server runs: stop it, and name its data folder")}
 	}
 	body, err := json.Marshal(c)
@@ -165,7 +160,7 @@ func (r runtime) Change(ctx context.Context, k dormouse.Key, name *string, c adm
 	if err != nil {
 		return nil, err
 	}
-	f := *s.front
+	f := *s.theFront()
 	f.Worker, f.Assets = operatorCall{s, k, class, name}, nil
 	resp, err := f.Fetch(req)
 	if err != nil {

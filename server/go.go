@@ -101,36 +101,6 @@ func everyClass(n int) []host.Binding {
 	return list
 }
 
-// classOf finds the number of a class, as hosts count them.
-func (s *Server) classOf(name string) (int, bool) {
-	for i, c := range s.Classes {
-		if c.Name == name {
-			return i, true
-		}
-	}
-	for i, c := range s.freeze() {
-		if c.Name == name {
-			return len(s.Classes) + i, true
-		}
-	}
-	return 0, false
-}
-
-// className finds the class of a namespace.
-func (s *Server) className(n dormouse.Namespace) string {
-	for _, c := range s.Classes {
-		if s.namespace(c.Name) == n {
-			return c.Name
-		}
-	}
-	for _, c := range s.freeze() {
-		if s.namespace(c.Name) == n {
-			return c.Name
-		}
-	}
-	return ""
-}
-
 // inGo says whether a namespace is of a class written in Go.
 func (s *Server) inGo(n dormouse.Namespace) bool {
 	if len(s.js) == 0 {
@@ -189,8 +159,11 @@ func (g *goSlot) Stop() {
 	}
 }
 
-// Replace implements Slot: code in this process is as old as the process.
-func (g *goSlot) Replace(context.Context) error { return nil }
+// Prepare implements Slot: code in this process is as old as the process, and
+// updates leave it alone.
+func (g *goSlot) Prepare(context.Context) (Replacement, error) {
+	return nil, errors.New("objects written in Go have the code of their process")
+}
 
 // serveWorker answers a request with Worker.
 func (s *Server) serveWorker(w http.ResponseWriter, r *http.Request) {

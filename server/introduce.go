@@ -78,7 +78,7 @@ type outside struct {
 }
 
 func (o outside) Ask(to guest.Target, r *guest.Request, a host.Answer) host.Asker {
-	if to.Kind == guest.ToAssets && o.assets != nil {
+	if to.Kind == guest.ToAssets {
 		return o.assets.Ask(r, a)
 	}
 	if to.Kind == guest.ToTests {

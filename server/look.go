@@ -21,8 +21,8 @@ func (s *Server) AdminHandler(o admin.Options) http.Handler {
 	return admin.NewHandler(runtime{s}, o)
 }
 
-// GuestInfo is implemented by slots that can describe their guest.
-type GuestInfo interface{ Describe() admin.Guest }
+// GuestInfo is implemented by slots that can describe their guests.
+type GuestInfo interface{ Describe() []admin.Guest }
 
 // shownSockets is how many sockets of one object are listed.
 const shownSockets = 1000
@@ -35,11 +35,10 @@ type runtime struct{ s *Server }
 
 func (r runtime) Namespaces() []dormouse.Namespace {
 	var list []dormouse.Namespace
-	for _, c := range r.s.Classes {
-		list = append(list, r.s.namespace(c.Name))
-	}
-	for _, c := range r.s.goClasses() {
-		list = append(list, c.Namespace)
+	r.s.code.mu.RLock()
+	defer r.s.code.mu.RUnlock()
+	for _, k := range r.s.roster {
+		list = append(list, k.namespace)
 	}
 	return list
 }
@@ -63,6 +62,7 @@ func row(i host.Info) admin.Object {
 	o := admin.Object{
 		Namespace: i.Key.Namespace, ID: i.Key.ID.String(), Class: i.Class, State: i.State,
 		Sockets: i.Sockets, Tasks: i.Tasks, Mailbox: i.Mail, Gate: i.Waiting, Guest: i.Guest, GuestDeaths: i.GuestDeaths,
+		Place: string(i.Place), Version: i.Version,
 	}
 	if i.HasName {
 		o.Name = &i.Name
@@ -87,7 +87,8 @@ func (r runtime) Object(ctx context.Context, k dormouse.Key) (d admin.Detail, ok
 			if ok = alarm != nil; !ok {
 				return
 			}
-			i = host.Info{Key: k, Class: r.s.className(k.Namespace), State: "inactive"}
+			_, class, _ := r.s.classIn(k.Namespace)
+			i = host.Info{Key: k, Class: class, State: "inactive"}
 		}
 		d = admin.Detail{Object: row(i), SocketList: []admin.Socket{}, Alarm: alarm}
 		if set, is := i.Set.(*hibernation.Set); is {
@@ -172,9 +173,26 @@ func (r runtime) Guests() []admin.Guest {
 	list := []admin.Guest{}
 	for _, sh := range r.s.shards {
 		if d, ok := sh.slot.(GuestInfo); ok {
-			list = append(list, d.Describe())
+			list = append(list, d.Describe()...)
 		}
 	}
+	return list
+}
+
+// Unfinished gathers what the shards have reported, the latest last.
+func (r runtime) Unfinished() []admin.Unfinished {
+	list := []admin.Unfinished{}
+	for _, sh := range r.s.shards {
+		sh.loop.Call(func() {
+			for _, u := range sh.host.Reported() {
+				list = append(list, admin.Unfinished{
+					At: u.At, Namespace: u.Key.Namespace, ID: u.Key.ID.String(), Class: u.Class,
+					Socket: u.Socket, Tags: append([]string{}, u.Tags...), Number: u.Number, Event: u.Event, Bytes: u.Bytes, Guest: u.Guest,
+				})
+			}
+		})
+	}
+	slices.SortStableFunc(list, func(a, b admin.Unfinished) int { return a.At.Compare(b.At) })
 	return list
 }
 

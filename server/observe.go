@@ -179,7 +179,7 @@ func (s *Server) checkShards(ctx context.Context) (list []health.Problem) {
 // left out.
 func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 	v := metrics.Snapshot{
-		Version: s.Version, Commit: s.Commit, Deferred: s.deferred.Load(), MemoryLimit: memoryLimit(), Closes: make(map[uint16]uint64), HTTP: s.front.Counts.All(),
+		Version: s.Version, Commit: s.Commit, Deferred: s.deferred.Load(), MemoryLimit: memoryLimit(), Closes: make(map[uint16]uint64), HTTP: s.http.All(),
 		Ready: s.health.Look(ctx).Ready, Alarms: new(metrics.Alarms),
 	}
 	for i, sh := range s.shards {
@@ -195,7 +195,7 @@ func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 		}
 		(<-got)()
 		if d, ok := sh.slot.(GuestInfo); ok {
-			g := d.Describe()
+			g := d.Describe()[0] // the one for everything
 			m := metrics.Guest{Slot: strconv.Itoa(i), Running: g.State == "running", Restarts: uint64(g.Restarts)}
 			if t, ok := sh.slot.(GuestTrouble); ok {
 				m.Stalls = uint64(t.Stalls())

@@ -19,7 +19,6 @@ import (
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/alarm/scheduler"
-	"github.com/dormouse-dev/dormouse/internal/assets"
 	"github.com/dormouse-dev/dormouse/internal/edge"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/guest/goguest"
@@ -27,7 +26,6 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
-	"github.com/dormouse-dev/dormouse/internal/object"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
 	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/ws"
@@ -40,6 +38,10 @@ type Class struct {
 	// dash between.
 	Namespace   dormouse.Namespace
 	KeepOnReset bool // sockets stay connected when an instance is reset
+	// CloseOnUpdate drops sockets when an object moves to newer code.
+	CloseOnUpdate bool
+	// OwnGuest runs the class's objects in guests of their own, one for each loop.
+	OwnGuest bool
 }
 
 // Config is what a Server is made from. The zero value of each field is a
@@ -108,6 +110,7 @@ type Limits struct {
 	MailboxEvents    int           // that wait for one object; 10,000
 	ClientHandshakes int           // of WebSockets, a second and client address; 0 is without limit
 	MailboxBytes     int           // 8 MiB
+	OwnGuests        int           // of objects that misbehave, for each loop; 2; less than 0: none
 }
 
 // Guests makes the guests of a server, a slot for each loop.
@@ -123,7 +126,7 @@ type GuestHost interface {
 	Remains(g guest.Guest, begun, unbegun []guest.Event)
 	Culprit(g guest.Guest, o guest.Object)
 	Waited(g guest.Guest, o guest.Object, d time.Duration)
-	Unfit(*dormouse.Error)
+	Unfit(guest.Place, *dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
 	// Held is a file that the processes of guests inherit: the data folder is
 	// locked as long as one of them has it open.
@@ -136,9 +139,20 @@ type Slot interface {
 	Start(first chan<- error)
 	// Stop ends the guest and waits for it.
 	Stop()
-	// Replace has a guest with newer code take over. After an error the old one
-	// runs on.
-	Replace(context.Context) error
+	// Prepare starts a guest with newer code. The old one runs on, also after an
+	// error.
+	Prepare(context.Context) (Replacement, error)
+}
+
+// Replacement is a guest with newer code that is ready and runs nothing yet.
+// Exactly one of Commit and Abort is called.
+type Replacement interface {
+	// Check says why it cannot take over any more, if that is so.
+	Check() error
+	// Commit has it take over. What runs in the old one moves when it is quiet, or
+	// at the deadline; 0 is the default one.
+	Commit(deadline time.Duration)
+	Abort()
 }
 
 // Server runs one Worker and its objects, and objects written in Go beside them
@@ -157,15 +171,14 @@ type Server struct {
 	tail    *tail.Hub // what the log is read along with; nil: it cannot be
 	lock    *lock
 	shards  []*shard
-	js, in  []*shard // of them: with guests, with objects written in Go
-	front   *edge.Front
-	objects                // written in Go
-	engine  *store         // nil: there are no guests
-	files   *assets.Router // nil: no assets
-	room    *capacity      // for clients
-	scratch scratch        // for copies of databases
-	next    atomic.Uint32  // the worker request after the last, for the shard it goes to
-	guests  atomic.Uint32  // the last incarnation
+	js, in  []*shard      // of them: with guests, with objects written in Go
+	code                  // of the guests
+	objects               // written in Go
+	engine  *store        // nil: there are no guests
+	room    *capacity     // for clients
+	scratch scratch       // for copies of databases
+	next    atomic.Uint32 // the worker request after the last, for the shard it goes to
+	guests  atomic.Uint32 // the last incarnation
 	door    door
 	looking background          // for what a killed process has left
 	moving  sync.Mutex          // held by HandOver
@@ -242,23 +255,20 @@ func (s *Server) assemble() error {
 			}
 		}
 	}
-	if err := s.openAssets(); err != nil {
+	s.room = newCapacity()
+	s.setCode(Code{Classes: c.Classes, Bindings: c.Bindings, TestHooks: c.TestHooks, Assets: c.Assets, EvictAfter: c.EvictAfter, AutoReply: c.AutoReply, Compress: c.Compress})
+	for _, k := range s.freeze() {
+		s.roster = append(s.roster, roster{k.Name, s.namespace(k.Name), true})
+	}
+	files, err := openAssets(c.Assets)
+	if err != nil {
 		return err
 	}
+	s.setFiles(files)
 	if err := s.newShards(); err != nil {
 		return err
 	}
 	s.health = s.newHealth()
-	s.room = newCapacity()
-	s.front = &edge.Front{
-		Counts: new(edge.Counts),
-		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
-		Compress: c.Compress, Details: c.Details, MaxBody: c.Limits.RequestBody, TrustedProxies: c.TrustedProxies,
-		Full: s.room.full, Clients: s.clients(),
-	}
-	if s.files != nil {
-		s.front.Assets = s.files
-	}
 	return nil
 }
 
@@ -285,20 +295,6 @@ func (s *Server) newShards() error {
 			return err
 		}
 	}
-	return nil
-}
-
-// openAssets opens the folder of static files, if there is one.
-func (s *Server) openAssets() error {
-	c := s.Config.Assets
-	if c == nil {
-		return nil
-	}
-	files, err := assets.Open(assets.Config{Directory: c.Directory, HTML: c.HTML, NotFound: c.NotFound})
-	if err != nil {
-		return err
-	}
-	s.files = &assets.Router{Assets: files, WorkerFirst: c.WorkerFirst, WorkerPaths: c.WorkerPaths, Navigation: c.Navigation}
 	return nil
 }
 
@@ -340,14 +336,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		AutoReply: c.AutoReply || inGo, CloseHandshake: c.Limits.CloseHandshake,
 		MaxSockets: c.Limits.SocketsPerObject, Home: s.home,
 	})
-	classes := make([]host.Class, len(c.Classes))
-	for i, k := range c.Classes {
-		classes[i] = host.Class{
-			Name: k.Name, Namespace: s.namespace(k.Name), KeepOnReset: k.KeepOnReset,
-			Rest: object.Rest{Hibernate: c.HibernateAfter, Evict: c.EvictAfter},
-		}
-	}
-	classes = append(classes, s.goClasses()...)
+	classes := append(s.guestClasses(), s.goClasses()...)
 	bindings := make([]host.Binding, len(c.Bindings))
 	for i, class := range c.Bindings {
 		bindings[i] = host.Binding{Class: class}
@@ -355,20 +344,20 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 	if inGo {
 		bindings = everyClass(len(classes))
 	}
-	beside := outside{hooks: func() hooks { return hooks{s, s.js} }}
-	if s.files != nil {
-		beside.assets = &edge.Inside{Handler: s.files.Assets}
+	beside := outside{
+		assets: &edge.Inside{Handler: http.HandlerFunc(s.serveAssets)},
+		hooks:  func() hooks { return hooks{s, s.js} },
 	}
 	var commits host.Durability = durability{s.engine, DatabaseFolder(c.Data)}
 	if inGo {
 		commits = within{durability{s.engine, DatabaseFolder(c.Data)}}
 	}
-	sh.alarms = s.newAlarms(sh, classes)
+	sh.alarms = s.newAlarms(sh)
 	sh.host = host.New(host.Config{
 		Alarms:     sh.alarms,
 		Durability: commits,
 		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
-		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes},
+		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes, OwnGuests: c.Limits.OwnGuests},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
 		Route: s.route, Outside: beside,
 	})
@@ -377,21 +366,11 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		sh.slot = &goSlot{inside, introduced, l, c.Log}
 	} else {
 		sh.slot = c.Guests.Slot(l, introduced, &s.guests)
-	}
-	return sh, nil
-}
-
-// namespace is the name that keys the ids of a class.
-func (s *Server) namespace(class string) dormouse.Namespace {
-	for i := range s.Classes {
-		if k := &s.Classes[i]; k.Name == class && k.Namespace != "" {
-			return k.Namespace
+		if p, ok := sh.slot.(host.Places); ok {
+			sh.host.Places = p
 		}
 	}
-	if s.Name == "" {
-		return dormouse.Namespace(class)
-	}
-	return dormouse.Namespace(s.Name + "-" + class)
+	return sh, nil
 }
 
 // Start runs the loops and starts the guests; it returns when all are ready, or
@@ -438,25 +417,13 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-// Replace has guests with newer code take over on every loop. The classes and
-// bindings must be the same. After an error some loops may have the newer code;
-// those whose guest could not start it keep the old one.
-func (s *Server) Replace(ctx context.Context) error {
-	for _, sh := range s.shards {
-		if err := sh.slot.Replace(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Handler serves clients, over HTTP and WebSockets, with what the Guests run, or
 // else with Worker. It may be mounted in any other http.Handler.
 func (s *Server) Handler() http.Handler {
 	if s.Guests == nil {
 		return http.HandlerFunc(s.serveWorker)
 	}
-	return s.front
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.theFront().ServeHTTP(w, r) })
 }
 
 // Serve serves clients on a listener until Shutdown, with TLS if t is not nil.
@@ -508,7 +475,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			err = errors.Join(err, e)
 		}
 	}
-	if s.begun.Load() && !s.door.departed() {
+	if !s.begun.Load() {
+		for _, sh := range s.shards {
+			sh.loop.Start() // what is asked of it below has to be answered
+		}
+	} else if !s.door.departed() {
 		s.onShards(func(sh *shard) { sh.alarms.Stop() }) // what is due now runs after the next start
 		s.finish(ctx)
 	}
@@ -531,9 +502,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.stores.Close()
 	}
 	err = errors.Join(err, s.engine.Close())
-	if s.files != nil {
-		s.files.Close()
-	}
+	s.closeFiles()
 	return errors.Join(err, s.lock.release(), s.removeTemporary())
 }
 

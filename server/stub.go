@@ -115,7 +115,7 @@ func interleave(ctx context.Context, call func(context.Context) error) error {
 
 // front is the way of HTTP to the object.
 func (o *Stub) front(ctx context.Context) *edge.Front {
-	f := *o.ns.s.front
+	f := *o.ns.s.theFront()
 	f.Worker, f.Assets, f.Counts = call{o, ctx}, nil, nil // the request has been counted, if a client made it
 	return &f
 }

@@ -38,7 +38,7 @@ func (h hooks) ask(to guest.Target, r *guest.Request, a host.Answer) host.Asker 
 	switch {
 	case err != nil:
 		do = func(context.Context) error { return err }
-	case !h.s.TestHooks:
+	case !h.s.now().TestHooks:
 		do = func(context.Context) error {
 			return errors.New(`"workerd:unsafe" needs the compatibility flag "unsafe_module"`)
 		}
@@ -73,10 +73,11 @@ func (h hooks) ask(to guest.Target, r *guest.Request, a host.Answer) host.Asker 
 
 // key is the object that a stub means.
 func (h hooks) key(to guest.Target) (dormouse.Key, error) {
-	if to.Index >= len(h.s.Bindings) {
-		return dormouse.Key{}, fmt.Errorf("namespace binding %d of %d", to.Index, len(h.s.Bindings))
+	c := h.s.now()
+	if to.Index >= len(c.Bindings) {
+		return dormouse.Key{}, fmt.Errorf("namespace binding %d of %d", to.Index, len(c.Bindings))
 	}
-	class := h.s.Classes[h.s.Bindings[to.Index]].Name
+	class := c.Classes[c.Bindings[to.Index]].Name
 	return dormouse.Key{Namespace: h.s.namespace(class), ID: to.ID}, nil
 }
 
@@ -150,7 +151,7 @@ func (h hooks) deleteAll(ctx context.Context) error {
 	if err := h.onEach(ctx, func(s *host.Shard, done func()) { s.CloseDatabases(done) }); err != nil {
 		return err
 	}
-	for _, c := range h.s.Classes {
+	for _, c := range h.s.now().Classes {
 		if err := h.deleteNamespace(h.s.namespace(c.Name)); err != nil {
 			return err
 		}

@@ -6,14 +6,12 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/dormouse-dev/dormouse/internal/deploy"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
-	"github.com/dormouse-dev/dormouse/server"
 )
 
 // watch rebuilds the Worker when one of its files changes, and has guests with
 // the new code take over. Sockets stay connected.
-func (r *runner) watch(ctx context.Context, s *server.Server) {
+func (r *runner) watch(ctx context.Context) {
 	w, err := bundle.Watch(ctx)
 	if err != nil {
 		r.log.Error("files are not watched", "reason", err)
@@ -29,35 +27,28 @@ func (r *runner) watch(ctx context.Context, s *server.Server) {
 			return
 		case <-w.Changes():
 		}
-		r.rebuild(ctx, s)
+		r.rebuild(ctx)
 	}
 }
 
-func (r *runner) rebuild(ctx context.Context, s *server.Server) {
+func (r *runner) rebuild(ctx context.Context) {
 	began := time.Now()
-	c, v, err := r.build(ctx)
-	if err != nil {
+	if _, err := r.build(ctx); err != nil {
 		fmt.Fprintf(r.errs, "%v\nthe old code runs on\n", err)
 		return
 	}
-	old := r.version.Load()
+	old, v := r.versions.current.Load(), r.versions.next.Load()
 	if old.ID == v.ID && reflect.DeepEqual(old.Command(), v.Command()) {
 		return
 	}
-	if !sameShape(old, v) || c.Name != r.config.Name {
-		fmt.Fprintln(r.errs, "the Worker's name, classes or bindings of objects have changed: start `dormouse dev` again to use them")
+	if v.Config.Name != r.config.Name {
+		fmt.Fprintln(r.errs, "the Worker's name, which is part of every id, has changed: start `dormouse dev` again to use it")
 		return
 	}
-	r.version.Store(v)
-	if err := s.Replace(ctx); err != nil {
-		r.version.Store(old)
-		fmt.Fprintf(r.errs, "%v\nthe old code runs on\n", err)
+	if err := r.versions.use(ctx, v, 0, func() error { return r.record.Save(r.settings.Data) }); err != nil {
+		fmt.Fprintln(r.errs, err)
 		return
 	}
+	r.config = v.Config
 	fmt.Fprintf(r.out, "rebuilt in %d ms; sockets stayed connected\n", time.Since(began).Milliseconds())
-}
-
-// sameShape says whether two versions agree on what the host knows of them.
-func sameShape(a, b *deploy.Version) bool {
-	return reflect.DeepEqual(a.Classes, b.Classes) && reflect.DeepEqual(a.Bindings, b.Bindings)
 }

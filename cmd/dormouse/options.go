@@ -61,10 +61,17 @@ func (o *options) load() (*project.Config, *settings.Result, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	in := settings.Inputs{Dir: c.Dir, File: o.config, Flags: make(map[string]string), Environ: os.Environ()}
+	classes := []string{}
 	for _, k := range c.Classes {
-		in.Classes = append(in.Classes, k.Name)
+		classes = append(classes, k.Name)
 	}
+	r, err := o.settingsOf(c.Dir, classes)
+	return c, r, err
+}
+
+// settingsOf resolves the settings of a folder; nil classes take any name.
+func (o *options) settingsOf(dir string, classes []string) (*settings.Result, error) {
+	in := settings.Inputs{Dir: dir, File: o.config, Flags: make(map[string]string), Environ: os.Environ(), Classes: classes}
 	for _, s := range settings.Table() {
 		if f := o.flags.Lookup(s.Flag()); f.Changed {
 			in.Flags[s.Name] = f.Value.String()
@@ -73,8 +80,7 @@ func (o *options) load() (*project.Config, *settings.Result, error) {
 	if o.verbose {
 		in.Flags["log.level"] = "debug"
 	}
-	r, err := settings.Resolve(in)
-	return c, r, err
+	return settings.Resolve(in)
 }
 
 // configCommand prints the settings.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -29,7 +30,6 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
-	"github.com/dormouse-dev/dormouse/internal/project/compat"
 	"github.com/dormouse-dev/dormouse/internal/project/settings"
 	"github.com/dormouse-dev/dormouse/internal/systemd"
 	"github.com/dormouse-dev/dormouse/server"
@@ -39,7 +39,7 @@ func runCommand(dev bool) *cobra.Command {
 	r := &runner{dev: dev}
 	c := &cobra.Command{
 		Use:   "serve [DIR]",
-		Short: "Serve the Worker in DIR",
+		Short: "Serve the Worker in DIR, or the one that the data folder keeps",
 		Args:  cobra.MaximumNArgs(1),
 	}
 	if dev {
@@ -48,6 +48,7 @@ func runCommand(dev bool) *cobra.Command {
 	r.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r.dir, r.out, r.errs = dirOf(args), c.OutOrStdout(), c.ErrOrStderr()
+		r.kept = !dev && len(args) == 0 && !project.Here(".")
 		return r.run(c)
 	}
 	return c
@@ -57,16 +58,19 @@ func runCommand(dev bool) *cobra.Command {
 type runner struct {
 	options
 	dev       bool
+	kept      bool // there is no project: the data folder has the Worker
 	out, errs io.Writer
 
 	log      *slog.Logger
 	nodeBin  project.Node
-	config   *project.Config
+	config   *project.Config // of the version that serves, or that is to
 	settings *settings.Settings
-	record   *classes.Record                // of the data folder, for the last build
-	version  atomic.Pointer[deploy.Version] // what guests are started with
-	inputs   []string                       // files that the last build read
-	built    time.Time                      // when it began
+	record   *classes.Record // of the data folder, for the version that is to serve
+	versions versions
+	archive  []byte    // of the project, unless it is kept or dev
+	hash     string    // of the same
+	inputs   []string  // files that the last build read
+	built    time.Time // when it began
 }
 
 func (r *runner) run(c *cobra.Command) (err error) {
@@ -84,6 +88,7 @@ func (r *runner) run(c *cobra.Command) (err error) {
 			}
 		}()
 	}
+	r.versions.r = r
 	if err := r.prepare(c); err != nil {
 		return err
 	}
@@ -110,6 +115,7 @@ func (r *runner) run(c *cobra.Command) (err error) {
 	go func() { failed <- s.Serve(clients, certificate) }()
 	if operators != nil {
 		u.listeners[adminListener] = operators
+		adminOptions.Versions = &r.versions
 		h := &http.Server{Handler: s.AdminHandler(adminOptions), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
 		go func() { failed <- h.Serve(operators) }()
 		defer h.Close()
@@ -127,7 +133,7 @@ func (r *runner) run(c *cobra.Command) (err error) {
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	if r.dev {
-		go r.watch(watching, s)
+		go r.watch(watching)
 	}
 	for serves := true; serves; {
 		select {
@@ -168,9 +174,7 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 		if clients, operators, err = r.listenAll(); err != nil {
 			return nil, nil, nil, err
 		}
-		if s, err = server.New(r.serverConfig()); err == nil {
-			err = r.record.Save(r.settings.Data)
-		}
+		s, err = server.New(r.serverConfig()) // which takes the data folder
 	} else {
 		s, err = server.NewSuccessor(r.serverConfig(), heir)
 	}
@@ -180,9 +184,10 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 		}
 		return nil, nil, nil, err
 	}
-	if err := s.Start(ctx); err != nil {
+	r.versions.server = s
+	if err := r.start(ctx, s, heir != nil); err != nil {
 		s.Shutdown(ctx)
-		return nil, nil, nil, fmt.Errorf("the Worker does not start: %w", err)
+		return nil, nil, nil, err
 	}
 	if heir == nil {
 		return s, clients, operators, nil
@@ -208,10 +213,9 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 	return s, clients, operators, err
 }
 
-// prepare reads the project and its settings, and makes a version of it that
-// guests can run.
+// prepare reads the settings and the project, if there is one.
 func (r *runner) prepare(c *cobra.Command) error {
-	config, found, err := r.load()
+	found, err := r.resolve()
 	if err != nil {
 		return err
 	}
@@ -223,35 +227,133 @@ func (r *runner) prepare(c *cobra.Command) error {
 		r.log.Warn(w.Error())
 	}
 	r.useMachine()
-	if r.nodeBin, err = findNode(c, r.settings.Node, found.Source("node"), config.Dir); err != nil {
+	if r.nodeBin, err = findNode(c, r.settings.Node, found.Source("node"), r.config.Dir); err != nil {
 		return err
 	}
-	config, v, err := r.build(c.Context())
+	if r.kept {
+		return nil
+	}
+	b, err := r.build(c.Context())
+	if err != nil || r.dev {
+		return err
+	}
+	p, err := deploy.Pack(r.config, b, classSettings(r.config, r.settings))
 	if err != nil {
 		return err
 	}
-	r.config = config
-	r.version.Store(v)
-	return nil
+	defer p.Close()
+	r.hash = p.Manifest.Hash
+	r.archive, err = p.Bytes()
+	return err
 }
 
-// build makes a version of what the files say now. The settings stay as they
-// were at the start.
-func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, error) {
+// resolve reads the configuration: the project's, or without one that of the
+// version which the data folder keeps.
+func (r *runner) resolve() (*settings.Result, error) {
+	if !r.kept {
+		var found *settings.Result
+		var err error
+		r.config, found, err = r.load()
+		return found, err
+	}
+	found, err := r.settingsOf(".", nil)
+	if err != nil {
+		return nil, err
+	}
+	store, err := deploy.Open(found.Settings.Data, found.Settings.Versions)
+	if err != nil {
+		return nil, err
+	}
+	if store.Current() == 0 {
+		return nil, fmt.Errorf("there is no wrangler file here and no version in %s; name the project's folder, or the data folder with --data", found.Settings.Data)
+	}
+	m, _, err := store.Load(store.Current())
+	if err != nil {
+		return nil, err
+	}
+	r.config = m.Config
+	r.config.Dir = "." // where Node is looked for
+	return found, nil
+}
+
+// start has guests run the version that is to serve.
+func (r *runner) start(ctx context.Context, s *server.Server, heir bool) error {
+	v, added, err := r.choose(heir)
+	if err != nil {
+		return err
+	}
+	r.versions.current.Store(v)
+	r.config = v.Config
+	if err = s.Adopt(r.code(v)); err == nil {
+		err = s.Start(ctx)
+	}
+	if err != nil {
+		if added {
+			r.versions.store.Remove(v.Number)
+		}
+		return fmt.Errorf("the Worker does not start: %w", err)
+	}
+	if heir {
+		return nil // open writes it down when we have taken over
+	}
+	if err := r.record.Save(r.settings.Data); err != nil || !added {
+		return err
+	}
+	return r.versions.store.Activate(v.Number)
+}
+
+// choose finds the version that is to serve: the project's, which is added if it
+// differs from the current one, or without a project the current one, which an
+// heir goes on with too.
+func (r *runner) choose(heir bool) (v *deploy.Version, added bool, err error) {
+	if r.dev {
+		return r.versions.current.Load(), false, nil
+	}
+	store, err := deploy.Open(r.settings.Data, r.settings.Versions)
+	if err != nil {
+		return nil, false, err
+	}
+	r.versions.store = store
+	number := store.Current()
+	m, dir, err := store.Load(number)
+	if !r.kept && (err != nil || m.Hash != r.hash && !heir) {
+		if _, number, err = store.Add(bytes.NewReader(r.archive), int64(len(r.archive))); err != nil {
+			return nil, false, fmt.Errorf("the version cannot be kept: %w", err)
+		}
+		added = true
+		m, dir, err = store.Load(number)
+	}
+	r.archive = nil
+	if err == nil {
+		r.record, err = migrate(r.settings.Data, m.Config, r.log)
+	}
+	if err != nil {
+		if added {
+			store.Remove(number)
+		}
+		return nil, false, err
+	}
+	v, err = deploy.Kept(number, m, dir, r.deployOptions())
+	return v, added, err
+}
+
+// build bundles what the files say now. The settings stay as they were at the
+// start.
+func (r *runner) build(ctx context.Context) (*bundle.Bundle, error) {
 	r.built = time.Now()
 	c, _, err := r.load()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	r.inputs = c.Files
 	for _, w := range c.Warnings {
 		r.log.Warn(w.Error())
 	}
 	if err := c.RunBuild(ctx, r.errs); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := c.CheckMain(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	env := "production"
 	if r.dev {
@@ -262,26 +364,43 @@ func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, e
 		if broken, ok := errors.AsType[*bundle.Error](err); ok {
 			r.inputs = append(r.inputs, broken.Inputs...)
 		}
-		return nil, nil, err
+		return nil, err
 	}
 	r.inputs = append(r.inputs, b.Inputs...)
 	for _, w := range b.Warnings {
 		r.log.Warn(w)
 	}
 	if err := c.CheckExports(b.Exports); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if r.record, err = migrate(r.settings.Data, c, r.log); err != nil {
-		return nil, nil, err
+	if r.dev {
+		if r.record, err = migrate(r.settings.Data, c, r.log); err != nil {
+			return nil, err
+		}
+		v, err := deploy.Prepare(c, b, r.deployOptions())
+		if err != nil {
+			return nil, err
+		}
+		v.Settings = classSettings(c, r.settings)
+		r.versions.next.Store(v)
+		if r.versions.current.Load() == nil {
+			r.versions.current.Store(v)
+		}
+		return b, nil
 	}
+	r.config = c
+	return b, nil
+}
+
+// deployOptions say how guests run, whatever they run.
+func (r *runner) deployOptions() deploy.Options {
 	l := &r.settings.Limits
-	v, err := deploy.Prepare(c, b, deploy.Options{
+	return deploy.Options{
 		Data: r.settings.Data, Node: r.nodeBin.Path,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: openDatabases,
-	})
-	return c, v, err
+	}
 }
 
 // openDatabases is how many databases one guest keeps open: three descriptors
@@ -289,36 +408,20 @@ func (r *runner) build(ctx context.Context) (*project.Config, *deploy.Version, e
 const openDatabases = 256
 
 func (r *runner) serverConfig() server.Config {
-	v, o := r.version.Load(), r.settings
-	classes := make([]server.Class, len(v.Classes))
-	for i, k := range v.Classes {
-		classes[i] = server.Class{Name: k.Name, Namespace: k.Namespace, KeepOnReset: o.SocketsOf(k.Name).OnReset == settings.ResetKeep}
-	}
+	o := r.settings
 	shards := o.Guests
 	if shards == 0 {
 		shards = max(1, runtime.NumCPU()/2)
 	}
-	var evict time.Duration
-	if !r.config.Compat.Has(compat.IOTasksPreventEviction) {
-		evict = o.EvictAfter
-	}
-	var files *server.Assets
-	if a := r.config.Assets; a != nil {
-		files = &server.Assets{
-			Directory: a.Directory, HTML: a.HTMLHandling, NotFound: a.NotFoundHandling,
-			WorkerFirst: a.WorkerFirst, WorkerPaths: a.WorkerFirstPaths,
-			Navigation: r.config.Compat.Has(compat.NavigationPrefersAssets),
-		}
+	own := o.Limits.OwnGuests
+	if own == 0 {
+		own = -1 // none
 	}
 	return server.Config{
-		Assets: files,
-		Name:   r.config.Name, Data: o.Data, Classes: classes, Bindings: v.Bindings,
-		Guests: guests{func() nodeguest.Command { return r.version.Load().Command() }, r.log},
-		Shards: shards, HibernateAfter: o.HibernateAfter, EvictAfter: evict,
+		Name: r.config.Name, Data: o.Data,
+		Guests: guests{&r.versions, r.log, r.spare(shards)},
+		Shards: shards, HibernateAfter: o.HibernateAfter,
 		Relaxed:        o.Durability == settings.Relaxed,
-		AutoReply:      r.config.Compat.Has(compat.AutoReplyToClose),
-		Compress:       r.config.Compat.Has(compat.WebSocketCompression),
-		TestHooks:      r.config.Compat.Has(compat.UnsafeModule),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
 		SlowEvent: o.Log.Slow, Version: version, Commit: commit,
 		Limits: server.Limits{
@@ -326,20 +429,46 @@ func (r *runner) serverConfig() server.Config {
 			SocketsPerObject: o.Limits.SocketsPerObject, CloseHandshake: o.Limits.CloseHandshake,
 			RequestBody: o.Limits.RequestBytes, RequestHeader: int(o.Limits.RequestHeaderBytes),
 			HeaderTimeout: o.Limits.HeaderTimeout, IdleTimeout: o.Limits.IdleTimeout,
-			ClientHandshakes: o.Limits.ClientHandshakes,
-			MailboxEvents:    o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
+			ClientHandshakes: o.Limits.ClientHandshakes, OwnGuests: own,
+			MailboxEvents: o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
 		},
 	}
 }
 
+// spare says whether a guest more is kept ready for each.
+func (r *runner) spare(shards int) bool {
+	switch r.settings.SpareGuest {
+	case settings.SpareOn:
+		return true
+	case settings.SpareOff:
+		return false
+	}
+	return !r.dev && nodeguest.FreeMemory() > 2*int64(shards)*r.settings.GuestMemory
+}
+
 // guests starts Node processes.
 type guests struct {
-	command func() nodeguest.Command
-	log     *slog.Logger
+	versions *versions
+	log      *slog.Logger
+	spare    bool
 }
 
 func (g guests) Slot(l *loop.Loop, h server.GuestHost, next *atomic.Uint32) server.Slot {
-	return nodeguest.NewSlot(nodeguest.SlotConfig{Loop: l, Host: h, Command: g.command, Held: h.Held(), Next: next, Log: g.log})
+	return slot{nodeguest.NewSlot(nodeguest.SlotConfig{
+		Loop: l, Host: h, Held: h.Held(), Next: next, Log: g.log,
+		Command: g.versions.Command, Newer: g.versions.Newer, Spare: g.spare,
+	})}
+}
+
+// slot is a nodeguest.Slot as a server.Slot.
+type slot struct{ *nodeguest.Slot }
+
+func (s slot) Prepare(ctx context.Context) (server.Replacement, error) {
+	r, err := s.Slot.Prepare(ctx)
+	if err != nil {
+		return nil, err // not a Replacement that is nil
+	}
+	return r, nil
 }
 
 // listenAll opens the addresses before anything is started, or takes those that
@@ -388,8 +517,7 @@ func listen(address, flag string) (net.Listener, error) {
 }
 
 func (r *runner) adminOptions() (o admin.Options, err error) {
-	path := r.settings.AdminTokenFile
-	if path != "" {
+	if path := r.settings.AdminTokenFile; path != "" {
 		if o.Token, err = readToken(path); err != nil {
 			return o, err
 		}
@@ -442,6 +570,9 @@ func (r *runner) greet(clients, operators net.Listener) {
 	}
 	if operators != nil {
 		fmt.Fprintf(r.out, "  admin     http://%s/\n", operators.Addr())
+	}
+	if n := r.versions.current.Load().Number; n != 0 {
+		fmt.Fprintf(r.out, "  version   %d\n", n)
 	}
 	fmt.Fprintf(r.out, "  data      %s\n", r.settings.Data)
 	fmt.Fprintf(r.out, "  node      %s (%s)\n", r.nodeBin.Version, r.nodeBin.Path)

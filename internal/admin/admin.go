@@ -29,6 +29,8 @@ type Runtime interface {
 	// pending, and says whether it has left.
 	Hibernate(ctx context.Context, k dormouse.Key, force bool) bool
 	Guests() []Guest
+	// Unfinished are the latest events that a guest may have begun when it died.
+	Unfinished() []Unfinished
 	Classes() []Class
 	Alarms() Alarms
 	// Namespaces lists the namespaces whose objects there may be.
@@ -48,6 +50,8 @@ type Object struct {
 	Gate      int                `json:"output_gate_bytes"`
 	Since     *time.Time         `json:"in_memory_since,omitempty"`
 	Guest     uint32             `json:"guest,omitempty"`
+	Place     string             `json:"place,omitempty"`   // where it runs, if that is kept apart
+	Version   int                `json:"version,omitempty"` // of the code that it runs now
 	// How often in a row its code ended its guest or had to be ended itself, and
 	// until when it is not started because of that.
 	GuestDeaths   int        `json:"guest_deaths,omitempty"`
@@ -75,14 +79,35 @@ type Socket struct {
 	Closing         bool              `json:"closing,omitempty"`
 }
 
+// Unfinished is an event of a socket that a guest may have begun and not
+// finished when it died: it is not repeated.
+type Unfinished struct {
+	At        time.Time          `json:"at"`
+	Namespace dormouse.Namespace `json:"namespace"`
+	ID        string             `json:"id"`
+	Class     string             `json:"class"`
+	Socket    dormouse.SocketID  `json:"socket"`
+	Tags      []string           `json:"tags"`
+	// Number says the how many-th message of the socket it was that the object was
+	// given; 0: it is a close or an error.
+	Number uint64 `json:"number"`
+	Event  string `json:"event"` // message, close, error
+	Bytes  int    `json:"bytes"`
+	Guest  uint32 `json:"guest"`
+}
+
 // Guest is a process that runs objects.
 type Guest struct {
 	ID       uint32    `json:"id"`
 	PID      int       `json:"pid"`
-	State    string    `json:"state"` // starting, running, waiting
+	State    string    `json:"state"` // starting, running, waiting, spare, retiring
 	Since    time.Time `json:"since"`
 	Restarts int       `json:"restarts"`
 	Why      string    `json:"last_end,omitempty"`
+	// Place is what it runs, if that is kept apart from everything else; Version
+	// the code that it runs, if versions are kept.
+	Place   string `json:"place,omitempty"`
+	Version int    `json:"version,omitempty"`
 }
 
 // Class is what the objects of a class have cost since the server began, and
@@ -99,8 +124,9 @@ type Class struct {
 	Saved         float64 `json:"hibernated_object_seconds"`
 }
 
-// Options say who may ask.
+// Options say who may ask, and for what.
 type Options struct {
+	Versions Versions // nil: none are kept
 	// Token, if not empty, has to come as "Authorization: Bearer …", or as the
 	// password of "Basic …", as browsers send it. An address that is not loopback
 	// must have one: see CheckListen.
@@ -162,6 +188,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 		reply(w, http.StatusOK, map[string]any{"classes": rt.Classes()})
 	})
 	mux.HandleFunc("GET /api/alarms", func(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, rt.Alarms()) })
+	mux.HandleFunc("GET /api/unfinished", func(w http.ResponseWriter, r *http.Request) {
+		reply(w, http.StatusOK, map[string]any{"unfinished": rt.Unfinished()})
+	})
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
@@ -174,6 +203,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	}
 	if st, ok := rt.(Storage); ok {
 		storageHandlers(mux, rt, st)
+	}
+	if o.Versions != nil {
+		handleVersions(mux, o.Versions)
 	}
 	return guard(orNothing(mux), o)
 }

@@ -55,6 +55,10 @@ func (*runtime) Guests() []Guest {
 
 func (*runtime) Alarms() Alarms { return Alarms{Alarms: 3, Running: 1, Repairs: 0} }
 
+func (*runtime) Unfinished() []Unfinished {
+	return []Unfinished{{Namespace: rooms, Socket: 1<<32 + 2, Number: 17, Event: "message", Tags: []string{"a"}}}
+}
+
 func (*runtime) Classes() []Class {
 	return []Class{{Name: "Room", InMemory: 1, Wakes: 3, Constructions: 3, Constructor: 0.5, Longest: 0.25, Memory: 60, Saved: 3600}}
 }

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
@@ -40,11 +41,15 @@ type Options struct {
 	OpenDatabases      int
 }
 
-// Version is code that guests can run.
+// Version is code that guests can run, and what goes with it.
 type Version struct {
-	ID      string // of its content
-	Bundle  string // folder of its modules
-	Classes []project.Class
+	Number int    // as it is kept; 0: it is not
+	ID     string // of its content
+	Bundle string // folder of its modules
+	// Config is the Worker's; the folder of its assets is where they lie now.
+	Config *project.Config
+	// Settings are those of classes.
+	Settings map[string]ClassSettings
 	// Bindings says for each namespace binding which class it reaches.
 	Bindings []int
 
@@ -54,27 +59,52 @@ type Version struct {
 // Command starts a guest with this version.
 func (v *Version) Command() nodeguest.Command { return v.command }
 
-// Prepare writes the bundle and the guest's own code into the data folder and
-// builds the configuration of the guests.
+// Prepare writes a bundle into the data folder and builds the configuration of
+// its guests. It is kept only until something else is prepared, by and by.
 func Prepare(c *project.Config, b *bundle.Bundle, o Options) (*Version, error) {
-	v := &Version{ID: b.Hash, Bundle: filepath.Join(o.Data, "versions", b.Hash), Classes: c.Classes}
+	v := &Version{ID: b.Hash, Bundle: filepath.Join(o.Data, "dev", b.Hash), Config: c}
 	if err := writeOnce(v.Bundle, b.Files); err != nil {
-		return nil, fmt.Errorf("write version %s: %w", v.ID, err)
+		return nil, fmt.Errorf("write bundle %s: %w", v.ID, err)
 	}
+	keepNewest(filepath.Dir(v.Bundle), v.ID)
+	return v, v.finish(o)
+}
+
+// Kept is a version of a Store, as Load has returned it.
+func Kept(number int, m *Manifest, dir string, o Options) (*Version, error) {
+	c := *m.Config
+	if c.Assets != nil {
+		a := *c.Assets
+		a.Directory = filepath.Join(dir, assetsDir)
+		if err := os.MkdirAll(a.Directory, 0o700); err != nil { // an empty one does not travel
+			return nil, err
+		}
+		c.Assets = &a
+	}
+	v := &Version{Number: number, ID: m.Hash, Bundle: filepath.Join(dir, codeDir), Config: &c, Settings: m.Classes}
+	return v, v.finish(o)
+}
+
+// finish makes the command that runs the version.
+func (v *Version) finish(o Options) error {
 	guestDir, err := prepareSDK(o.Data)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	databases := filepath.Join(o.Data, "do")
 	if err := os.MkdirAll(databases, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	if o.Inspect != "" {
 		o.Stall = 0
 	}
-	config, err := v.configure(c, o, databases)
+	config, err := v.configure(v.Config, o, databases)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	code := &guest.Code{Version: v.Number, Bindings: v.Bindings}
+	for _, k := range v.Config.Classes {
+		code.Classes = append(code.Classes, v.Config.Namespace(k.Name))
 	}
 	flags := sdk.Flags(sdk.Options{
 		Bundle: v.Bundle, SDK: guestDir, Data: databases,
@@ -82,9 +112,31 @@ func Prepare(c *project.Config, b *bundle.Bundle, o Options) (*Version, error) {
 	})
 	v.command = nodeguest.Command{
 		Node: o.Node, Args: append(flags, filepath.Join(guestDir, "main.js")), Dir: guestDir,
-		Config: config, Memory: o.Memory, Stall: o.Stall, Version: v.ID,
+		Config: config, Memory: o.Memory, Stall: o.Stall, Version: v.ID, Code: code,
 	}
-	return v, nil
+	return nil
+}
+
+// keptBundles is how many bundles of `dormouse dev` stay: guests read their
+// source maps while they run.
+const keptBundles = 8
+
+// keepNewest removes the oldest folders but for one.
+func keepNewest(dir, but string) {
+	entries, _ := os.ReadDir(dir)
+	age := func(e os.DirEntry) int64 {
+		i, err := e.Info()
+		if err != nil {
+			return 0
+		}
+		return i.ModTime().UnixNano()
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return cmp.Compare(age(a), age(b)) })
+	for _, e := range entries[:max(0, len(entries)-keptBundles)] {
+		if e.Name() != but {
+			os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // digest names a set of files by what is in them.

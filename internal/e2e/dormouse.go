@@ -26,6 +26,7 @@ type Options struct {
 	Dir            string        // the project
 	Data           string        // empty: a folder that goes with the test
 	HibernateAfter time.Duration // zero: one second
+	Kept           bool          // serve what Data keeps; Dir only says what that is
 	More           []string      // further arguments
 }
 
@@ -62,7 +63,13 @@ func StartDormouse(t testing.TB, o Options) *Dormouse {
 		"serve", o.Dir, "--listen", listen, "--admin", admin, "--data", o.Data,
 		"--hibernate-after", o.HibernateAfter.String(), "--node", node,
 	}, o.More...)
+	if o.Kept {
+		args = slices.Delete(args, 1, 2)
+	}
 	cmd := exec.Command(bin, args...)
+	if o.Kept {
+		cmd.Dir = t.TempDir()
+	}
 	cmd.Env = plainEnv()
 	if d.server, err = runtimes.Start(cmd); err != nil {
 		t.Fatal(err)

@@ -234,6 +234,25 @@ type Ready struct {
 		RPC   bool
 		Alarm bool
 	}
+
+	// What the host knows of the guest beyond its word.
+	Place Place `json:"-"`
+	Code  *Code `json:"-"` // nil: what the host was made with
+}
+
+// Place is what a guest runs: everything that has no place of its own, or a
+// part of it that is kept apart.
+type Place string
+
+// Everywhere is the place of everything that has no other.
+const Everywhere Place = ""
+
+// Code is a version of the code that guests run, as the host has to know it.
+type Code struct {
+	Version int                  // as deployed; 0: it is not kept
+	Classes []dormouse.Namespace // in the order in which the guest numbers them
+	// Bindings says for each binding of a namespace which of Classes it reaches.
+	Bindings []int
 }
 
 // Target is what a guest calls.

@@ -95,6 +95,10 @@ func (c *Counts) sent(n, bytes int) {
 	c.SentBytes += uint64(n) * uint64(bytes)
 }
 
+// SetAutoReply says whether a client's Close is answered at once from now on. On
+// the loop.
+func (r *Registry) SetAutoReply(is bool) { r.cfg.AutoReply = is }
+
 // Counts returns a copy of the counts. On the loop.
 func (r *Registry) Counts() Counts {
 	c := r.counts
@@ -234,6 +238,15 @@ func (r *Registry) Passed(id dormouse.SocketID, away bool) {
 	} else if s := r.sockets[id.Peer()]; s != nil && s.conn == nil {
 		r.away[id] = struct{}{}
 	}
+}
+
+// Told counts the messages of a socket that its object was given, in memory or
+// not, and lists its tags.
+func (r *Registry) Told(id dormouse.SocketID) (messages uint32, tags []string) {
+	if s := r.sockets[id]; s != nil {
+		return s.passed, s.tags
+	}
+	return 0, nil
 }
 
 // Abandoned tells that a guest is gone. An end that it has made, and had not

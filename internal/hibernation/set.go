@@ -19,15 +19,15 @@ type Set struct {
 	stamps    []*Socket     // answered since TakeStamps
 	lines     map[*Socket]*line
 	halfOpen  []*Socket // the peer closed, the guest knows and had not answered
-	autoReply bool
-	muted     bool // what the guest says before Left is not to be known
+	hibernate bool      // holds hibernatable sockets
+	muted     bool      // what the guest says before Left is not to be known
 	paused    bool
 }
 
 // NewSet makes an empty set whose sockets talk to rec. Hibernatable says which
 // kind of sockets it will hold: an object has a set of each.
 func (r *Registry) NewSet(rec Recipient, hibernatable bool) *Set {
-	return &Set{rec: rec, reg: r, autoReply: hibernatable && r.cfg.AutoReply}
+	return &Set{rec: rec, reg: r, hibernate: hibernatable}
 }
 
 // Len is the number of sockets whose last words the guest has not got yet.

@@ -33,8 +33,9 @@ type Socket struct {
 	told       int    // bytes that wait, as the guest knows it
 	last       uint64 // its last event, as its recipient counts; kept while there is a pair
 	timer      *loop.Timer
-	held       int32 // outputs of this socket that wait at the gate
-	at         int32 // its place in the set, while listed
+	passed     uint32 // messages that the object was given; it wraps
+	held       int32  // outputs of this socket that wait at the gate
+	at         int32  // its place in the set, while listed
 
 	listed     bool // in the set: the guest does not have its last words
 	orphan     bool // its code is gone: nobody hears it
@@ -277,6 +278,7 @@ func (s *Socket) Message(op ws.Opcode, payload []byte) {
 	s.reg.counts.ReceivedBytes += uint64(len(payload))
 	text := op == ws.OpText
 	if s.set.pair == nil && s.set.lines == nil {
+		s.passed++
 		s.set.rec.Message(s.id, text, payload)
 		return
 	}
@@ -309,7 +311,7 @@ func (s *Socket) CloseFrame(code uint16, reason string) {
 		return
 	}
 	answered := s.weClosed || s.closing
-	if !answered && s.set.autoReply {
+	if !answered && s.set.hibernate && s.reg.cfg.AutoReply {
 		s.echo(code, reason)
 		answered = true
 	}

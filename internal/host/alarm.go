@@ -34,7 +34,7 @@ const DropAlarm = 7
 func (s *Shard) Alarm(k dormouse.Key, class int, scheduled time.Time, retry int, done func(AlarmEnd, *dormouse.Error)) {
 	c := &Call{shard: s, answer: &alarmRun{done: done}}
 	s.Loop.Post(func() {
-		if s.refuses(k, c.fail) {
+		if s.refuses(k, class, c.fail) {
 			return
 		}
 		o := s.resident(k, class)
@@ -163,5 +163,6 @@ func (s *Shard) doubtAlarms(l *life) {
 
 // hasAlarm says whether a class has an alarm handler, as far as its guest knows.
 func (l *life) hasAlarm(class int) bool {
-	return class >= len(l.ready.Classes) || l.ready.Classes[class].Alarm
+	n := l.code.class(class)
+	return n < 0 || n >= len(l.ready.Classes) || l.ready.Classes[n].Alarm
 }

@@ -56,17 +56,16 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 		a.asker = s.Outside.Ask(to, r, a)
 		return
 	}
-	if to.Index >= len(s.Bindings) {
-		s.protocolError(a.guest, "namespace binding %d of %d", to.Index, len(s.Bindings))
-		a.end()
-		return
-	}
 	if r.Entrypoint == guest.OperatorEntrypoint {
 		s.protocolError(a.guest, "a guest is no operator")
 		a.end()
 		return
 	}
-	b := s.Bindings[to.Index]
+	b, ok := s.binding(a.guest, to.Index)
+	if !ok {
+		a.end()
+		return
+	}
 	k := dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
 	target := s.Route(k)
 	a.near = target == s

@@ -143,8 +143,10 @@ func (s *Shard) Freeze() { s.frozen = true }
 // Thaw pairs with Freeze.
 func (s *Shard) Thaw() {
 	s.frozen = false
-	if s.guest != nil {
-		s.serve()
+	for _, p := range s.places {
+		if p.guest != nil {
+			s.serve(p)
+		}
 	}
 }
 

@@ -24,12 +24,17 @@ type Class struct {
 	Rest      object.Rest
 	// KeepOnReset leaves sockets connected when an instance is reset.
 	KeepOnReset bool
+	// CloseOnUpdate drops its objects' sockets when they move to newer code.
+	CloseOnUpdate bool
+	// Place is where its objects run; guest.Everywhere: with all others.
+	Place guest.Place
 }
 
 // Limits bound what waits. Zero values are replaced by defaults.
 type Limits struct {
 	MailEvents int // events that wait for one object, in front of it or in its guest
 	MailBytes  int
+	OwnGuests  int // objects that have a guest of their own because of what they did
 	Waiting    int // requests and objects that wait for a guest to be there
 	// WaitingBytes is how much they may be; past it clients are not read.
 	WaitingBytes int
@@ -38,7 +43,7 @@ type Limits struct {
 
 func (l *Limits) defaults() {
 	for p, v := range map[*int]int{
-		&l.MailEvents: 10_000, &l.MailBytes: 8 << 20, &l.Waiting: 4096, &l.WaitingBytes: 64 << 20, &l.Backlog: 4 << 20,
+		&l.MailEvents: 10_000, &l.MailBytes: 8 << 20, &l.OwnGuests: 2, &l.Waiting: 4096, &l.WaitingBytes: 64 << 20, &l.Backlog: 4 << 20,
 	} {
 		if *p == 0 {
 			*p = v
@@ -66,6 +71,9 @@ type Registry interface {
 	// Passed tells that the end id is on its way to a client or to another guest;
 	// with false that the guest which made the pair has got it back.
 	Passed(id dormouse.SocketID, away bool)
+	// Told counts the messages of a socket that its object was given, and lists its
+	// tags; borrowed.
+	Told(s dormouse.SocketID) (messages uint32, tags []string)
 	// Deliver says an event of a socket once more, to whom the socket belongs.
 	Deliver(guest.Event)
 	// SetPaused stops and resumes the reading of every client of the shard.
@@ -143,6 +151,8 @@ type Config struct {
 	Route func(dormouse.Key) *Shard
 	// Outside answers what guests ask of targets that are no objects.
 	Outside Outside
+	// Places starts guests for what is kept apart; nil: everything runs together.
+	Places Places
 }
 
 // Binding is a namespace that the code can reach.

@@ -27,6 +27,7 @@ type blame struct {
 	until     time.Time // it is not started before; zero if it may
 	backoff   time.Duration
 	forgotten time.Time // from then on it counts no more
+	own       *place    // a guest of its own; nil: none
 }
 
 // suspect remembers that an object's code was at work when its guest died, or
@@ -34,7 +35,7 @@ type blame struct {
 func (s *Shard) suspect(o *resident, what string) {
 	now := s.Loop.Now()
 	b := s.blamed[o.key]
-	if b == nil || now.After(b.forgotten) {
+	if b == nil || b.own == nil && now.After(b.forgotten) {
 		s.makeRoom(now)
 		b = &blame{}
 		s.blamed[o.key] = b
@@ -49,8 +50,41 @@ func (s *Shard) suspect(o *resident, what string) {
 	b.until = now.Add(b.backoff)
 	b.forgotten = b.until.Add(blameFor)
 	s.remember(o.key, Moment{What: "isolated", Why: what})
+	s.giveOwn(b)
 	s.Config.Log.Warn("object isolated: it is not started for a while, so that its neighbours live",
-		append(s.attrs(o), "reason", what, "times", b.times, "pause", b.backoff)...)
+		append(s.attrs(o), "reason", what, "times", b.times, "pause", b.backoff, "own_guest", b.own != nil)...)
+}
+
+// giveOwn gives an object a guest of its own, if there is one to be had.
+func (s *Shard) giveOwn(b *blame) {
+	if b.own != nil || s.Places == nil || s.owners >= s.Limits.OwnGuests {
+		return
+	}
+	s.owners++
+	b.own = s.wanted(guest.Place(ownPrefix + b.Key.String()))
+	s.reviewOwn(b)
+}
+
+// reviewOwn takes the guest of its own from an object that has behaved for long
+// enough: from then on it runs with all others.
+func (s *Shard) reviewOwn(b *blame) {
+	s.Loop.Schedule(loop.NewTimer(func() {
+		if s.Loop.Now().Before(b.forgotten) {
+			s.reviewOwn(b)
+			return
+		}
+		s.takeOwn(b)
+	}), b.forgotten)
+}
+
+func (s *Shard) takeOwn(b *blame) {
+	p := b.own
+	b.own = nil
+	if s.blamed[b.Key] == b {
+		delete(s.blamed, b.Key)
+	}
+	s.Config.Log.Info("object runs with all others again", "class", b.Class, "object", b.Key.ID.String())
+	s.abandon(p, func() { s.owners-- })
 }
 
 func (s *Shard) makeRoom(now time.Time) {
@@ -59,13 +93,15 @@ func (s *Shard) makeRoom(now time.Time) {
 	}
 	var oldest *blame
 	for k, b := range s.blamed {
-		if now.After(b.forgotten) {
+		switch {
+		case b.own != nil: // reviewOwn does it
+		case now.After(b.forgotten):
 			delete(s.blamed, k)
-		} else if oldest == nil || b.last.Before(oldest.last) {
+		case oldest == nil || b.last.Before(oldest.last):
 			oldest = b
 		}
 	}
-	if len(s.blamed) >= maxBlamed {
+	if len(s.blamed) >= maxBlamed && oldest != nil {
 		delete(s.blamed, oldest.Key)
 	}
 }

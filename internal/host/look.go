@@ -20,7 +20,9 @@ type Info struct {
 	Tasks   int
 	Since   time.Time // in memory since; zero when it is not
 	Guest   uint32
-	Waiting int // bytes at the output gate
+	Place   guest.Place // where it runs, if that is kept apart
+	Version int         // of the code that it runs; 0: not in memory, or none is kept
+	Waiting int         // bytes at the output gate
 	// How often in a row its code ended its guest or had to be ended, and until
 	// when it is not started because of it.
 	GuestDeaths   int
@@ -40,6 +42,16 @@ func (s *Shard) List() []Info {
 		}
 	}
 	return list
+}
+
+// Versions counts the objects in memory by the version of the code that they
+// run. On the loop.
+func (s *Shard) Versions() map[int]int {
+	counts := make(map[int]int)
+	for _, l := range s.lives {
+		counts[l.code.version] += len(l.activations)
+	}
+	return counts
 }
 
 // Look describes one object; ok is false when it is neither in memory nor has
@@ -66,6 +78,9 @@ func (o *resident) info() Info {
 	}
 	if o.live != nil {
 		i.Since, i.Guest = o.live.since, o.guest.Incarnation()
+		if l := o.shard.lives[o.guest]; l != nil {
+			i.Version, i.Place = l.code.version, l.place.name
+		}
 	}
 	return o.shard.blameOn(i)
 }

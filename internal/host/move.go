@@ -3,6 +3,7 @@ package host
 import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/object"
 )
 
 // A shard can stand still, so that another process may go on with its objects:
@@ -58,7 +59,7 @@ func (s *Shard) HearClients() { s.resume(standStill) }
 // of its object; the session itself may be held for ever, and ends with either
 // object. On the loop.
 func (s *Shard) Quiet() (quiet bool, count uint64) {
-	quiet = len(s.queue.list) == 0
+	quiet = s.waiting() == 0
 	for _, l := range s.lives {
 		count += uint64(l.lastCall) + uint64(l.lastSession)
 		quiet = quiet && len(l.calls) == 0 && len(l.asks) == 0
@@ -104,32 +105,32 @@ func (s *Shard) WakeUp() {
 		s.moving = false
 		s.Thaw()
 		for _, o := range s.objects {
-			o.wake()
+			o.drain()
 		}
 	}
 	s.HearClients()
 }
 
-// wake constructs again an object whose tasks were cut: they were what it was
-// awake for.
-func (o *resident) wake() {
-	if !o.cut {
-		return
+// moveIfQuiet asks for an object to leave as soon as no event is in progress.
+func (o *resident) moveIfQuiet() {
+	if o.m.State() == object.Active && o.m.Quiet() {
+		o.settle(guest.IfQuiet)
 	}
-	o.cut = false
-	if o.arrive() && len(o.mail) == 0 && o.m.Delivered() == 0 {
-		// It has nothing to do but what its constructor begins.
-		o.m.Progress(guest.Progress{}, o.shard.Loop.Now())
-		o.arm()
+}
+
+// takeQueues empties the queues of all places.
+func (s *Shard) takeQueues() (list []waiter) {
+	for _, p := range s.places {
+		list = append(list, p.queue.list...)
+		p.queue.list = nil
 	}
+	return list
 }
 
 // GiveUp fails the requests that wait, because another process goes on without
 // them. On the loop.
 func (s *Shard) GiveUp() {
-	list := s.queue.list
-	s.queue.list = nil
-	for _, w := range list {
+	for _, w := range s.takeQueues() {
 		if w.call != nil {
 			w.call.fail(&errUpdated)
 		}
@@ -165,7 +166,7 @@ type Saved struct {
 func (s *Shard) Save() []Saved {
 	list := make([]Saved, 0, len(s.objects))
 	for _, o := range s.objects {
-		v := Saved{Key: o.key, Name: o.name, HasName: o.hasName, Set: o.set, Awake: o.cut}
+		v := Saved{Key: o.key, Name: o.name, HasName: o.hasName, Set: o.set, Awake: o.again}
 		for _, m := range o.mail {
 			if m.said != nil {
 				v.Mail = append(v.Mail, *m.said)
@@ -197,7 +198,7 @@ func (s *Shard) Restore(v Saved, fill func(Set)) (begin func()) {
 		return func() {}
 	}
 	o := s.resident(v.Key, class)
-	o.name, o.hasName, o.cut = v.Name, v.HasName, v.Awake
+	o.name, o.hasName, o.again = v.Name, v.HasName, v.Awake
 	fill(o.sockets())
 	if o.set.Len() > 0 {
 		a := o.account()
@@ -210,7 +211,6 @@ func (s *Shard) Restore(v Saved, fill func(Set)) (begin func()) {
 	}
 	return func() {
 		o.drain()
-		o.wake()
 		o.forget()
 	}
 }

@@ -78,7 +78,7 @@ func (s *Shard) Observed() Observed {
 		Stats: s.stats, MailboxWait: s.observed.mailboxWait, InputGate: s.observed.inputGate, OutputGate: s.observed.gateClosed, Commits: s.observed.commits,
 		CommitsFailed: s.observed.failed, RanAway: s.observed.ranAway, Slow: s.observed.slow,
 		Events: append([]observe.Events(nil), s.observed.events...),
-		States: make([]States, len(s.Classes)), Waiting: len(s.queue.list),
+		States: make([]States, len(s.Classes)), Waiting: s.waiting(),
 	}
 	for i := range s.accounts {
 		v.States[i].Hibernated = s.accounts[i].Hibernated
@@ -98,9 +98,11 @@ func (s *Shard) Observed() Observed {
 			}
 		}
 	}
-	for _, w := range s.queue.list {
-		if w.object != nil {
-			v.mail(w.object)
+	for _, p := range s.places {
+		for _, w := range p.queue.list {
+			if w.object != nil {
+				v.mail(w.object)
+			}
 		}
 	}
 	for k := range s.blamed {

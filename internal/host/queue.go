@@ -25,51 +25,73 @@ type waiter struct {
 	opening *guest.Opening
 }
 
-// want has the object served when there is a guest.
-func (s *Shard) want(o *resident) {
+// want has the object served when there is a guest for it.
+func (s *Shard) want(o *resident, p *place) {
 	if !o.wanted {
 		o.wanted = true
-		s.queue.list = append(s.queue.list, waiter{object: o})
+		p.queue.list = append(p.queue.list, waiter{object: o})
 	}
 }
 
 // queued counts what waits.
-func (s *Shard) queued(size int) {
-	s.queue.bytes += size
-	if len(s.queue.list) > s.Limits.Waiting || s.queue.bytes > s.Limits.WaitingBytes {
+func (s *Shard) queued(p *place, size int) {
+	p.queue.bytes += size
+	if s.queueFull(p) {
 		s.pause(queueFull)
 	}
 }
 
+func (s *Shard) queueFull(p *place) bool {
+	return len(p.queue.list) > s.Limits.Waiting || p.queue.bytes > s.Limits.WaitingBytes
+}
+
+// waiting counts what waits for guests.
+func (s *Shard) waiting() (n int) {
+	for _, p := range s.places {
+		n += len(p.queue.list)
+	}
+	return n
+}
+
 // serve gives the guest that has come what has waited for one.
-func (s *Shard) serve() {
+func (s *Shard) serve(p *place) {
 	if s.frozen {
 		return // Thaw calls it again
 	}
-	list := s.queue.list
-	s.queue.list, s.queue.bytes = nil, 0
+	list := p.queue.list
+	p.queue.list, p.queue.bytes = nil, 0
 	for _, w := range list {
 		switch {
 		case w.session != nil:
-			w.session.begin(s.guest, 0, w.opening)
+			w.session.begin(p.guest, 0, w.opening)
 			continue
 		case w.object == nil:
-			w.call.begin(s.guest, 0, w.request)
+			w.call.begin(p.guest, 0, w.request)
 			continue
 		}
 		w.object.wanted = false
 		w.object.drain()
 		w.object.forget()
 	}
+	for _, other := range s.places {
+		if s.queueFull(other) {
+			return
+		}
+	}
 	s.resume(queueFull)
 }
 
-// Unfit tells that no guest can be had, because of e: requests that wait fail,
-// and so do those that come, until Ready. What sockets have said waits on.
-func (s *Shard) Unfit(e *dormouse.Error) {
-	s.queue.whyNot = e
-	list := s.queue.list
-	s.queue.list = nil
+// Unfit tells that no guest can be had for a place, because of e: requests that
+// wait fail, and so do those that come, until Ready. What sockets have said waits
+// on.
+func (s *Shard) Unfit(name guest.Place, e *dormouse.Error) {
+	p := s.places[name]
+	if p == nil {
+		return
+	}
+	p.queue.whyNot = e
+	list := p.queue.list
+	p.queue.list = nil
 	for _, w := range list {
 		switch {
 		case w.session != nil:
@@ -81,7 +103,7 @@ func (s *Shard) Unfit(e *dormouse.Error) {
 		}
 		w.object.failMail(e)
 		if len(w.object.mail) > 0 {
-			s.queue.list = append(s.queue.list, w)
+			p.queue.list = append(p.queue.list, w)
 			continue
 		}
 		w.object.wanted = false
@@ -91,18 +113,21 @@ func (s *Shard) Unfit(e *dormouse.Error) {
 
 // refuses fails a request for an object that has no room for it or that nobody
 // can run.
-func (s *Shard) refuses(k dormouse.Key, fail func(*dormouse.Error)) bool {
+func (s *Shard) refuses(k dormouse.Key, class int, fail func(*dormouse.Error)) bool {
 	o := s.objects[k]
+	p := s.placeOf(k, class)
 	switch {
 	case s.isolated(k) > 0 && (o == nil || o.live == nil):
 		fail(errIsolated(s.isolated(k)))
 	case o != nil && o.mailFull():
 		fail(overloaded())
-	case s.guest != nil && !s.frozen || o != nil && o.live != nil:
+	case (o == nil || o.live == nil) && s.lacks(p, class):
+		fail(s.errClassless(class))
+	case p.guest != nil && !s.frozen || o != nil && o.live != nil:
 		return false
-	case s.queue.whyNot != nil:
-		fail(s.queue.whyNot)
-	case len(s.queue.list) >= s.Limits.Waiting:
+	case p.queue.whyNot != nil:
+		fail(p.queue.whyNot)
+	case len(p.queue.list) >= s.Limits.Waiting:
 		fail(overloaded())
 	default:
 		return false

@@ -39,10 +39,10 @@ type resident struct {
 	hasName bool
 	paused  bool // its sockets are not read: it has too much before it
 	wanted  bool // waits for a guest
+	again   bool // is to be constructed although no event waits: it had tasks
 	held    bool // isolated: waits for a time
 	settled bool // has a place in the shard's settings
 	dozes   bool // counted as hibernated
-	cut     bool // its tasks were, when it last moved
 }
 
 // activation is what exists only while an object is in memory.
@@ -56,6 +56,8 @@ type activation struct {
 	timing    bool   // rest is scheduled
 	evicting  bool   // for the end of an object that has tasks
 	final     bool   // told to leave whatever runs: Asleep will come
+	toMove    bool   // among the life's toMove
+	moving    bool   // counted as the life's moving
 	committed uint32 // numbers of this activation's commits
 	durable   uint32
 	awaited   []uint32
@@ -182,7 +184,7 @@ func (o *resident) keep(m mail) {
 		o.pause()
 	}
 	if o.wanted {
-		o.shard.queued(m.size)
+		o.shard.queued(o.shard.placeOf(o.key, o.class), m.size)
 	}
 }
 
@@ -219,19 +221,26 @@ func (o *resident) activate() bool {
 		o.hold(left, errIsolated(left))
 		return false
 	}
-	g := s.guest
+	p := s.placeOf(o.key, o.class)
+	g := p.guest
 	if g == nil || s.frozen {
 		o.m.Gone()
-		s.want(o)
+		s.want(o, p)
 		return false
 	}
 	l := s.lives[g]
+	if !l.code.has(o.class) {
+		o.m.Gone()
+		s.Loop.Post(o.classless) // not while it speaks
+		return false
+	}
 	if s.Durability != nil {
 		if err := s.openDatabase(o); err != nil {
 			o.refuse(err)
 			return false
 		}
 	}
+	o.again = false
 	o.guest, o.num = g, l.nextObject()
 	l.activations[o.num] = o
 	o.live = &activation{since: s.Loop.Now()}
@@ -239,7 +248,7 @@ func (o *resident) activate() bool {
 	s.stats.Wakes++
 	o.woke()
 	s.remember(o.key, Moment{What: "wake"})
-	a := guest.Activation{Object: o.num, Class: o.class, ID: o.key.ID, Name: o.name, HasName: o.hasName}
+	a := guest.Activation{Object: o.num, Class: l.code.class(o.class), ID: o.key.ID, Name: o.name, HasName: o.hasName}
 	if len(a.Name) > dormouse.MaxName {
 		a.Name, a.HasName = "", false
 	}
@@ -258,6 +267,14 @@ func (o *resident) activate() bool {
 
 // drain delivers what waits in the mailbox.
 func (o *resident) drain() {
+	if o.again && len(o.mail) == 0 && !o.wanted && !o.held && o.m.Arrive() == object.Activate {
+		if !o.activate() {
+			return
+		}
+		// It has nothing to do but what its constructor begins.
+		o.m.Progress(guest.Progress{}, o.shard.Loop.Now())
+		o.arm()
+	}
 	for len(o.mail) > 0 && !o.wanted && !o.held {
 		switch o.m.Arrive() {
 		case object.Wait:
@@ -344,6 +361,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	live.answer(true)
 	s.evicted(live)
 	if l != nil {
+		s.hasMoved(l, live)
 		s.retiredIfEmpty(l)
 	}
 	o.drain()
@@ -366,7 +384,7 @@ func (o *resident) forget() {
 
 // needed says that the object is in memory, or waited for, or has sockets.
 func (o *resident) needed() bool {
-	return o.live != nil || len(o.mail) > 0 || o.wanted || o.saving > 0 || o.set != nil && o.set.Len() > 0
+	return o.live != nil || len(o.mail) > 0 || o.wanted || o.again || o.saving > 0 || o.set != nil && o.set.Len() > 0
 }
 
 // sockets returns the set of hibernatable sockets and makes it if there is

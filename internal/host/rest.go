@@ -70,7 +70,11 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		o.set.Progress()
 	}
 	o.unpause()
-	if s.moves(g) {
+	if l := s.lives[g]; l.retired != nil {
+		s.mayMove(l, o)
+		return
+	}
+	if s.moving {
 		o.moveIfQuiet()
 		return
 	}
@@ -84,9 +88,7 @@ func (s *Shard) Asleep(g guest.Guest, num guest.Object) {
 	switch {
 	case o == nil:
 	case s.moves(g):
-		o.cut = o.m.Tasks() > 0
-		o.lost(o.unbegun(), "moved")
-		o.left("moved", &errUpdated)
+		o.moved()
 	default:
 		o.left("idle", &errEvicted)
 	}
@@ -107,8 +109,10 @@ func (s *Shard) Awake(g guest.Guest, num guest.Object) {
 	o.m.Awake(s.Loop.Now())
 	o.live.answer(false)
 	o.drain()
-	if !s.moves(g) { // otherwise Progress asks again, or the deadline
-		o.arm()
-		o.leaveSoon()
+	if l := s.lives[g]; s.moves(g) { // Progress asks again, or the deadline
+		s.hasMoved(l, o.live)
+		return
 	}
+	o.arm()
+	o.leaveSoon()
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
@@ -15,10 +16,14 @@ var errUpdated = dormouse.Error{
 	Retryable: true, ObjectReset: true,
 }
 
+// maxMoving is how many objects of a guest move at a time. The others go on
+// running where they are, so none waits for the constructors of all.
+const maxMoving = 16
+
 // Retire tells that a newer guest has taken over from g. Each of its objects
 // moves when no event is in progress, or at the deadline whatever it does; their
-// hibernatable sockets stay, and messages wait. gone is called, on the loop,
-// when nothing of g is left.
+// hibernatable sockets stay, if their class does not say otherwise, and messages
+// wait. gone is called, on the loop, when nothing of g is left.
 func (s *Shard) Retire(g guest.Guest, deadline time.Duration, gone func()) {
 	l := s.lives[g]
 	if l == nil {
@@ -26,34 +31,113 @@ func (s *Shard) Retire(g guest.Guest, deadline time.Duration, gone func()) {
 		return
 	}
 	l.retired = gone
+	s.endSockets(l.place)
 	for _, o := range l.activations {
-		o.moveIfQuiet()
+		o.live.toMove = true
+		l.toMove = append(l.toMove, o)
 	}
+	s.moveNext(l)
 	l.late = loop.NewTimer(func() { s.retireNow(g, l) })
 	s.Loop.Schedule(l.late, s.Loop.Now().Add(deadline))
 	s.retiredIfEmpty(l)
 }
 
-// moveIfQuiet asks for an object of a retired guest as soon as no event is in
-// progress.
-func (o *resident) moveIfQuiet() {
-	if o.m.State() == object.Active && o.m.Quiet() {
-		o.settle(guest.IfQuiet)
+// endSockets drops, of the objects of a place that are not in memory, the
+// sockets that are not to outlive the code, and those that no code is for.
+func (s *Shard) endSockets(p *place) {
+	for _, o := range s.objects {
+		if o.live != nil || o.set == nil || s.placeName(o.key, o.class) != p.name {
+			continue
+		}
+		if s.Classes[o.class].CloseOnUpdate || s.lacks(p, o.class) {
+			o.dropSockets()
+		}
 	}
 }
 
+// dropSockets ends the sockets of an object that is not in memory: no Close
+// frame, no handler, and what they have said is forgotten.
+func (o *resident) dropSockets() {
+	o.set.Reset(true)
+	o.set.Left()
+	o.dropMail()
+	o.paused = false
+	o.forget()
+}
+
+// mayMove looks whether an object of a retired guest can move now.
+func (s *Shard) mayMove(l *life, o *resident) {
+	if o.live.toMove || o.m.State() != object.Active || !o.m.Quiet() {
+		return
+	}
+	o.live.toMove = true
+	l.toMove = append(l.toMove, o)
+	s.moveNext(l)
+}
+
+// moveNext asks objects to leave of which no event is in progress, as many as
+// may move at a time. Those that are busy come again with their next Progress.
+func (s *Shard) moveNext(l *life) {
+	for l.moving < maxMoving && len(l.toMove) > 0 {
+		o := l.toMove[0]
+		l.toMove = l.toMove[1:]
+		if o.live == nil || l.activations[o.num] != o {
+			continue
+		}
+		o.live.toMove = false
+		if o.m.State() == object.Active && o.m.Quiet() {
+			l.moving++
+			o.live.moving = true
+			o.settle(guest.IfQuiet)
+		}
+	}
+}
+
+// hasMoved pairs with moveNext: the object has left, or stays for now.
+func (s *Shard) hasMoved(l *life, a *activation) {
+	if a.moving {
+		a.moving = false
+		l.moving--
+		s.moveNext(l)
+	}
+}
+
+// moved ends the activation in the retired guest. An object that had tasks, such
+// as a timer, begins again at once; the others when something comes for them.
+func (o *resident) moved() {
+	s := o.shard
+	o.lost(o.unbegun(), "moved")
+	l := s.lives[o.guest]
+	drop := l.retired != nil && (s.Classes[o.class].CloseOnUpdate && !l.keepsSockets || s.lacks(l.place, o.class))
+	o.again = o.m.Tasks() > 0 && !drop
+	if drop && o.set != nil {
+		o.set.Reset(true)
+		o.dropMail()
+		o.paused = false
+	}
+	o.left("moved", &errUpdated)
+}
+
+// workerGrace is how long the Worker's code may go on after the deadline: it is
+// told of the objects that were reset, and may answer its clients.
+const workerGrace = time.Second
+
 // retireNow ends what has not ended by the deadline.
 func (s *Shard) retireNow(g guest.Guest, l *life) {
-	for _, c := range l.calls {
-		if c.object == nil {
-			c.fail(&errUpdated)
+	l.late = loop.NewTimer(func() {
+		for _, c := range l.calls {
+			if c.object == nil {
+				c.fail(&errUpdated)
+			}
 		}
-	}
-	for _, c := range l.sessions {
-		if c.object == nil {
-			c.fail(&errUpdated)
+		for _, c := range l.sessions {
+			if c.object == nil {
+				c.fail(&errUpdated)
+			}
 		}
-	}
+		s.retiredIfEmpty(l)
+	})
+	s.Loop.Schedule(l.late, s.Loop.Now().Add(workerGrace))
 	for _, o := range l.activations {
 		switch o.m.State() {
 		case object.Active:
@@ -75,4 +159,30 @@ func (s *Shard) retiredIfEmpty(l *life) {
 		s.Loop.Cancel(l.late)
 		gone()
 	}
+}
+
+// lacks says that the guest of a place cannot run objects of a class: newer code
+// has none of that name.
+func (s *Shard) lacks(p *place, class int) bool {
+	l := s.lives[p.guest]
+	return l != nil && !l.code.has(class)
+}
+
+func (s *Shard) errClassless(class int) *dormouse.Error {
+	return &dormouse.Error{Message: fmt.Sprintf("The Worker has no class %s any more.", s.Classes[class].Name)}
+}
+
+// classless ends what waits for an object that nobody can run.
+func (o *resident) classless() {
+	if o.live != nil || !o.shard.lacks(o.shard.placeOf(o.key, o.class), o.class) {
+		o.drain()
+		return
+	}
+	o.again = false
+	o.failMail(o.shard.errClassless(o.class))
+	if o.set != nil {
+		o.dropSockets()
+	}
+	o.dropMail()
+	o.forget()
 }

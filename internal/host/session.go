@@ -73,12 +73,11 @@ func (c *session) connect(g guest.Guest, to guest.Target, o *guest.Opening) {
 	s := c.shard
 	switch to.Kind {
 	case guest.ToObject:
-		if to.Index >= len(s.Bindings) {
-			s.protocolError(g, "namespace binding %d of %d", to.Index, len(s.Bindings))
+		b, ok := s.binding(g, to.Index)
+		if !ok {
 			c.end()
 			return
 		}
-		b := s.Bindings[to.Index]
 		k := dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
 		target := s.Route(k)
 		c.near = target == s
@@ -106,7 +105,7 @@ func (c *session) connect(g guest.Guest, to guest.Target, o *guest.Opening) {
 func (s *Shard) Connect(k dormouse.Key, class int, name *string, o *guest.Opening, back Line) Line {
 	c := &session{shard: s, far: back, window: guest.Window}
 	s.Loop.Post(func() {
-		if s.refuses(k, c.fail) {
+		if s.refuses(k, class, c.fail) {
 			return
 		}
 		r := s.resident(k, class)
@@ -128,16 +127,16 @@ func (s *Shard) Connect(k dormouse.Key, class int, name *string, o *guest.Openin
 func (s *Shard) ConnectWorker(o *guest.Opening, back Line) Line {
 	c := &session{shard: s, far: back, window: guest.Window}
 	s.Loop.Post(func() {
-		switch {
-		case s.guest != nil:
-			c.begin(s.guest, 0, o)
-			s.throttle(s.guest)
-		case s.queue.whyNot != nil:
-			c.fail(s.queue.whyNot)
-		case len(s.queue.list) >= s.Limits.Waiting:
+		switch p := s.main; {
+		case p.guest != nil:
+			c.begin(p.guest, 0, o)
+			s.throttle(p.guest)
+		case p.queue.whyNot != nil:
+			c.fail(p.queue.whyNot)
+		case len(p.queue.list) >= s.Limits.Waiting:
 			c.fail(overloaded())
 		default:
-			s.queue.list = append(s.queue.list, waiter{session: c, opening: o})
+			p.queue.list = append(p.queue.list, waiter{session: c, opening: o})
 		}
 	})
 	return c

@@ -22,26 +22,31 @@ type Shard struct {
 	databases map[dormouse.Key]*database // that guests may have open
 	closed    []func()                   // who waits until there are none
 
-	guest  guest.Guest // takes new activations; nil while none is ready
+	main   *place // of everything that has no other
+	places map[guest.Place]*place
 	lives  map[guest.Guest]*life
-	queue  queue
 	paused pause
 	frozen bool // no object is started: see Freeze
 	moving bool // objects leave memory as soon as they are quiet: see PutToSleep
 
+	owners    int                     // objects with a guest of their own
 	blamed    map[dormouse.Key]*blame // for the deaths of guests
 	queries   map[uint32]query
 	lastQuery uint32
 	stats     Stats
 	observed  observed
 	history   history
-	accounts  []account // of each class
+	unfinished
+	accounts []account // of each class
 }
 
 // life is what a shard knows of one guest. Numbers are never used twice in it,
 // unless there have been 2^31 in between.
 type life struct {
 	ready       guest.Ready
+	incarnation uint32
+	place       *place
+	code        code
 	worker      *outsider // the Worker's own code, outside any object
 	activations map[guest.Object]*resident
 	lastObject  guest.Object
@@ -55,6 +60,10 @@ type life struct {
 	// Of a guest that a newer one has replaced.
 	retired func() // called when nothing of it is left; nil: it is in use
 	late    *loop.Timer
+	toMove  []*resident // to be looked at
+	moving  int         // objects that have been asked to leave
+	// keepsSockets: its objects move for another reason than newer code.
+	keepsSockets bool
 
 	// Of a guest that has died, until Gone.
 	begun, unbegun []guest.Event
@@ -77,8 +86,11 @@ type Stats struct {
 // New makes a shard without a guest.
 func New(c Config) *Shard {
 	c.Limits.defaults()
+	main := &place{name: guest.Everywhere}
 	return &Shard{
 		Config:    c,
+		main:      main,
+		places:    map[guest.Place]*place{main.name: main},
 		objects:   make(map[dormouse.Key]*resident),
 		databases: make(map[dormouse.Key]*database),
 		lives:     make(map[guest.Guest]*life),
@@ -112,8 +124,15 @@ func (l *life) nextObject() guest.Object {
 // Ready gives the shard a guest whose module is loaded: new activations go to
 // it, and what has waited begins.
 func (s *Shard) Ready(g guest.Guest, r guest.Ready) {
+	p := s.places[r.Place]
+	if p == nil {
+		return // it has been left meanwhile
+	}
 	s.lives[g] = &life{
 		ready:       r,
+		incarnation: g.Incarnation(),
+		place:       p,
+		code:        s.codeOf(r.Code),
 		worker:      newOutsider(s, nil),
 		activations: make(map[guest.Object]*resident),
 		calls:       make(map[guest.Exchange]*Call),
@@ -121,9 +140,9 @@ func (s *Shard) Ready(g guest.Guest, r guest.Ready) {
 		sessions:    make(map[guest.Session]*session),
 		databases:   make(map[guest.Object]*database),
 	}
-	s.guest = g
-	s.queue.whyNot = nil
-	s.serve()
+	p.guest = g
+	p.queue.whyNot = nil
+	s.serve(p)
 }
 
 func overloaded() *dormouse.Error {
@@ -155,8 +174,8 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	if l.late != nil {
 		s.Loop.Cancel(l.late)
 	}
-	if s.guest == g {
-		s.guest = nil
+	if l.place.guest == g {
+		l.place.guest = nil
 	}
 	s.stats.GuestDeaths++
 	s.resume(backlogFull)
@@ -181,17 +200,16 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	}
 	l.worker.left()
 	s.Registry.Abandoned(g.Incarnation())
+	if l.retired != nil {
+		l.retired()
+	}
 }
 
 // goOn puts the objects of a dead guest to sleep, delivers what it had not
 // begun, in front of what has waited since, and reports what it had: that is not
 // done twice.
 func (s *Shard) goOn(l *life) {
-	for _, e := range l.begun {
-		s.stats.Unfinished++
-		s.Config.Log.Error("event not finished: its guest died after it may have begun; it is not repeated",
-			"socket", uint64(e.Socket), "event", e.Kind.String(), "bytes", len(e.Payload))
-	}
+	s.reportBegun(l)
 	again := make(map[dormouse.SocketID]bool)
 	for _, e := range l.unbegun {
 		again[e.Socket] = again[e.Socket] || e.Kind != guest.MessageEvent
@@ -199,6 +217,7 @@ func (s *Shard) goOn(l *life) {
 	waited := make(map[*resident][]mail)
 	for _, o := range l.activations {
 		o.lastWordsBut(again)
+		o.again = o.m.Tasks() > 0
 		o.wanted = true // everything waits until all are asleep
 		o.left("guest ended", &errGuestGone)
 		// With what a socket said behind a match that waited in line.
@@ -213,8 +232,8 @@ func (s *Shard) goOn(l *life) {
 		o.drain()
 		o.forget()
 	}
-	if s.guest != nil {
-		s.serve() // it has not waited for one after all
+	if l.place.guest != nil {
+		s.serve(l.place) // it has not waited for one after all
 	}
 }
 
@@ -223,7 +242,7 @@ func (s *Shard) goOn(l *life) {
 func (s *Shard) Fetch(k dormouse.Key, class int, name *string, r *guest.Request, a Answer) Asker {
 	c := &Call{shard: s, answer: a}
 	s.Loop.Post(func() {
-		if s.refuses(k, c.fail) {
+		if s.refuses(k, class, c.fail) {
 			return
 		}
 		o := s.resident(k, class)
@@ -240,16 +259,16 @@ func (s *Shard) Fetch(k dormouse.Key, class int, name *string, r *guest.Request,
 func (s *Shard) FetchWorker(r *guest.Request, a Answer) Asker {
 	c := &Call{shard: s, answer: a}
 	s.Loop.Post(func() {
-		switch {
-		case s.guest != nil && !s.frozen:
-			c.begin(s.guest, 0, r)
-			s.throttle(s.guest)
-		case s.queue.whyNot != nil:
-			c.fail(s.queue.whyNot)
-		case len(s.queue.list) >= s.Limits.Waiting:
+		switch p := s.main; {
+		case p.guest != nil && !s.frozen:
+			c.begin(p.guest, 0, r)
+			s.throttle(p.guest)
+		case p.queue.whyNot != nil:
+			c.fail(p.queue.whyNot)
+		case len(p.queue.list) >= s.Limits.Waiting:
 			c.fail(overloaded())
 		default:
-			s.queue.list = append(s.queue.list, waiter{call: c, request: r})
+			p.queue.list = append(p.queue.list, waiter{call: c, request: r})
 		}
 	})
 	return c

@@ -63,6 +63,7 @@ type options struct {
 	outbound   int
 	log        io.Writer
 	slow       time.Duration
+	places     host.Places
 }
 
 // inWorld runs f in a bubble with a world of auto guests that are ready.
@@ -99,7 +100,7 @@ func newWorld(t *testing.T, o options) *world {
 			Classes:  []host.Class{{Name: "Room", Namespace: "chat-Room", KeepOnReset: o.keep, Rest: object.Rest{Hibernate: hibernateAfter, Evict: evictAfter}}},
 			Bindings: []host.Binding{{Class: 0}},
 			Registry: registry{s.registry, s.transport},
-			Route:    w.route, Outside: outside{}, Alarms: s, Slow: o.slow,
+			Route:    w.route, Outside: outside{}, Alarms: s, Slow: o.slow, Places: o.places,
 		}
 		if o.disk {
 			s.disk = new(disk)

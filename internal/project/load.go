@@ -56,6 +56,12 @@ func load(f *source.File, file string, others []string, o Options) (*Config, err
 	return l.config, nil
 }
 
+// Here says whether a folder has a project, or is its wrangler file.
+func Here(dir string) bool {
+	_, _, err := findFile(dir)
+	return err == nil
+}
+
 // findFile finds the wrangler file of dir, which may be that file itself, and
 // those that it eclipses.
 func findFile(dir string) (file string, others []string, err error) {

@@ -74,6 +74,11 @@ func New(h guest.Host, l *loop.Loop, incarnation uint32) *Guest {
 // Ready tells the host that the guest's module is loaded.
 func (g *Guest) Ready() { g.Host.Ready(g, guest.Ready{}) }
 
+// ReadyAs is Ready for a place and with code of its own.
+func (g *Guest) ReadyAs(p guest.Place, c *guest.Code) {
+	g.Host.Ready(g, guest.Ready{Place: p, Code: c})
+}
+
 // Die ends the guest.
 func (g *Guest) Die(why error) {
 	g.gone = true

@@ -200,7 +200,7 @@ func (h *Host) OpenSession(g guest.Guest, x guest.Session, from guest.Object, to
 func (h *Host) FromSessions(g guest.Guest) guest.Sessions          { return hostSessions{h, g} }
 func (h *Host) Gone(g guest.Guest, why error)                      { h.hear(g, "gone %d: %v", g.Incarnation(), why) }
 func (h *Host) Taken(guest.Guest)                                  {}
-func (h *Host) Unfit(e *dormouse.Error)                            { h.hear(nil, "unfit %s", e.Error()) }
+func (h *Host) Unfit(_ guest.Place, e *dormouse.Error)             { h.hear(nil, "unfit %s", e.Error()) }
 func (h *Host) Retire(_ guest.Guest, _ time.Duration, gone func()) { gone() }
 func (h *Host) Remains(g guest.Guest, begun, unbegun []guest.Event) {
 	for _, e := range begun {

@@ -75,6 +75,7 @@ type Process struct {
 	outside bool // none of its objects is to blame for the end
 
 	PID    int
+	code   *guest.Code   // what it runs
 	done   chan error    // why it ended; buffered
 	exited chan struct{} // closed when the process is gone
 }
@@ -137,7 +138,7 @@ func (p *Process) frames(b []byte) []byte {
 		}
 		b = rest
 		switch {
-		case !p.ready:
+		case !p.ready && t != guestwire.Log: // a module may print while it is loaded
 			p.handshake(t, body)
 		case t == guestwire.Handled:
 			err = p.handled(body)

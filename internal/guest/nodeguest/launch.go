@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 )
 
@@ -30,6 +31,7 @@ type Command struct {
 	Stall  time.Duration // how long code may run in it without a pause; 0: for ever
 	// Version names the code that it runs, for people.
 	Version string
+	Code    *guest.Code // what it runs, for the host; nil: what the host was made with
 }
 
 // threads starts processes from one operating system thread that never ends: a
@@ -97,7 +99,7 @@ func launch(c Command, held *os.File, incarnation uint32, l *loop.Loop, h Host, 
 	p := &Process{
 		incarnation: incarnation, loop: l, host: h, version: c.Version,
 		done: make(chan error, 1), exited: make(chan struct{}),
-		PID: cmd.Process.Pid, limit: hardBacklog,
+		PID: cmd.Process.Pid, code: c.Code, limit: hardBacklog,
 	}
 	p.out.marks = seen
 	p.memory = memory{p: p, limit: c.Memory}

@@ -3,8 +3,10 @@
 package nodeguest
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -24,26 +26,33 @@ const (
 	firstWait  = 100 * time.Millisecond
 	longWait   = 10 * time.Second // the longest back-off, and the life that resets it
 
-	retireDeadline = 30 * time.Second // for what runs in a guest that has been replaced
+	// retireDeadline is for what runs in a guest that has been replaced, if
+	// nobody says another.
+	retireDeadline = 30 * time.Second
+	// maxRetiring bounds the guests that have been replaced and have not ended,
+	// for each place.
+	maxRetiring = 3
 )
 
-// Slot keeps one guest running for one shard: it starts a process, another when
+// Slot keeps the guests of one shard running: one for everything, and one for
+// each place that the host wants kept apart. It starts a process, another when
 // that one ends, with a growing pause between those that do not live, and
 // another beside it when the code has changed.
 type Slot struct {
 	cfg     SlotConfig
+	ctx     context.Context // ends with Stop
 	cancel  context.CancelFunc
-	done    chan struct{}
-	replace chan chan error
-	poke    chan struct{} // holds one: somebody wants to suspend the slot
-	retired sync.WaitGroup
+	running sync.WaitGroup // keepers, spares, and what waits for processes to end
 
 	// Owned by the loop.
 	procs []*Process
 
 	mu      sync.Mutex // guards the following
-	now     admin.Guest
-	history history
+	command func() Command
+	keepers map[guest.Place]*keeper
+	others  map[uint32]admin.Guest // spare ones and those that have been replaced
+	history history                // of the guests for everything
+	stopped bool
 	hold    *suspension // nil: the slot is not suspended
 }
 
@@ -51,17 +60,21 @@ type Slot struct {
 type SlotConfig struct {
 	Loop    *loop.Loop
 	Host    SlotHost
-	Command func() Command // asked at each start
+	Command func() Command // asked at each start, until a guest has been replaced
 	Held    *os.File       // open in the process as long as it lives; may be nil
 	Next    *atomic.Uint32 // the last incarnation, shared by all slots
 	Log     *slog.Logger
+	// Newer is asked for the command of Prepare; nil: Command is.
+	Newer func() Command
+	// Spare keeps one more guest ready, for when the one for everything dies.
+	Spare bool
 }
 
 // SlotHost is what a Slot talks to.
 type SlotHost interface {
 	Host
-	// Unfit tells that the code cannot be run; another try follows.
-	Unfit(*dormouse.Error)
+	// Unfit tells that the code cannot be run in that place; another try follows.
+	Unfit(guest.Place, *dormouse.Error)
 	// Retire tells that a newer guest is ready: what this one runs moves when it
 	// is quiet, or at the deadline whatever it does. gone is called when nothing
 	// of it is left.
@@ -70,7 +83,14 @@ type SlotHost interface {
 
 // NewSlot makes a slot. Call it before the loop starts.
 func NewSlot(c SlotConfig) *Slot {
-	s := &Slot{cfg: c, done: make(chan struct{}), replace: make(chan chan error), poke: make(chan struct{}, 1)}
+	s := &Slot{
+		cfg: c, command: c.Command,
+		keepers: make(map[guest.Place]*keeper), others: make(map[uint32]admin.Guest),
+	}
+	if c.Newer == nil {
+		s.cfg.Newer = c.Command
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
 	c.Loop.OnFlush(s.flush)
 	return s
 }
@@ -78,44 +98,165 @@ func NewSlot(c SlotConfig) *Slot {
 // Start begins to keep a guest running. The first result, nil when it is ready,
 // is sent to first.
 func (s *Slot) Start(first chan<- error) {
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
-	go s.keep(ctx, first)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keep(guest.Everywhere, first)
 }
 
-// Stop ends the guest and waits for its process to be gone.
-func (s *Slot) Stop() {
-	s.cancel()
-	<-s.done
-	s.retired.Wait()
-}
-
-// Replace starts a guest with the command of now beside the one that runs. When
-// it is ready it takes over, and the old one retires. If it does not become
-// ready the old one runs on, and the error says why.
-func (s *Slot) Replace(ctx context.Context) error {
-	result := make(chan error, 1)
-	select {
-	case s.replace <- result:
-	case <-s.done:
-		return errors.New("the guest has been stopped")
-	case <-ctx.Done():
-		return ctx.Err()
+func (s *Slot) keep(p guest.Place, first chan<- error) {
+	if s.stopped || s.keepers[p] != nil {
+		return
 	}
-	return <-result
+	k := newKeeper(s, p)
+	s.keepers[p] = k
+	s.running.Go(func() { k.keep(first) })
 }
 
-// Describe tells what there is to see of the guest.
-func (s *Slot) Describe() admin.Guest {
+// Want has a guest run for a place of its own. Any goroutine; it does not wait.
+func (s *Slot) Want(p guest.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.now
+	s.keep(p, nil)
 }
 
-func (s *Slot) set(f func(*admin.Guest)) {
+// Leave pairs with Want: the guest is ended, whatever runs in it.
+func (s *Slot) Leave(p guest.Place) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f(&s.now)
+	if k := s.keepers[p]; k != nil && p != guest.Everywhere {
+		delete(s.keepers, p)
+		k.cancel()
+	}
+}
+
+// Stop ends the guests and waits for their processes to be gone.
+func (s *Slot) Stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
+	s.cancel()
+	s.running.Wait()
+}
+
+// Replacement is guests with newer code that are ready and run nothing yet.
+// Exactly one of Commit and Abort is to be called.
+type Replacement struct {
+	slot    *Slot
+	command Command
+	ready   map[*keeper]*candidate
+}
+
+// Prepare starts guests with newer code beside those that run, which notice
+// nothing of it. If one does not become ready the error says why.
+func (s *Slot) Prepare(ctx context.Context) (*Replacement, error) {
+	r := &Replacement{slot: s, command: s.cfg.Newer(), ready: make(map[*keeper]*candidate)}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	s.mu.Lock()
+	var list []*keeper
+	for _, k := range s.keepers {
+		list = append(list, k)
+	}
+	s.mu.Unlock()
+	// The one for everything first: it tells best whether the code can run.
+	slices.SortFunc(list, func(a, b *keeper) int { return cmp.Compare(a.place, b.place) })
+	for _, k := range list {
+		if n := k.retiring.Load(); n >= maxRetiring {
+			r.Abort()
+			return nil, fmt.Errorf("objects of %d earlier versions are still moving; try again when they have moved", n)
+		}
+		c, err := s.candidate(ctx, r.command, k.place)
+		if err != nil {
+			r.Abort()
+			if s.ctx.Err() != nil {
+				err = errors.New("the guest has been stopped")
+			}
+			return nil, err
+		}
+		r.ready[k] = c
+	}
+	return r, nil
+}
+
+// Check says why the new guests cannot take over any more, if one has died.
+func (r *Replacement) Check() error {
+	for _, c := range r.ready {
+		select {
+		case err := <-c.process.done:
+			c.process.done <- err // for whoever waits for it
+			return err
+		default:
+		}
+	}
+	return nil
+}
+
+// Commit has the new guests take over; the old ones retire. What they run moves
+// when it is quiet, or at the deadline, 0 being the default one.
+func (r *Replacement) Commit(deadline time.Duration) {
+	if deadline == 0 {
+		deadline = retireDeadline
+	}
+	s := r.slot
+	s.mu.Lock()
+	s.command = func() Command { return r.command }
+	s.mu.Unlock()
+	for k, c := range r.ready {
+		c.deadline, c.taken = deadline, make(chan struct{})
+		select {
+		case k.swap <- c:
+			<-c.taken
+		case <-k.done:
+			s.drop(c)
+		}
+	}
+}
+
+// Abort ends the new guests.
+func (r *Replacement) Abort() {
+	for _, c := range r.ready {
+		r.slot.drop(c)
+	}
+}
+
+// Replace is Prepare and Commit in one.
+func (s *Slot) Replace(ctx context.Context) error {
+	r, err := s.Prepare(ctx)
+	if err != nil {
+		return err
+	}
+	r.Commit(0)
+	return nil
+}
+
+// Describe tells what there is to see of the guests: first the one for
+// everything.
+func (s *Slot) Describe() []admin.Guest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []admin.Guest
+	for _, k := range s.keepers {
+		list = append(list, k.describe())
+	}
+	slices.SortFunc(list, func(a, b admin.Guest) int { return cmp.Compare(a.Place, b.Place) })
+	n := len(list)
+	for _, g := range s.others {
+		list = append(list, g)
+	}
+	slices.SortFunc(list[n:], func(a, b admin.Guest) int { return cmp.Compare(a.ID, b.ID) })
+	return list
+}
+
+// note describes a guest that is not the one of its place; no state forgets it.
+func (s *Slot) note(p *Process, place guest.Place, state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state == "" {
+		delete(s.others, p.incarnation)
+		return
+	}
+	s.others[p.incarnation] = p.describe(place, state)
 }
 
 func (s *Slot) flush() {
@@ -124,118 +265,55 @@ func (s *Slot) flush() {
 	}
 }
 
-// keep runs guests, one after the other, until the slot is stopped.
-func (s *Slot) keep(ctx context.Context, first chan<- error) {
-	defer close(s.done)
-	wait := firstWait
-	for {
-		began := time.Now()
-		p, err := s.launch(ctx)
-		if first != nil {
-			first <- err
-			if first = nil; err != nil {
-				return // whoever started it decides
-			}
-		}
-		if err == nil {
-			err = s.watch(ctx, p)
-		} else if ctx.Err() == nil {
-			s.unfit(err)
-		}
-		held := ctx.Err() == nil && s.held(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if held {
-			wait = firstWait
-			continue
-		}
-		if time.Since(began) > longWait {
-			wait = firstWait
-		}
-		s.set(func(i *admin.Guest) {
-			i.State, i.Since, i.Why, i.PID = "waiting", time.Now(), err.Error(), 0
-			i.Restarts++
-			s.history.ended(i.Since, err)
-		})
-		s.cfg.Log.Error("guest ended; starting another", "guest", s.Describe().ID, "reason", err, "pause", wait)
-		select {
-		case <-ctx.Done():
-			return
-		case result := <-s.replace:
-			result <- nil // the next one has the new code anyway
-		case <-s.poke:
-		case <-time.After(wait):
-		}
-		s.held(ctx)
-		wait = min(2*wait, longWait)
-	}
+// candidate is a guest that is ready and has not been given to the host.
+type candidate struct {
+	process *Process
+	ready   guest.Ready
+
+	// For a keeper that takes it in place of the one it has.
+	deadline time.Duration
+	taken    chan struct{}
 }
 
-// watch returns when the guest, or the last one that replaced it, is gone.
-func (s *Slot) watch(ctx context.Context, p *Process) error {
-	for {
-		select {
-		case err := <-p.done:
-			<-p.exited
-			return err
-		case <-ctx.Done():
-			p.kill()
-			<-p.done
-			<-p.exited
-			return ctx.Err()
-		case result := <-s.replace:
-			next, err := s.launch(ctx)
-			if err == nil {
-				s.retire(p)
-				p = next
-			} else {
-				s.show(p, "running")
-			}
-			result <- err
-		}
-	}
-}
-
-// retire lets the old guest finish, and ends it.
-func (s *Slot) retire(p *Process) {
-	gone := make(chan struct{})
-	s.cfg.Loop.Post(func() {
-		if p.gone {
-			close(gone)
-			return
-		}
-		s.cfg.Host.Retire(p, retireDeadline, func() { close(gone) })
-	})
-	s.retired.Go(func() {
-		select {
-		case <-gone:
-		case <-p.exited:
-		case <-s.done:
-		}
-		p.kill()
-		<-p.done
-		<-p.exited
-	})
-}
-
-// launch starts one process and returns when it is ready.
-func (s *Slot) launch(ctx context.Context) (*Process, error) {
-	n := s.cfg.Next.Add(1)
-	ready := make(chan struct{})
-	h := &announced{SlotHost: s.cfg.Host, ready: ready}
-	p, err := launch(s.cfg.Command(), s.cfg.Held, n, s.cfg.Loop, h, s.cfg.Log)
+// candidate starts a guest and keeps it from the host.
+func (s *Slot) candidate(ctx context.Context, c Command, place guest.Place) (*candidate, error) {
+	h := &announced{SlotHost: s.cfg.Host, place: place, code: c.Code, ready: make(chan struct{}), secret: true}
+	p, err := s.launch(ctx, c, h, func(*Process) {})
 	if err != nil {
 		return nil, err
 	}
-	s.show(p, "starting")
+	return &candidate{process: p, ready: h.said}, nil
+}
+
+// present gives the guest to the host. On the loop.
+func (s *Slot) present(c *candidate) {
+	if !c.process.gone {
+		s.cfg.Host.Ready(c.process, c.ready)
+	}
+}
+
+// drop ends a guest that the host has not got.
+func (s *Slot) drop(c *candidate) {
+	c.process.kill()
+	<-c.process.exited
+	s.note(c.process, "", "")
+}
+
+// launch starts one process and returns when it is ready. shown is told of it as
+// soon as it runs.
+func (s *Slot) launch(ctx context.Context, c Command, h *announced, shown func(*Process)) (*Process, error) {
+	p, err := launch(c, s.cfg.Held, s.cfg.Next.Add(1), s.cfg.Loop, h, s.cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	shown(p)
 	s.cfg.Loop.Post(func() { s.procs = append(s.procs, p) })
-	go func() {
+	s.running.Go(func() {
 		<-p.exited
 		s.cfg.Loop.Post(func() {
 			s.procs = slices.DeleteFunc(s.procs, func(q *Process) bool { return q == p })
 		})
-	}()
+	})
 	limit := time.AfterFunc(startLimit, func() {
 		s.cfg.Loop.Post(func() {
 			if !p.ready {
@@ -245,8 +323,7 @@ func (s *Slot) launch(ctx context.Context) (*Process, error) {
 	})
 	defer limit.Stop()
 	select {
-	case <-ready:
-		s.show(p, "running")
+	case <-h.ready:
 		return p, nil
 	case err = <-p.done:
 	case <-ctx.Done():
@@ -258,26 +335,30 @@ func (s *Slot) launch(ctx context.Context) (*Process, error) {
 	return nil, err
 }
 
-func (s *Slot) show(p *Process, state string) {
-	s.set(func(i *admin.Guest) { i.ID, i.PID, i.State, i.Since = p.incarnation, p.PID, state, time.Now() })
-}
-
-// unfit tells the host why there is no guest.
-func (s *Slot) unfit(err error) {
-	e, ok := errors.AsType[*dormouse.Error](err)
-	if !ok {
-		e = &dormouse.Error{Message: "The Worker cannot be started: " + err.Error()}
+// describe tells what there is to see of the process.
+func (p *Process) describe(place guest.Place, state string) admin.Guest {
+	g := admin.Guest{ID: p.incarnation, PID: p.PID, State: state, Since: time.Now(), Place: string(place)}
+	if p.code != nil {
+		g.Version = p.code.Version
 	}
-	s.cfg.Loop.Post(func() { s.cfg.Host.Unfit(e) })
+	return g
 }
 
 // announced is a host that also tells the slot when the guest is ready.
 type announced struct {
 	SlotHost
-	ready chan struct{}
+	place  guest.Place
+	code   *guest.Code
+	ready  chan struct{}
+	secret bool // the host is not told
+	said   guest.Ready
 }
 
 func (a *announced) Ready(g guest.Guest, r guest.Ready) {
-	a.SlotHost.Ready(g, r)
+	r.Place, r.Code = a.place, a.code
+	a.said = r
+	if !a.secret {
+		a.SlotHost.Ready(g, r)
+	}
 	close(a.ready)
 }

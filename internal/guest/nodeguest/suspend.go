@@ -4,33 +4,31 @@ package nodeguest
 
 import (
 	"context"
-	"errors"
 	"time"
 )
 
 // suspension has a slot without a process: the files that it had open are free.
 type suspension struct {
-	parked chan struct{} // closed when no process is left and none will be started
-	over   chan struct{} // closed by Resume
+	over   chan struct{}    // closed by Resume
+	parked map[*keeper]bool // have no process and start none; guarded by the slot's mu
 }
 
-// errSuspended ends the watch over a guest that was ended for a suspension.
-var errSuspended = errors.New("the guest has been suspended")
-
-// Suspend ends the guest, and those that it has replaced, and starts no other
+// Suspend ends the guests, and those that they have replaced, and starts no other
 // until Resume. What they had not begun is said again then. After an error
 // Resume is due all the same; a second call waits for what the first one began.
 func (s *Slot) Suspend(ctx context.Context) error {
 	s.mu.Lock()
 	if s.hold == nil {
-		s.hold = &suspension{parked: make(chan struct{}), over: make(chan struct{})}
+		s.hold = &suspension{over: make(chan struct{}), parked: make(map[*keeper]bool)}
 	}
 	h := s.hold
-	s.mu.Unlock()
-	select {
-	case s.poke <- struct{}{}: // it may wait to start another
-	default:
+	for _, k := range s.keepers {
+		select {
+		case k.poke <- struct{}{}: // it may wait to start another
+		default:
+		}
 	}
+	s.mu.Unlock()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -41,17 +39,31 @@ func (s *Slot) Suspend(ctx context.Context) error {
 				p.kill()
 			}
 		})
+		if s.allParked(h) || s.ctx.Err() != nil {
+			return nil
+		}
 		select {
-		case <-h.parked:
-			s.retired.Wait()
-			return nil
-		case <-s.done:
-			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
 		}
 	}
+}
+
+func (s *Slot) allParked(h *suspension) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range s.keepers {
+		select {
+		case <-k.done:
+			continue
+		default:
+		}
+		if !h.parked[k] || k.retiring.Load() > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // Resume pairs with Suspend.
@@ -66,23 +78,28 @@ func (s *Slot) Resume() {
 }
 
 // held waits for the end of a suspension, if there is one, and reports it.
-func (s *Slot) held(ctx context.Context) bool {
+func (k *keeper) held() bool {
+	s := k.slot
 	s.mu.Lock()
 	h := s.hold
 	s.mu.Unlock()
 	if h == nil {
 		return false
 	}
+	k.noSpare()
 	s.cfg.Loop.Call(func() {}) // what the end of the process has posted has run
-	close(h.parked)
+	s.mu.Lock()
+	h.parked[k] = true
+	s.mu.Unlock()
 	for {
 		select {
 		case <-h.over:
 			return true
-		case <-ctx.Done():
+		case <-k.ctx.Done():
 			return true
-		case result := <-s.replace:
-			result <- errSuspended
+		case c := <-k.swap: // it has been killed: the next one has its code
+			s.drop(c)
+			close(c.taken)
 		}
 	}
 }

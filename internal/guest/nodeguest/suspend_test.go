@@ -44,7 +44,7 @@ func TestSuspend(t *testing.T) {
 	}
 	r.how.Store("good")
 	r.slot.Resume()
-	r.until("it runs", func() bool { return r.slot.Describe().State == "running" })
+	r.until("it runs", func() bool { return described(r.slot).State == "running" })
 }
 
 // TestStopWhileSuspended: the end of a slot does not wait for Resume.

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/admin"
+	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
 const (
@@ -53,13 +56,17 @@ func (s *Slot) Stalls() int {
 // nothing. On the loop.
 func (s *Slot) Trouble() string {
 	s.mu.Lock()
-	now, often := s.now, s.history.often(time.Now())
+	var now admin.Guest
+	if k := s.keepers[guest.Everywhere]; k != nil {
+		now = k.describe()
+	}
+	often := s.history.often(time.Now())
 	s.mu.Unlock()
 	if often {
 		return fmt.Sprintf("guests end all the time, %d so far; the last one: %s", now.Restarts, now.Why)
 	}
 	for _, p := range s.procs {
-		if !p.ready || p.gone || p.failed != nil || p.exit != nil {
+		if p.incarnation != now.ID || !p.ready || p.gone || p.failed != nil || p.exit != nil {
 			continue
 		}
 		if stopped(p.PID) {

@@ -4,6 +4,7 @@
 package compat
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -241,4 +242,35 @@ func CheckDate(date string, now time.Time) (message, hint string) {
 		return fmt.Sprintf("compatibility date %s is in the future", date), "Today is " + today + " (UTC)."
 	}
 	return "", ""
+}
+
+// written is a Set as JSON.
+type written struct {
+	Date string `json:"date"`
+	On   []Flag `json:"on"`
+}
+
+// MarshalJSON keeps a set as it was resolved, whatever dates mean later.
+func (s Set) MarshalJSON() ([]byte, error) {
+	w := written{Date: s.Date, On: []Flag{}}
+	for f, on := range s.on {
+		if on {
+			w.On = append(w.On, f)
+		}
+	}
+	slices.Sort(w.On)
+	return json.Marshal(w)
+}
+
+// UnmarshalJSON pairs with MarshalJSON.
+func (s *Set) UnmarshalJSON(b []byte) error {
+	var w written
+	if err := json.Unmarshal(b, &w); err != nil {
+		return err
+	}
+	*s = Set{Date: w.Date, on: make(map[Flag]bool, len(w.On))}
+	for _, f := range w.On {
+		s.on[f] = true
+	}
+	return nil
 }

@@ -307,7 +307,7 @@ func (r *resolver) perClass() {
 	settings := r.result.Settings
 	settings.Classes = make(map[string]Class)
 	for _, name := range slices.Sorted(maps.Keys(r.classes)) {
-		class := Class{Sockets: settings.Sockets}
+		class := Class{settings.Sockets, settings.Placement}
 		for _, s := range table {
 			if f, ok := r.classes[name][s.Name]; ok {
 				assign(s.class(&class), f.value)

@@ -17,7 +17,11 @@ type Settings struct {
 	Data             string // absolute
 	HibernateAfter   time.Duration
 	EvictAfter       time.Duration
-	Guests           int    // 0: as many as the machine suggests
+	Guests           int // 0: as many as the machine suggests
+	SpareGuest       Spare
+	DeployDeadline   time.Duration
+	Versions         int
+	Placement        Placement
 	Node             string // absolute; empty: look for one
 	TLSCert, TLSKey  string // absolute; both or neither
 	Durability       Durability
@@ -40,6 +44,14 @@ func (s *Settings) SocketsOf(class string) Sockets {
 		return c.Sockets
 	}
 	return s.Sockets
+}
+
+// Of gives what holds for a class.
+func (s *Settings) Of(class string) Class {
+	if c, ok := s.Classes[class]; ok {
+		return c
+	}
+	return Class{s.Sockets, s.Placement}
 }
 
 // Durability is when a commit counts as done.
@@ -75,6 +87,8 @@ type Limits struct {
 	IdleTimeout        time.Duration
 	MailboxEvents      int
 	MailboxBytes       int64
+	OwnGuests          int
+	DeployBytes        int64
 	IgnoreTimersBeyond time.Duration // 0: ignore none
 	Memory             int64         // of the Go process; 0: no limit
 	ClientHandshakes   int           // 0: no limit
@@ -100,4 +114,26 @@ const (
 )
 
 // Class holds the settings that a class of objects may have for itself.
-type Class struct{ Sockets Sockets }
+type Class struct {
+	Sockets   Sockets
+	Placement Placement
+}
+
+// Spare is whether a guest more is kept ready than run.
+type Spare string
+
+const (
+	SpareAuto Spare = "auto"
+	SpareOn   Spare = "on"
+	SpareOff  Spare = "off"
+)
+
+// Placement is which objects share a guest.
+type Placement string
+
+const (
+	// PlaceShared lets them share it with those of other classes.
+	PlaceShared Placement = "shared"
+	// PlaceOwn gives those of a class guests of their own.
+	PlaceOwn Placement = "own"
+)

@@ -72,6 +72,12 @@ var table = []*Setting{
 		Doc: "How long an object with timers or other tasks stays in memory without events, before compatibility date 2026-10-01 (durable_object_io_tasks_prevent_eviction). From then on, and before it for outbound fetches and sockets, limits.task_keepalive says it."},
 	{Name: "guests", Type: Int, Default: "0", Max: 1024, field: func(s *Settings) any { return &s.Guests },
 		Doc: "How many Node processes run the objects; 0 chooses by the number of processors."},
+	{Name: "spare_guest", Type: Choice, Choices: []string{string(SpareAuto), string(SpareOn), string(SpareOff)}, Default: string(SpareAuto), field: func(s *Settings) any { return &s.SpareGuest },
+		Doc: "Whether one more Node process is kept ready for each, to take over when it dies: \"auto\" does so under `dormouse serve` if twice what guests may use is free."},
+	{Name: "deploy_deadline", Type: Duration, Default: "30s", Min: int64(time.Millisecond), Max: int64(time.Hour), field: func(s *Settings) any { return &s.DeployDeadline },
+		Doc: "When an object moves to newer code although an event is in progress."},
+	{Name: "versions", Type: Int, Default: "10", Min: 2, Max: 10_000, field: func(s *Settings) any { return &s.Versions },
+		Doc: "How many versions of the Worker are kept in the data folder, for `dormouse rollback`."},
 	{Name: "node", Type: Path, field: func(s *Settings) any { return &s.Node },
 		Doc: "The Node to run guests with. Without it, the project's node_modules and PATH are searched."},
 	{Name: "tls_cert", Type: Path, field: func(s *Settings) any { return &s.TLSCert },
@@ -126,6 +132,10 @@ var table = []*Setting{
 		Doc: "How many events may wait for an object before its sockets are no longer read and requests get 503."},
 	{Name: "limits.mailbox_bytes", Type: Bytes, Default: "64MiB", Min: 64 * kib, Max: 64 * gib, field: func(s *Settings) any { return &s.Limits.MailboxBytes },
 		Doc: "How many bytes those events may have together."},
+	{Name: "limits.own_guests", Type: Int, Default: "2", Max: 64, field: func(s *Settings) any { return &s.Limits.OwnGuests },
+		Doc: "How many objects of each guest may have one of their own because their code ended it, or did not end, again and again."},
+	{Name: "limits.deploy_bytes", Type: Bytes, Default: "256MiB", Min: 64 * kib, Max: 64 * gib, field: func(s *Settings) any { return &s.Limits.DeployBytes },
+		Doc: "The size of a version that `dormouse deploy` may send, its assets included."},
 	{Name: "limits.ignore_timers_beyond", Type: Duration, Default: "0", field: func(s *Settings) any { return &s.Limits.IgnoreTimersBeyond },
 		Doc: "Timers that are further away than this do not keep an object in memory; 0 ignores none."},
 	{Name: "limits.memory", Type: Bytes, Default: "0", Max: 1024 * gib, field: func(s *Settings) any { return &s.Limits.Memory },
@@ -139,6 +149,9 @@ var table = []*Setting{
 	{Name: "sockets.on_update", Type: Choice, Choices: []string{string(UpdateKeep), string(UpdateClose)}, Default: string(UpdateKeep),
 		field: func(s *Settings) any { return &s.Sockets.OnUpdate }, class: func(c *Class) any { return &c.Sockets.OnUpdate },
 		Doc: "Whether hibernatable sockets stay connected when new code takes over, or are closed, as on Cloudflare."},
+	{Name: "placement", Type: Choice, Choices: []string{string(PlaceShared), string(PlaceOwn)}, Default: string(PlaceShared),
+		field: func(s *Settings) any { return &s.Placement }, class: func(c *Class) any { return &c.Placement },
+		Doc: "Whether the objects of a class share guests with those of others, or have guests of their own."},
 }
 
 // find returns the setting of that name, or nil.
