@@ -73,6 +73,10 @@ fuzz: ## fuzz every fuzz target for FUZZTIME each
 soak: build node tools ## the long kill loops
 	DORMOUSE_SOAK=1 DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 60m -run 'Soak|Kill|Crash' ./...
 
+.PHONY: demo-outlive
+demo-outlive: build node ## 1,050 sockets through deploys, kills and upgrades: half a minute
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./internal/e2e/outlive/demo
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist artefacts

@@ -2,6 +2,7 @@ package outlive
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +18,7 @@ import (
 // client is one socket.
 type client struct {
 	name, object, kind string
+	tls                bool
 
 	conn net.Conn
 	r    *bufio.Reader
@@ -29,6 +31,9 @@ func (c *client) dial(address string) error {
 	conn, err := net.DialTimeout("tcp", address, dialLimit)
 	if err != nil {
 		return err
+	}
+	if c.tls {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true}) // of a test's proxy
 	}
 	c.conn = conn
 	return c.shake(address)
@@ -84,7 +89,11 @@ func dialAll(address string, clients []*client) error {
 
 // closed says whether the peer has ended an idle socket, or said anything on it.
 func (c *client) closed() (bool, error) {
-	raw, err := c.conn.(syscall.Conn).SyscallConn()
+	under := c.conn
+	if t, ok := under.(*tls.Conn); ok {
+		under = t.NetConn()
+	}
+	raw, err := under.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return true, err
 	}

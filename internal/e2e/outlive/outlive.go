@@ -35,8 +35,8 @@ type Config struct {
 	Events       map[Kind]int
 	Pause        time.Duration // between two events
 	Seed         uint64
-	// Front, if set, starts something in front of the server, such as a proxy, and
-	// returns the address that clients use.
+	// Front, if set, starts a TLS proxy in front of the server and returns the
+	// address that clients use.
 	Front  func(server string) (address string, stop func(), err error)
 	scheme string   // empty is "http"
 	args   []string // further ones of the server
@@ -114,6 +114,9 @@ func (r *run) all(ctx context.Context, address string) error {
 		busy = append(busy, &client{name: fmt.Sprint("b", i), object: fmt.Sprint("busy", i/r.Each), kind: "busy"})
 	}
 	every := slices.Concat(idle, busy)
+	for _, c := range every {
+		c.tls = r.Front != nil
+	}
 	defer func() {
 		for _, c := range every {
 			if c.conn != nil {
