@@ -89,3 +89,6 @@ func findTools() (string, error) {
 
 // Node is the Node that guests run on.
 func Node(t testing.TB) string { return need[string](t)(findNode(t.Context())) }
+
+// Chromium is a browser.
+func Chromium(t testing.TB) string { return need[string](t)(findBrowser()) }

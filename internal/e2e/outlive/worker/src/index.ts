@@ -7,6 +7,7 @@
 
 import { DurableObject } from "cloudflare:workers";
 
+import { page } from "./page";
 import { version } from "./version";
 
 interface Env {
@@ -24,6 +25,7 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 export class Line extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     const url = new URL(request.url);
+    if (url.pathname.endsWith("/html")) return new Response(page, { headers: { "Content-Type": "text/html" } });
     if (url.pathname.endsWith("/stream")) return new Response(this.#lines(Number(url.searchParams.get("lines"))));
     if (url.pathname.endsWith("/standard")) return this.#standard();
     if (url.pathname.endsWith("/outbound")) {
