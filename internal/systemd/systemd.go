@@ -34,12 +34,19 @@ func notify(what string, rights []byte) error {
 	if name == "" {
 		return nil
 	}
-	c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: name, Net: "unixgram"}) // "@…" is an abstract name
+	// Not by package net, which sends no descriptors over a connected datagram
+	// socket.
+	syscall.ForkLock.RLock()
+	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM, 0)
+	if err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	syscall.ForkLock.RUnlock()
 	if err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}
-	defer c.Close()
-	if _, _, err := c.WriteMsgUnix([]byte(what), rights, nil); err != nil {
+	defer syscall.Close(fd)
+	if err := syscall.Sendmsg(fd, []byte(what), rights, &syscall.SockaddrUnix{Name: name}, 0); err != nil { // "@…" is an abstract name
 		return fmt.Errorf("notify systemd: %w", err)
 	}
 	return nil

@@ -15,8 +15,8 @@ import (
 func config(t *testing.T) outlive.Config {
 	c := outlive.Config{
 		Binary: e2e.Binary(t), Node: e2e.Node(t), Folder: t.TempDir(),
-		Idle: 1000, Busy: 40, Pause: 500 * time.Millisecond, Seed: uint64(time.Now().UnixNano()),
-		Events: map[outlive.Kind]int{outlive.Deploy: 2, outlive.Kill: 3, outlive.Upgrade: 4},
+		Idle: 500, Busy: 40, Pause: 300 * time.Millisecond, Seed: uint64(time.Now().UnixNano()),
+		Events: map[outlive.Kind]int{outlive.Deploy: 2, outlive.Kill: 2, outlive.Upgrade: 2},
 	}
 	if os.Getenv("DORMOUSE_SOAK") != "" {
 		n := 20
@@ -37,7 +37,7 @@ func TestSoakSocketsOutliveEverything(t *testing.T) { check(t, config(t)) }
 // TestSocketsOutliveUpgrades: with upgrades alone nothing at all is lost.
 func TestSocketsOutliveUpgrades(t *testing.T) {
 	c := config(t)
-	c.Events = map[outlive.Kind]int{outlive.Upgrade: 4}
+	c.Events = map[outlive.Kind]int{outlive.Upgrade: 2}
 	r := check(t, c)
 	if n := r.Counts.Lost.Load(); n > 0 {
 		t.Errorf("%d messages were lost in upgrades", n)

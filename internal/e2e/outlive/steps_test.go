@@ -132,9 +132,14 @@ func TestUpgradeThatFails(t *testing.T) {
 	if err := dialAll(s.address, clients); err != nil {
 		t.Fatal(err)
 	}
-	for i, step := range steps {
+	asked := 0
+	for _, step := range steps {
 		t.Run(step, func(t *testing.T) {
-			ask(t, clients, 2*i+1)
+			if step == "silent" && os.Getenv("DORMOUSE_SOAK") == "" {
+				t.Skip("it takes as long as a successor may be silent; make soak has it")
+			}
+			ask(t, clients, asked+1)
+			asked += 2
 			if err := os.WriteFile(file, []byte(step), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -144,7 +149,7 @@ func TestUpgradeThatFails(t *testing.T) {
 				t.Fatal("the upgrade is said to have succeeded")
 			}
 			t.Log(strings.SplitN(err.Error(), "\n", 2)[0])
-			ask(t, clients, 2*i+2)
+			ask(t, clients, asked)
 			if s.exits() {
 				t.Fatal("the old process has ended")
 			}
@@ -154,7 +159,7 @@ func TestUpgradeThatFails(t *testing.T) {
 	if _, err := s.upgrade(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	ask(t, clients, 2*len(steps)+1)
+	ask(t, clients, asked+1)
 	if err := s.until(t.Context(), "the old process has ended", func() error {
 		if !s.exits() {
 			return fmt.Errorf("it lives")
