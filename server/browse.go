@@ -33,6 +33,7 @@ type scratch struct {
 	err  error
 	// Holds one for each copy that there is: they take room.
 	places chan struct{}
+	views  views
 }
 
 // copies is how many copies there may be at a time; who wants another waits.
@@ -67,15 +68,21 @@ func (r runtime) Look(ctx context.Context, k dormouse.Key) (*browse.View, error)
 	if err != nil {
 		return nil, err
 	}
+	src := s.source(k)
+	stamp := snapshot.StampOf(src.Path)
+	if v := s.scratch.views.take(k, stamp); v != nil {
+		return v, nil
+	}
 	select {
 	case s.scratch.places <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	v, err := browse.Open(ctx, s.source(k), dir, func() { <-s.scratch.places })
+	v, err := browse.Open(ctx, src, dir, func() { <-s.scratch.places })
 	if err != nil {
 		return nil, err
 	}
+	v.Reuse = func() bool { return s.scratch.views.keep(k, stamp, v) }
 	// Nobody is told of what a power cut could still take.
 	if err := s.settle(ctx, k); err != nil {
 		return nil, errors.Join(err, v.Close())

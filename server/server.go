@@ -503,6 +503,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	err = errors.Join(err, s.engine.Close())
 	s.closeFiles()
+	s.scratch.views.close()
 	return errors.Join(err, s.lock.release(), s.removeTemporary())
 }
 

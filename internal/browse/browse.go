@@ -33,6 +33,10 @@ type View struct {
 	dir   string // of the copy; empty: the file itself
 	bytes int64
 	done  func() // called at the end; may be nil
+
+	// Reuse, if not nil, is asked by Close whether it keeps the view, for whoever
+	// looks next; then Discard ends it.
+	Reuse func() bool
 }
 
 // Open copies a database into a folder below temp, and opens the copy. done, if
@@ -70,7 +74,7 @@ func Open(ctx context.Context, src snapshot.Source, temp string, done func()) (v
 	if err != nil {
 		return nil, err
 	}
-	return &View{db, dir, info.Size(), done}, nil
+	return &View{db: db, dir: dir, bytes: info.Size(), done: done}, nil
 }
 
 // Of looks at a database that is open. Close closes it.
@@ -78,6 +82,14 @@ func Of(db *sqlitefile.DB, bytes int64) *View { return &View{db: db, bytes: byte
 
 // Close ends the view, and removes its copy.
 func (v *View) Close() error {
+	if v.Reuse != nil && v.Reuse() {
+		return nil
+	}
+	return v.Discard()
+}
+
+// Discard is Close without asking Reuse.
+func (v *View) Discard() error {
 	err := v.db.Close()
 	if v.dir != "" {
 		err = errors.Join(err, os.RemoveAll(v.dir))

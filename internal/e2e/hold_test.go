@@ -138,7 +138,7 @@ func TestMillionKeysSoak(t *testing.T) {
 	const keys, part = 1_000_000, 20_000
 	began := time.Now()
 	for from := 0; from < keys; from += part {
-		Ask[any](v, "many", "fill", map[string]any{"from": from, "count": part})
+		Ask[any](v, "many", "fill", map[string]any{"from": from, "count": part, "bytes": 3})
 	}
 	t.Logf("stored in %v", time.Since(began))
 	to := strings.TrimPrefix(d.Admin, "http://")
