@@ -71,9 +71,6 @@ func (f *Folder) adopt(ctx context.Context, o Adopted) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(partial))
 	}
-	if alarm.IsZero() {
-		return nil
-	}
 	return f.setWake(o.Key, alarm)
 }
 
@@ -105,7 +102,25 @@ func (f *Folder) prepare(ctx context.Context, path string, alarm time.Time) (tim
 	return alarm, errors.Join(err, db.Close())
 }
 
-// setWake notes when an object has to be woken.
+// setWake notes when an object has to be woken; zero: not at all.
 func (f *Folder) setWake(k dormouse.Key, at time.Time) error {
 	return f.engine.SetWake(k, storage.Wake{At: at})
+}
+
+// Replace puts a database in the place of an object's, or gives it one.
+func (f *Folder) Replace(ctx context.Context, o Adopted) error {
+	path := DatabasePath(f.Data, o.Key)
+	if _, err := os.Stat(path + "-wal"); err == nil { // would count for the new file
+		db, err := sqlitefile.OpenAlone(path)
+		if err == nil {
+			err = db.Close()
+		}
+		if err != nil {
+			return fmt.Errorf("object %s has a log that cannot be read: move its files away first: %w", o.Key, err)
+		}
+	}
+	if err := f.adopt(ctx, o); err != nil {
+		return fmt.Errorf("replace object %s: %w", o.Key, err)
+	}
+	return disk.OS{}.SyncAll(f.Data)
 }

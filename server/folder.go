@@ -65,8 +65,15 @@ func (f *Folder) Backup(ctx context.Context, to io.Writer, which browse.Selectio
 
 // Purge removes all objects of a namespace.
 func (f *Folder) Purge(n dormouse.Namespace) error {
-	folder := filepath.Join(DatabaseFolder(f.Data), storage.Folder(n))
-	return os.RemoveAll(folder)
+	for k := range f.engine.Wakes() {
+		if k.Namespace != n {
+			continue
+		}
+		if err := f.engine.SetWake(k, storage.Wake{}); err != nil {
+			return err
+		}
+	}
+	return os.RemoveAll(filepath.Join(DatabaseFolder(f.Data), storage.Folder(n)))
 }
 
 // Restore makes a data folder, which must not exist or be empty, of a backup.

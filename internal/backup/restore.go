@@ -128,3 +128,26 @@ func checkDatabase(path string, content io.Reader) error {
 	}
 	return errors.Join(db.Check(context.Background()), db.Close())
 }
+
+// ErrNotThere: the backup does not have the object.
+var ErrNotThere = errors.New("the backup does not have the object")
+
+// Extract copies the database of one object out of a backup, all of which is
+// verified, to a path that must not exist.
+func Extract(path string, k dormouse.Key, to string) (err error) {
+	there := false
+	_, _, err = Read(path, func(e Entry, content io.Reader) error {
+		if e.File != "" || e.Namespace != k.Namespace || e.ID != k.ID.String() {
+			return nil
+		}
+		there = true
+		return writeFile(to, content)
+	})
+	if err == nil && !there {
+		err = fmt.Errorf("%w: %s", ErrNotThere, k)
+	}
+	if err != nil && there {
+		err = errors.Join(err, os.Remove(to))
+	}
+	return err
+}

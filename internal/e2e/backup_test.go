@@ -139,3 +139,51 @@ func TestBackupUnderLoad(t *testing.T) {
 	}
 	d.Interrupt()
 }
+
+// One object goes back to what it was, and one is copied under another name.
+func TestRestoreAndForkOneObject(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	data, saved := filepath.Join(dir, "data"), filepath.Join(dir, "backup.tar.zst")
+	d := StartDormouse(t, Options{Dir: VaultDir(t), Data: data})
+	v := Vault{t, d.URL}
+	put := func(name, value string) { Ask[any](v, name, "put", map[string]any{"key": "k", "value": value}) }
+	rings := time.Now().Add(time.Hour).UnixMilli()
+	put("box", "before")
+	put("other", "before")
+	Ask[any](v, "box", "setAlarm", rings)
+	Command(t, "backup", saved, "--data", data)
+	put("box", "after")
+	put("other", "after")
+	Ask[any](v, "box", "setAlarm", rings+1000)
+	fork := []string{"storage", "fork", "Vault", "name:box", "name:old box", "--backup", saved, "--data", data}
+	if _, err := TryCommand(t, fork...); err == nil || !strings.Contains(err.Error(), "stop the server first") {
+		t.Errorf("forked while the server runs: %v", err)
+	}
+	d.Interrupt()
+	Command(t, fork...)
+	Command(t, "storage", "fork", "Vault", "name:box", "name:new box", "--data", data)
+	Command(t, "storage", "restore", "Vault", "name:box", "--backup", saved, "--data", data)
+	for want, args := range map[string][]string{
+		"already":       fork,
+		"does not have": {"storage", "restore", "Vault", "name:nobody", "--backup", saved, "--data", data},
+		"no data":       {"storage", "fork", "Vault", "name:nobody", "name:somebody", "--data", data},
+	} {
+		if _, err := TryCommand(t, args...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", args, err, want)
+		}
+	}
+
+	d = StartDormouse(t, Options{Dir: VaultDir(t), Data: data})
+	v.URL = d.URL
+	for name, want := range map[string]string{"box": "before", "old box": "before", "new box": "after", "other": "after"} {
+		if got := Ask[string](v, name, "get", "k"); got != want {
+			t.Errorf("%s has %q, want %q", name, got, want)
+		}
+	}
+	for name, want := range map[string]int64{"box": rings, "old box": rings, "new box": rings + 1000} {
+		if got := Ask[int64](v, name, "getAlarm", nil); got != want {
+			t.Errorf("%s has its alarm at %d, want %d", name, got, want)
+		}
+	}
+}

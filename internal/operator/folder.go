@@ -28,6 +28,9 @@ func OpenFolder(data string) (*Folder, error) {
 	return &Folder{f}, nil
 }
 
+// Of is the Store of a folder that is open.
+func Of(f *server.Folder) *Folder { return &Folder{f} }
+
 // Close gives the folder back.
 func (f *Folder) Close() error { return f.folder.Close() }
 
