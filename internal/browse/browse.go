@@ -281,10 +281,8 @@ func (x *Value) show(b []byte) {
 	}
 }
 
-// Put and Delete change the database itself, which must have been opened for
-// that.
-
-// Put stores a serialized value.
+// Put stores a serialized value. The view is not one of a copy, but of a database
+// that was opened for writing; as for Exec and Delete.
 func (v *View) Put(key string, value []byte) error { return v.db.Put(key, value) }
 
 // Delete deletes a key and says whether it was there.

@@ -1,7 +1,6 @@
 package sqlitefile
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -193,18 +192,6 @@ func (db *DB) has(table string) (there bool, err error) {
 		return false
 	})
 	return there, err
-}
-
-// PageSize reads the size of a page from the beginning of a file, 0 if it is
-// not that of a database.
-func PageSize(head []byte) int {
-	if len(head) < 18 || string(head[:16]) != "SQLite format 3\x00" {
-		return 0
-	}
-	if n := int(binary.BigEndian.Uint16(head[16:])); n != 1 {
-		return n
-	}
-	return 65536
 }
 
 // Fill makes a table and fills it, in one transaction: insert is run for each
