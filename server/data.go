@@ -57,10 +57,21 @@ func lockOrWait(f *os.File) error {
 		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
 			return err
 		}
-		if pid := writer(f); pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		if pid := writer(f); pid > 0 && runs(pid) {
 			return err
 		}
 	}
+}
+
+// runs says whether a process has not ended. One that has, and that its parent
+// has not waited for, is still there by number.
+func runs(pid int) bool {
+	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		return false
+	}
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // proc(5): the name is in parentheses
+	_, state, ok := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
+	return err != nil || !ok || !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // writer is the process that has written its number into the lock; 0: none has

@@ -399,13 +399,9 @@ func (r *runner) deployOptions() deploy.Options {
 		Data: r.settings.Data, Node: r.nodeBin.Path,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
-		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: openDatabases,
+		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),
 	}
 }
-
-// openDatabases is how many databases one guest keeps open: three descriptors
-// each.
-const openDatabases = 256
 
 func (r *runner) serverConfig() server.Config {
 	o := r.settings

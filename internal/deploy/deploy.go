@@ -39,6 +39,7 @@ type Options struct {
 	AlarmTime          time.Duration // 0: 15 minutes
 	IgnoreTimersBeyond time.Duration // 0: none is ignored
 	OpenDatabases      int
+	DatabaseCache      int // bytes
 }
 
 // Version is code that guests can run, and what goes with it.
@@ -261,8 +262,8 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		"limits": map[string]any{
 			"attachmentBytes": o.AttachmentBytes, "socketsPerObject": o.SocketsPerObject,
 			"taskKeepalive": o.TaskKeepalive.Milliseconds(), "alarm": cmp.Or(o.AlarmTime, 15*time.Minute).Milliseconds(), "ignoreTimersBeyond": o.IgnoreTimersBeyond.Milliseconds(),
-			"openDatabases": o.OpenDatabases,
-			"guestStall":    o.Stall.Milliseconds(), "guestMemory": o.Memory,
+			"openDatabases": cmp.Or(o.OpenDatabases, 256), "databaseCache": cmp.Or(o.DatabaseCache, 1<<20),
+			"guestStall": o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},
 		"inspect": o.Inspect != "", "marks": true,
 	})

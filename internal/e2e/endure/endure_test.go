@@ -70,6 +70,9 @@ func TestKillEverything(t *testing.T) {
 		if what != "guests" || n%5 == 0 {
 			w.verify()
 		}
+		if n%25 == 24 {
+			t.Logf("killed %v in %v", done, time.Since(began).Round(time.Second))
+		}
 	}
 	cancel()
 	clients.Wait()
@@ -280,7 +283,8 @@ func bySocket(ctx context.Context, c *client, n int64) (err error) {
 		}
 		c.conn = conn
 	}
-	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	conn := c.conn
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	defer func() {
 		if err != nil {

@@ -79,6 +79,8 @@ type Limits struct {
 	MessageBytes       int64
 	CloseHandshake     time.Duration // 0: wait for ever
 	TaskKeepalive      time.Duration
+	OpenDatabases      int
+	DatabaseCache      int64
 	AlarmTime          time.Duration
 	GuestStall         time.Duration // 0: never
 	RequestBytes       int64         // 0: no limit

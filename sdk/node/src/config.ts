@@ -26,6 +26,8 @@ export interface Config {
     alarm: number;
     ignoreTimersBeyond: number;
     openDatabases: number;
+    /** Largest page cache of one open database; bytes. */
+    databaseCache: number;
     /** How long one turn may take before its instance is ended; ms, 0 for ever. */
     guestStall: number;
     /** How much memory the process may occupy; bytes, 0: any. */
@@ -65,6 +67,7 @@ export function parseConfig(json: string): Config {
       alarm: given.limits?.alarm ?? 900_000,
       ignoreTimersBeyond: given.limits?.ignoreTimersBeyond ?? 0,
       openDatabases: given.limits?.openDatabases ?? 256,
+      databaseCache: given.limits?.databaseCache ?? 1 << 20,
       guestStall: given.limits?.guestStall ?? 0,
       guestMemory: given.limits?.guestMemory ?? 0,
     },

@@ -15,9 +15,6 @@ import type { Turns } from "./turn.ts";
 import type { Watch } from "./watchdog.ts";
 import { frame, ProtocolError, step } from "./wire.ts";
 
-/** Page cache of one open database, in bytes: many objects, few that are busy. */
-const cacheBytes = 1 << 20;
-
 /**
  * A WAL begins anew when all of it is in the database. A checkpoint behind which an object goes on writing
  * never reaches that; past so many frames the object waits for it, but no longer than `longestWait` (ms).
@@ -65,7 +62,7 @@ export class Databases {
     worker.on("exit", () => failed(new Error("the keeper thread has ended")));
     this.#keeper = new Keeper(worker);
     this.#pool = new DatabasePool({
-      maxOpen: config.limits.openDatabases, rowBytes: defaultLimits.rowBytes, cacheBytes, closed: (path) => this.#closed(path),
+      maxOpen: config.limits.openDatabases, rowBytes: defaultLimits.rowBytes, cacheBytes: config.limits.databaseCache, closed: (path) => this.#closed(path),
     });
   }
 

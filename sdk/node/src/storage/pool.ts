@@ -116,6 +116,7 @@ export class DatabasePool {
       this.#close(handle);
       return;
     }
+    handle.database.shrink();
     this.#idle.set(handle.path, handle);
     this.#shrink();
   }

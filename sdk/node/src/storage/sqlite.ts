@@ -201,6 +201,11 @@ export class Database {
     else closeLeavingLog(this.path, this.#db);
   }
 
+  /** Gives the page cache back: nobody is going to use it for a while. */
+  shrink(): void {
+    this.run("PRAGMA shrink_memory");
+  }
+
   closeQueries(reason?: string): void {
     this.settle();
     for (const query of this.queries) query.close(reason);
