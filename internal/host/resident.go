@@ -36,6 +36,8 @@ type resident struct {
 	answered     uint64 // and those that it has
 	whenAnswered []saved
 
+	repeated map[dormouse.SocketID]bool // sockets whose last words were said again
+
 	hasName bool
 	paused  bool // its sockets are not read: it has too much before it
 	wanted  bool // waits for a guest
@@ -74,35 +76,6 @@ type activation struct {
 	gateWait time.Duration // the longest at its input gate since then
 	closedAt int64         // its output gate, Unix nanoseconds; 0: it is open
 	behind   []slowEvent   // have ended and wait there
-}
-
-// ending is a socket whose last words were the event with this number.
-type ending struct {
-	socket dormouse.SocketID
-	event  uint32
-}
-
-// begun frees the sockets whose last words have begun, and forgets requests.
-func (o *resident) begun(started uint32) {
-	l := o.live
-	for len(l.ending) > 0 && int32(started-l.ending[0].event) >= 0 {
-		o.set.Ended(l.ending[0].socket)
-		l.ending = l.ending[1:]
-	}
-	for len(l.requests) > 0 && int32(started-l.requests[0]) >= 0 {
-		l.requests = l.requests[1:]
-	}
-}
-
-// lastWordsBut frees the sockets whose last words a dead guest had, but for those
-// that are said again.
-func (o *resident) lastWordsBut(again map[dormouse.SocketID]bool) {
-	for _, e := range o.live.ending {
-		if !again[e.socket] {
-			o.set.Ended(e.socket)
-		}
-	}
-	o.live.ending = nil
 }
 
 // answer tells those who asked for the object to leave.
@@ -318,6 +291,7 @@ func (o *resident) failMail(e *dormouse.Error) {
 
 // dropMail forgets what sockets have said that are gone themselves.
 func (o *resident) dropMail() {
+	o.repeated = nil
 	o.mail = slices.DeleteFunc(o.mail, func(m mail) bool {
 		if m.said == nil {
 			return false
@@ -344,14 +318,12 @@ func (o *resident) left(why string, e *dormouse.Error) {
 		o.live.outsider.left()
 	}
 	live := o.live
-	if l != nil { // otherwise the guest is dead, and Deliver says them again
-		o.begun(o.m.Delivered())
-	}
 	s.remember(o.key, Moment{What: "sleep", Why: why, Events: o.m.Delivered(), Lasted: s.Loop.Now().Sub(live.since)})
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
 	o.slept()
 	o.dropForTests(live)
+	o.repeatLastWords(live, why)
 	if o.set != nil {
 		o.set.Left()
 		o.set.Progress()
@@ -495,10 +467,10 @@ func (o *resident) hand(e guest.Event) {
 		o.guest.Message(e.Socket, e.Text, e.Payload)
 	case guest.ClosedEvent:
 		o.guest.Closed(e.Socket, e.Closing)
-		o.lastWords(e.Socket)
+		o.lastWords(e)
 	case guest.ErroredEvent:
 		o.guest.Errored(e.Socket, string(e.Payload))
-		o.lastWords(e.Socket)
+		o.lastWords(e)
 	}
 }
 
@@ -518,12 +490,6 @@ func (o *resident) Closed(id dormouse.SocketID, c guest.Closing) {
 
 func (o *resident) Errored(id dormouse.SocketID, message string) {
 	o.said(guest.Event{Socket: id, Kind: guest.ErroredEvent, Payload: []byte(message)})
-}
-
-// lastWords remembers that the guest has the last words of a socket: what is
-// kept for the socket is needed until they have begun.
-func (o *resident) lastWords(id dormouse.SocketID) {
-	o.live.ending = append(o.live.ending, ending{id, o.m.Delivered()})
 }
 
 func (o *resident) Buffered(id dormouse.SocketID, bytes int) {

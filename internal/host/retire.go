@@ -106,7 +106,9 @@ func (s *Shard) hasMoved(l *life, a *activation) {
 // as a timer, begins again at once; the others when something comes for them.
 func (o *resident) moved() {
 	s := o.shard
-	o.lost(o.unbegun(), "moved")
+	if !o.broken() { // a reset is reported itself
+		o.lost(o.unbegun()-len(o.live.ending), "moved") // last words are said again
+	}
 	l := s.lives[o.guest]
 	drop := l.retired != nil && (s.Classes[o.class].CloseOnUpdate && !l.keepsSockets || s.lacks(l.place, o.class))
 	o.again = o.m.Tasks() > 0 && !drop

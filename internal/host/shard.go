@@ -178,6 +178,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		l.place.guest = nil
 	}
 	s.stats.GuestDeaths++
+	s.withoutOutdated(g, l)
 	s.resume(backlogFull)
 	for _, a := range l.asks {
 		a.cancel("the asking process ended")

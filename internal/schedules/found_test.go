@@ -27,6 +27,14 @@ var found = []struct {
 	{"what a socket said behind a match that waited came before what its guest had not begun",
 		shape{autoReply: true}, "connect 6612450, connect 13698197, work 2007007, sync 9289845, leave 16593917, message 5970530, message 2989345, fetch 8374974, " +
 			"work 14497575, time 6486267, sync 15774932, message 10738387, match 11776886, message 10948409, die 2809833"},
+	{"the end of a socket was lost with an instance that was reset right before its guest died",
+		shape{keep: true}, "connect 12987109, sync 4772937, work 2590060, message 5390044, connect 5232027, message 14261398, message 5715534, close 6539630, " +
+			"work 4493330, die 13178342"},
+	{"and with one whose constructor failed",
+		shape{keep: true}, "connect 1719737, work 2553396, deploy 6525512, alarm 4652528, die 10438428, constructor 8546843, die 4904037, fetch 11200712"},
+	{"and among bursts",
+		shape{keep: true, autoReply: true}, "connect 3332290, work 12957058, sync 8282876, message 14476958, burst 3557077, message 10877285, match 5525494, burst 2973697, " +
+			"message 108158, message 10419403, work 3517728, work 3753965, die 13385183"},
 }
 
 func TestFound(t *testing.T) {

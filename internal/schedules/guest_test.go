@@ -40,6 +40,7 @@ var _ guest.Guest = (*process)(nil)
 // frame is something that the host has said.
 type frame struct {
 	event *guest.Event // of a socket
+	to    *instance    // it is for this one
 	size  int
 	run   func()
 }
@@ -106,8 +107,7 @@ func (p *process) finish() {
 		if i.gone {
 			continue
 		}
-		progress := guest.Progress{Started: i.started, Finished: i.finished, Tasks: uint32(i.tasks)}
-		p.say(func() { p.w.host.Progress(p, i.a.Object, progress) })
+		i.sayProgress()
 	}
 	p.touched = nil
 	p.flush(len(p.out))
@@ -143,7 +143,7 @@ func (p *process) die(marked, ran, written int) {
 		}
 	}
 	p.end()
-	p.w.died(p, begun, unbegun)
+	p.w.died(p, remains, marked)
 	p.w.host.Remains(p, begun, unbegun)
 	p.w.host.Gone(p, errors.New("killed"))
 }
@@ -164,7 +164,7 @@ func (p *process) hear(size int, e *guest.Event, run func()) {
 	if p.gone {
 		return
 	}
-	p.inbox = append(p.inbox, frame{e, size, run})
+	p.inbox = append(p.inbox, frame{e, p.w.addressee(e), size, run})
 	p.bytes += size
 	p.w.worklater()
 }
@@ -174,6 +174,12 @@ func (p *process) Break(err error) { p.w.fail("the host does not believe its gue
 
 func (p *process) Backlog() int        { return p.bytes }
 func (p *process) Incarnation() uint32 { return p.number }
+
+// sayProgress tells how far the instance is.
+func (i *instance) sayProgress() {
+	progress := guest.Progress{Started: i.started, Finished: i.finished, Tasks: uint32(i.tasks)}
+	i.p.say(func() { i.p.w.host.Progress(i.p, i.a.Object, progress) })
+}
 
 // touch has the progress of the instance told at the end of the batch.
 func (i *instance) touch() {
@@ -288,6 +294,7 @@ func (i *instance) die(why string, tell func(*dormouse.Error)) {
 		return
 	}
 	i.leave()
+	i.sayProgress()
 	i.p.say(func() {
 		i.thing.resets(i)
 		tell(&dormouse.Error{Message: why, ObjectReset: true})
@@ -306,9 +313,8 @@ func (p *process) Hibernate(o guest.Object, delivered uint32, m guest.Mode) {
 			return
 		}
 		i.leave()
-		progress := guest.Progress{Started: i.started, Finished: i.finished, Tasks: uint32(i.tasks)}
+		i.sayProgress()
 		p.say(func() {
-			p.w.host.Progress(p, o, progress)
 			i.thing.leaves(i)
 			p.w.host.Asleep(p, o)
 		})
@@ -327,6 +333,7 @@ func (p *process) Reset(o guest.Object, _ *dormouse.Error) {
 			return
 		}
 		i.leave()
+		i.sayProgress()
 		p.say(func() {
 			i.thing.leaves(i)
 			p.w.host.Asleep(p, o)

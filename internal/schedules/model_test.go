@@ -104,6 +104,7 @@ type conn struct {
 	// What the handlers have heard.
 	lastBegan    bool
 	lastTo       *instance
+	lastRepeated bool // an instance had it, and ended before it had begun it
 	lastReported bool
 	lastExcused  string
 
@@ -175,8 +176,21 @@ func (t *thing) leaves(i *instance) {
 		c.disturbed = true
 		if m != nil {
 			m.excused = t.w.cut("%v was cut by an eviction: %q", c, m.payload)
-		} else {
-			c.lastExcused = t.w.cut("the end of %v was cut by an eviction", c)
+		}
+	})
+	t.repeatsEnds(i)
+}
+
+// repeatsEnds has the next instance hear the ends that one which has left had
+// and had not begun: once.
+func (t *thing) repeatsEnds(i *instance) {
+	t.unheard(i, func(c *conn, m *message) {
+		switch {
+		case m != nil || c.dropped:
+		case c.lastRepeated:
+			c.lastExcused = t.w.cut("the end of %v ended with a second instance", c)
+		default:
+			c.lastRepeated, c.lastTo = true, nil
 		}
 	})
 }
@@ -208,6 +222,7 @@ func (t *thing) resets(i *instance) {
 		if i.broken {
 			if i.gone {
 				t.live = nil // it had ended itself meanwhile
+				t.repeatsEnds(i)
 			}
 			return
 		}
@@ -219,10 +234,11 @@ func (t *thing) resets(i *instance) {
 		t.unheard(i, func(c *conn, m *message) {
 			if m != nil {
 				m.excused = "reset"
-			} else {
-				c.lastExcused = "reset"
 			}
 		})
+		if i.gone {
+			t.repeatsEnds(i)
+		}
 	}
 	t.drops()
 	for _, c := range t.w.conns {
@@ -451,14 +467,26 @@ func (c *conn) find(payload string, i *instance) *message {
 	return nil
 }
 
-// died is the end of a process: what it may have begun is reported, what it had
-// not begun will come again.
-func (w *world) died(p *process, begun, unbegun []guest.Event) {
-	w.reported += len(begun)
-	for _, e := range begun {
-		c := w.byServer[e.Socket]
+// died is the end of a process: what it may have begun, the first events of
+// what remains, is reported, what it had not begun will come again. What was for
+// instances that had ended before is no matter; but messages also come again, or
+// are reported, when the next instance was in the same process.
+func (w *world) died(p *process, remains []frame, marked int) {
+	for n, f := range remains {
+		if f.event == nil {
+			continue
+		}
+		e, c := *f.event, w.byServer[f.event.Socket]
 		switch {
 		case c == nil:
+		case c.outdated(f, p):
+			if n < marked && c.over() {
+				w.slack++ // the host cannot know of a socket that is gone
+			}
+			continue
+		case n >= marked:
+			c.again(e)
+			continue
 		case e.Kind != guest.MessageEvent:
 			c.lastReported = true
 		default:
@@ -469,10 +497,8 @@ func (w *world) died(p *process, begun, unbegun []guest.Event) {
 				w.slack++
 			}
 		}
-	}
-	for _, e := range unbegun {
-		if c := w.byServer[e.Socket]; c != nil {
-			c.again(e)
+		if n < marked {
+			w.reported++
 		}
 	}
 	for _, t := range w.things {
@@ -491,20 +517,27 @@ func (w *world) died(p *process, begun, unbegun []guest.Event) {
 				}
 			}
 		}
-		if !i.broken {
-			t.unheard(i, func(c *conn, m *message) {
-				if m != nil {
-					if m.ping {
-						w.slack++
-					}
-					m.excused = w.cut("%v: %q waited in a guest that died", c, m.payload)
-				} else {
-					c.lastExcused = w.cut("the end of %v waited in a guest that died", c)
+		t.unheard(i, func(c *conn, m *message) {
+			switch {
+			case c.dropped:
+			case m == nil:
+				c.lastExcused = w.cut("the end of %v waited in a guest that died", c)
+			case !i.broken:
+				if m.ping {
+					w.slack++
 				}
-			})
-		}
+				m.excused = w.cut("%v: %q waited in a guest that died", c, m.payload)
+			}
+		})
 		t.live = nil
 	}
+}
+
+func (c *conn) outdated(f frame, p *process) bool {
+	if f.event.Kind == guest.MessageEvent {
+		return c.thing.live == nil || c.thing.live.p != p
+	}
+	return f.to != c.thing.live
 }
 
 // again is an event that a dead guest had not begun: also what had been given up

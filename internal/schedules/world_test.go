@@ -174,6 +174,14 @@ func (w *world) delivered(p *process, s dormouse.SocketID, kind guest.EventKind,
 	c.delivers(i, kind, payload)
 }
 
+// addressee is the instance that an event of a socket is for.
+func (w *world) addressee(e *guest.Event) *instance {
+	if e == nil || w.byServer[e.Socket] == nil {
+		return nil
+	}
+	return w.byServer[e.Socket].thing.live
+}
+
 // fetch asks an object. Any goroutine.
 func (w *world) fetch(t *thing, command string) {
 	a := &call{w: w, thing: t, url: "http://x/" + command}

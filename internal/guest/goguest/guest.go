@@ -276,9 +276,12 @@ func (g *Guest) Reset(o guest.Object, e *dormouse.Error) {
 // leave ends an instance and says so behind everything that it has said.
 func (g *Guest) leave(i *instance, why error) {
 	g.publish()
-	i.end(why)
+	made := i.end(why)
 	g.forget(i)
-	g.crew.tell(func() { g.host.Asleep(g, i.num) })
+	g.crew.tell(func() {
+		g.host.Progress(g, i.num, made) // what has begun is not said again
+		g.host.Asleep(g, i.num)
+	})
 }
 
 // Durable tells that commits are on disk.

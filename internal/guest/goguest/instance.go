@@ -302,12 +302,8 @@ func (i *instance) saidLocked() {
 // handOverLocked gives what was said to the loop, with how far the object is. What
 // waits for a commit that has not come stays.
 func (i *instance) handOverLocked() {
-	if i.progress != i.told && i.dead == nil {
-		b := i.outLocked()
-		if b.mark < 0 {
-			i.told = i.progress
-			b.ops = append(b.ops, op{kind: opProgress, from: int(i.told.Started), to: int(i.told.Finished), count: int(i.told.Tasks)})
-		}
+	if i.dead == nil && (i.out == nil || i.out.mark < 0) {
+		i.tellProgressLocked()
 	}
 	b := i.out
 	if b == nil || len(b.ops) == 0 || b.mark >= 0 {
@@ -315,6 +311,15 @@ func (i *instance) handOverLocked() {
 	}
 	i.out = nil
 	i.g.crew.handOver(b)
+}
+
+// tellProgressLocked says how far the object is, if that is new.
+func (i *instance) tellProgressLocked() {
+	if i.progress != i.told {
+		i.told = i.progress
+		b := i.outLocked()
+		b.ops = append(b.ops, op{kind: opProgress, from: int(i.told.Started), to: int(i.told.Finished), count: int(i.told.Tasks)})
+	}
 }
 
 // slowDown hands over what a handler that takes long has said so far, and has it
@@ -344,6 +349,7 @@ func (i *instance) abort(e *dormouse.Error, how ending) {
 	if i.out != nil {
 		i.out.undo()
 	}
+	i.tellProgressLocked() // what has begun is not said again
 	waiting := i.dieLocked(e)
 	began := i.began
 	i.outLocked().always(func() {
@@ -362,12 +368,14 @@ func (i *instance) abort(e *dormouse.Error, how ending) {
 	i.buried(waiting, e)
 }
 
-// end ends the instance because the host wants it. On the loop.
-func (i *instance) end(why error) {
+// end ends the instance because the host wants it, and returns how far it has
+// come. On the loop.
+func (i *instance) end(why error) guest.Progress {
 	i.mu.Lock()
+	made := i.progress
 	if i.dead != nil {
 		i.mu.Unlock()
-		return
+		return made
 	}
 	if i.out != nil {
 		i.out.undo()
@@ -375,6 +383,7 @@ func (i *instance) end(why error) {
 	waiting := i.dieLocked(why)
 	i.mu.Unlock()
 	i.buried(waiting, why)
+	return made
 }
 
 // dieLocked ends contexts, and returns the events that will not run.

@@ -184,6 +184,7 @@ func (i *Instance) Leave() {
 
 // Abort ends the instance as ctx.abort does.
 func (i *Instance) Abort(reason string) {
+	i.Tell()
 	i.Leave()
 	i.Guest.Host.Aborted(i.Guest, i.Object, &dormouse.Error{Message: reason, ObjectReset: true}, guest.Abort{DropSockets: true})
 }

@@ -437,6 +437,18 @@ func testAbort(t *testing.T, k *kit) {
 	k.sync()
 	k.wantSaid(fmt.Sprintf("started %d", o.num), fmt.Sprintf("started %d", other.num), o.sends(0, "before"),
 		fmt.Sprintf("aborted %d enough reset drop=true", o.num), other.sends(0, "other"))
+	begun := "nothing"
+	for _, line := range k.Host.Heard()[k.mark:] {
+		if strings.HasPrefix(line, fmt.Sprintf("progress %d ", o.num)) {
+			begun = line
+		}
+		if strings.HasPrefix(line, fmt.Sprintf("aborted %d ", o.num)) {
+			break
+		}
+	}
+	if want := fmt.Sprintf("progress %d begun 2 ", o.num); !strings.HasPrefix(begun, want) {
+		t.Errorf("before the end came %q, want %q: what has begun would be said again", begun, want)
+	}
 }
 
 func testReset(t *testing.T, k *kit) {

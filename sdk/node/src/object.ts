@@ -475,6 +475,7 @@ export class GuestObject extends Owner {
   die(error: WireError, flags: number): void {
     if (this.gone) return;
     const { out } = this.turns;
+    this.tellProgress(out); // what has begun is not said again
     if (this.#told || (flags & ranAway) !== 0) out.aborted(this.number, error, flags);
     else out.numberAndError(frame.startFailed, this.number, error);
     this.#leave(error);
@@ -499,6 +500,7 @@ export class GuestObject extends Owner {
 
   /** Told to: the host knows already. */
   reset(error: WireError): void {
+    this.tellProgress(this.turns.out);
     this.#leave(error);
   }
 
