@@ -29,6 +29,7 @@ import (
 	"github.com/dormouse-dev/dormouse/bench/alarms"
 	"github.com/dormouse-dev/dormouse/bench/autoresponse"
 	"github.com/dormouse-dev/dormouse/bench/broadcast"
+	"github.com/dormouse-dev/dormouse/bench/calls"
 	"github.com/dormouse-dev/dormouse/bench/connects"
 	"github.com/dormouse-dev/dormouse/bench/contest"
 	"github.com/dormouse-dev/dormouse/bench/echo"
@@ -47,6 +48,10 @@ func questions() []contest.Question {
 		autoresponse.Question(),
 		connects.Question(),
 		alarms.Question(),
+		calls.Question(1, 1<<10),
+		calls.Question(64, 1<<10),
+		calls.Question(1, 1<<20),
+		calls.Question(64, 1<<20),
 		memory.Question(),
 	}
 }

@@ -9,6 +9,7 @@ interface Env {
 	AutoResponse: DurableObjectNamespace;
 	Idle: DurableObjectNamespace;
 	Alarm: DurableObjectNamespace;
+	Callee: DurableObjectNamespace<Callee>;
 }
 
 /** Accepts whoever comes, hibernatably, and answers a Close. */
@@ -70,9 +71,30 @@ export class Alarm extends Room {
 	}
 }
 
+/** Is called. */
+export class Callee extends DurableObject<Env> {
+	echo(text: string): string {
+		return text;
+	}
+}
+
+/** Calls an object so many times, so many at a time, and checks what comes back. */
+async function calls(env: Env, count: number, inFlight: number, size: number): Promise<Response> {
+	const stub = env.Callee.getByName("callee");
+	const text = "c".repeat(size);
+	let left = count;
+	let wrong = 0;
+	const caller = async (): Promise<void> => {
+		while (left-- > 0) if ((await stub.echo(text)) !== text) wrong++;
+	};
+	await Promise.all(Array.from({ length: inFlight }, caller));
+	return new Response(wrong === 0 ? "right" : `${wrong} wrong`);
+}
+
 export default {
 	fetch(request: Request, env: Env): Response | Promise<Response> {
-		const [, kind, name, room] = new URL(request.url).pathname.split("/");
+		const [, kind, name, room, ...more] = new URL(request.url).pathname.split("/");
+		if (kind === "calls") return calls(env, Number(room), Number(more[0]), Number(more[1]));
 		if (kind === "ready") return new Response("ready");
 		const namespace = Object.hasOwn(env, name) ? env[name as keyof Env] : undefined;
 		if (kind !== "ws" || !namespace) return new Response("no such class", { status: 404 });

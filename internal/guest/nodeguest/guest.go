@@ -17,7 +17,7 @@ const (
 	// readBuffer is what one read from a guest may bring; keepBuffer what an
 	// emptied buffer may go on to hold.
 	readBuffer = 256 << 10
-	keepBuffer = 1 << 20
+	keepBuffer = 4 << 20
 	// hardBacklog ends a guest that takes nothing while others go on to speak to
 	// it. Clients are stopped long before that.
 	hardBacklog = 512 << 20

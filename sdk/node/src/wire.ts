@@ -217,7 +217,7 @@ function copy(from: Buffer, start: number, end: number): Buffer {
 }
 
 /** A larger buffer of a Writer is used once. */
-const keptBytes = 1 << 20;
+const keptBytes = 4 << 20;
 
 /** Writer is one growing buffer of whole frames. The memory is used again after `clear`. */
 export class Writer {
