@@ -9,7 +9,7 @@
  */
 
 import { scopeNow } from "../ambient.ts";
-import { enhancedErrors, flagged, overloaded, remote, retryable, type WireError, durableObjectReset, fromWire } from "../errors.ts";
+import { enhancedErrors, flagged, overloaded, remote, retryable, type WireError, durableObjectReset, fromWire, toWire } from "../errors.ts";
 import { GuestObject } from "../object.ts";
 import type { Outlet } from "../outlet.ts";
 import type { Owner } from "../owner.ts";
@@ -466,6 +466,16 @@ export class Session {
     const told = fromWire({ ...error, flags });
     this.#broken?.(told);
     this.#end(told);
+  }
+
+  /** What the other end has said cannot be: the session ends, for both. */
+  misheard(why: string): void {
+    const error = new Error(`RPC session ${this.id} is broken: ${why}`);
+    if (!this.#over && !this.owner.gone) {
+      this.owner.touch();
+      this.owner.turns.out.numberAndError(frame.rpcFailure, this.id, toWire(error, 0));
+    }
+    this.#end(error);
   }
 
   /** Ends the session when nothing is held on this side any more. */

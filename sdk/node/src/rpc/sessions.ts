@@ -69,8 +69,8 @@ export class Sessions {
   beginObject(id: number, o: GuestObject, r: Reader): void {
     const session = new Session(id, o.scope, this, null);
     this.#open.set(id, session);
-    const { path, args } = session.first(r);
-    o.run(() => session.runFirst(() => rootOfObject(o), path, args));
+    const call = this.#first(session, r);
+    o.run(() => (call === null ? undefined : session.runFirst(() => rootOfObject(o), call.path, call.args)));
   }
 
   /** A session that the host begins with an entrypoint of the Worker. */
@@ -79,10 +79,20 @@ export class Sessions {
     const session = new Session(id, new Scope(owner, owner.root, invocation), this, null);
     this.#open.set(id, session);
     session.onEnd = () => invocation.release();
-    const { path, args } = session.first(r);
+    const call = this.#first(session, r);
+    if (call === null) return;
     owner.turns.event(session.scope, () => {
-      void session.runFirst(() => rootOfWorker(worker, entrypoint, props.length === 0 ? {} : deserialize(props)), path, args);
+      void session.runFirst(() => rootOfWorker(worker, entrypoint, props.length === 0 ? {} : deserialize(props)), call.path, call.args);
     });
+  }
+
+  /** The first call; null when it cannot be read. */
+  #first(session: Session, r: Reader): { path: string[]; args: Payload | null } | null {
+    let call = null;
+    breaking(session, () => {
+      call = session.first(r);
+    });
+    return call;
   }
 
   /** For an object that has left: the question and its end crossed. */
@@ -95,10 +105,10 @@ export class Sessions {
     if (session === undefined) return; // It has ended, and this crossed its end.
     switch (type) {
       case frame.rpcMessage:
-        session.hear(r);
+        breaking(session, () => session.hear(r));
         break;
       case frame.rpcClose:
-        session.closed(r);
+        breaking(session, () => session.closed(r));
         break;
       case frame.rpcCredit:
         session.credited(r.u32());
@@ -117,6 +127,19 @@ export class Sessions {
   /** The owner has left memory: the host knows, and tells the other ends. */
   ownerGone(owner: Owner): void {
     for (const session of [...this.#open.values()]) if (session.owner === owner) session.leave();
+  }
+}
+
+/**
+ * What is wrong with a message is the other end's fault: it costs the session,
+ * not this process.
+ */
+function breaking(session: Session, hear: () => void): void {
+  try {
+    hear();
+  } catch (e) {
+    if (!(e instanceof ProtocolError)) throw e;
+    session.misheard(e.message);
   }
 }
 

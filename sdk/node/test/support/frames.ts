@@ -196,6 +196,45 @@ export class HostFrames extends Writer {
     });
   }
 
+  /** `first` is a message of the session. */
+  rpcBegin(session: number, object: number, first: Uint8Array, entrypoint = "", props: Uint8Array = new Uint8Array(0)): this {
+    return this.#frame(frame.rpcBegin, () => {
+      this.u32(session);
+      this.u32(object);
+      this.str(entrypoint);
+      this.bytes(props);
+      this.raw(first);
+    });
+  }
+
+  rpcMessage(session: number, message: Uint8Array): this {
+    return this.#frame(frame.rpcMessage, () => {
+      this.u32(session);
+      this.raw(message);
+    });
+  }
+
+  rpcClose(session: number, last: Uint8Array = new Uint8Array(0)): this {
+    return this.#frame(frame.rpcClose, () => {
+      this.u32(session);
+      this.raw(last);
+    });
+  }
+
+  rpcCredit(session: number, bytes: number): this {
+    return this.#frame(frame.rpcCredit, () => {
+      this.u32(session);
+      this.u32(bytes);
+    });
+  }
+
+  rpcFailure(session: number, e: Partial<WireError>): this {
+    return this.#frame(frame.rpcFailure, () => {
+      this.u32(session);
+      writeError(this, { flags: 0, name: "Error", message: "", stack: "", extra: null, ...e });
+    });
+  }
+
   hibernate(object: number, delivered: number, mode = 0): this {
     return this.#frame(frame.hibernate, () => {
       this.u32(object);
@@ -303,7 +342,12 @@ export type Said =
   | { type: "bodyAbort"; exchange: number; reason: string }
   | { type: "credit"; exchange: number; bytes: number }
   | { type: "cancel"; exchange: number; reason: string }
-  | { type: "failure"; exchange: number; error: WireError };
+  | { type: "failure"; exchange: number; error: WireError }
+  | { type: "rpcOpen"; session: number; from: number; target: number; index: number; id: string; name: string | null; entrypoint: string; props: Buffer; first: Buffer }
+  | { type: "rpcMessage"; session: number; message: Buffer }
+  | { type: "rpcClose"; session: number; message: Buffer }
+  | { type: "rpcCredit"; session: number; bytes: number }
+  | { type: "rpcFailure"; session: number; error: WireError };
 
 function payload(r: Reader): string | Buffer {
   return r.u8() === textKind ? r.restText() : r.restBytes();
@@ -418,6 +462,20 @@ function read(type: number, r: Reader): Said {
       return { type: "cancel", exchange: r.u32(), reason: r.restText() };
     case frame.failure:
       return { type: "failure", exchange: r.u32(), error: readError(r) };
+    case frame.rpcOpen: {
+      const head = { session: r.u32(), from: r.u32(), target: r.u8(), index: r.u16(), id: r.id() };
+      const hasName = r.u8() !== 0;
+      const name = r.str();
+      return { type: "rpcOpen", ...head, name: hasName ? name : null, entrypoint: r.str(), props: r.bytes(), first: r.restBytes() };
+    }
+    case frame.rpcMessage:
+      return { type: "rpcMessage", session: r.u32(), message: r.restBytes() };
+    case frame.rpcClose:
+      return { type: "rpcClose", session: r.u32(), message: r.restBytes() };
+    case frame.rpcCredit:
+      return { type: "rpcCredit", session: r.u32(), bytes: r.u32() };
+    case frame.rpcFailure:
+      return { type: "rpcFailure", session: r.u32(), error: readError(r) };
     default:
       throw new Error(`a guest sent frame 0x${type.toString(16)}`);
   }
