@@ -34,7 +34,7 @@ export interface Encoded extends Payload {
 
 /** Throws a DataCloneError, or what the author's getters throw. Streams and bodies are used from now on. */
 export function encode(value: unknown, passing: Passing): Encoded {
-  const plain = writePlain(value);
+  const plain = writePlain(value, maxBytes);
   const encoded: Encoded = plain !== null ? { bytes: plain, caps: [], given: [] } : write(value, passing);
   const { length } = encoded.bytes;
   if (length > maxBytes) {
@@ -45,7 +45,7 @@ export function encode(value: unknown, passing: Passing): Encoded {
 
 /** A fresh value. `taken` gets the stubs that it holds. */
 export function decode(payload: Payload, taken?: (stub: object) => void): unknown {
-  const plain = payload.caps.length > 0 ? notPlain : readPlain(payload.bytes);
+  const plain = payload.caps.length > 0 ? notPlain : readPlain(payload.bytes, maxBytes + 1024);
   if (plain !== notPlain) return plain;
   const reader = new Reader(payload, taken);
   reader.readHeader();

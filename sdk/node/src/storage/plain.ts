@@ -37,14 +37,19 @@ const { latin1Slice, latin1Write, ucs2Slice, ucs2Write } = Buffer.prototype as B
 
 // ---- Writing
 
-/** The bytes of a plain value; null if it is not plain. Getters of the author's may run, and throw. */
-export function writePlain(value: unknown): Uint8Array | null {
+/**
+ * The bytes of a plain value; null if it is not plain. Getters of the author's may run, and throw. Latin-1 of up to
+ * `longest` characters counts as plain.
+ */
+export function writePlain(value: unknown, longest = maxText): Uint8Array | null {
   // A getter may come back here, and nobody comes back if the author's code is cut off in it.
-  const writer = new Writer(spare ?? new Uint8Array(spareBytes));
+  const writer = new Writer(spare ?? new Uint8Array(spareBytes), longest);
   spare = null;
   const plain = writer.write(value, 0);
-  if (writer.bytes.length <= spareBytes) spare = writer.bytes;
-  return plain ? writer.bytes.slice(0, writer.at) : null;
+  const small = writer.bytes.length <= spareBytes;
+  if (small) spare = writer.bytes;
+  if (!plain) return null;
+  return small ? writer.bytes.slice(0, writer.at) : writer.bytes.subarray(0, writer.at);
 }
 
 const spareBytes = 4096;
@@ -55,9 +60,11 @@ class Writer {
   at = 2;
   // Objects that were met: a second meeting is a reference, which is V8's business.
   #met: unknown[] | null = null;
+  readonly #longest: number;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, longest: number) {
     this.bytes = bytes;
+    this.#longest = longest;
     bytes[0] = 0xff;
     bytes[1] = version;
   }
@@ -119,15 +126,16 @@ class Writer {
 
   #text(value: string): boolean {
     const { length } = value;
-    if (length > maxText) return false;
-    if (latin1.test(value)) {
-      this.#room(3 + length);
+    if (length > this.#longest) return false;
+    if (!beyondLatin1.test(value)) {
+      this.#room(6 + length);
       this.#tag(tag.oneByte);
       this.#varint(length);
       latin1Write.call(this.bytes, value, this.at);
       this.at += length;
       return true;
     }
+    if (length > maxText) return false;
     this.#room(5 + 2 * length);
     // The characters begin at an even place.
     if ((this.at + 1 + (2 * length > 127 ? 2 : 1)) % 2 === 1) this.#tag(tag.padding);
@@ -167,7 +175,8 @@ class Writer {
 
   #room(size: number): void {
     if (this.at + size <= this.bytes.length) return;
-    const larger = new Uint8Array(2 * (this.at + size));
+    // What one long text needs is most of what there will be.
+    const larger = new Uint8Array(size > 64 << 10 ? this.at + size + 1024 : 2 * (this.at + size));
     larger.set(this.bytes.subarray(0, this.at));
     this.bytes = larger;
   }
@@ -176,7 +185,8 @@ class Writer {
 // V8 writes the machine's order of bytes; so do these, and all machines that matter have the same.
 const double = new Float64Array(1);
 const doubleBytes = new Uint8Array(double.buffer);
-const latin1 = /^[\0-\xff]*$/;
+// The engine knows most texts to have no such character without looking at them.
+const beyondLatin1 = /[^\0-\xff]/;
 
 function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
@@ -187,9 +197,9 @@ function isDigit(code: number): boolean {
 /** What readPlain returns for values that are not plain: no value is this one. */
 export const notPlain = Symbol("not plain");
 
-/** The value that the bytes hold, or `notPlain`. */
-export function readPlain(bytes: Uint8Array): unknown {
-  if (bytes.length > 4096 || bytes[0] !== 0xff || bytes[1] !== version) return notPlain;
+/** The value that the bytes hold, or `notPlain`; which it is when there are more than `longest` bytes. */
+export function readPlain(bytes: Uint8Array, longest = 4096): unknown {
+  if (bytes.length > longest || bytes[0] !== 0xff || bytes[1] !== version) return notPlain;
   const reader = new Reader(bytes);
   const value = reader.read(0);
   return reader.at === bytes.length ? value : notPlain;
@@ -198,6 +208,7 @@ export function readPlain(bytes: Uint8Array): unknown {
 class Reader {
   readonly #bytes: Uint8Array;
   at = 2;
+  #items = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -205,6 +216,8 @@ class Reader {
 
   read(depth: number): unknown {
     const bytes = this.#bytes;
+    // Many items in many bytes are V8's business.
+    if (++this.#items > 2 * maxItems && bytes.length > 4096) return notPlain;
     switch (bytes[this.at++]) {
       case tag.oneByte: {
         const length = this.#varint();
