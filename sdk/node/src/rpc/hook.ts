@@ -43,6 +43,7 @@ export interface Pending {
 }
 
 export const disposedText = "RPC stub used after being disposed.";
+export const lostText = "Network connection lost.";
 export const disposedPromiseText = "RPC promise used after being disposed.";
 
 /** An answer that is known to be an error. */

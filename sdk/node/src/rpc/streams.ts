@@ -5,17 +5,15 @@
  */
 
 import { Buffer } from "../storage/bytes.ts";
-import { flagged, retryable } from "../errors.ts";
+import { enhancedErrors, flagged, remote, retryable } from "../errors.ts";
 import { enterScope, type Scope, scopeOf } from "../scope.ts";
-import { ProtocolError, type Reader } from "../wire.ts";
-import { initialCredit, maxChunk } from "../wire.ts";
-import { enhancedErrors, remote } from "../errors.ts";
+import { initialCredit, maxChunk, ProtocolError, type Reader } from "../wire.ts";
+import { lostText } from "./hook.ts";
 import { message, readThrown, writeThrown } from "./messages.ts";
 import type { Session } from "./session.ts";
 
 const prematureText = "ReadableStream received over RPC disconnected prematurely.";
 const endedText = "WritableStream received over RPC was disconnected because the remote execution context has ended.";
-const lostText = "Network connection lost.";
 
 /** Whose number a stream has: that of who says the message, or of who hears it. */
 const of = { sender: 0, receiver: 1 } as const;
