@@ -77,6 +77,14 @@ soak: build node tools ## the long kill loops
 demo-outlive: build node ## 1,050 sockets through deploys, kills and upgrades: half a minute
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./internal/e2e/outlive/demo
 
+.PHONY: dist
+dist: ## archives of this version in dist/, with checksums; the same commit gives the same bytes
+	GO=$(GO) packaging/dist.sh
+
+.PHONY: install-test
+install-test: node ## run docs/install.md in a fresh Debian; takes root and debootstrap
+	packaging/test-install.sh
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist artefacts
