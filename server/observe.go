@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
@@ -15,8 +16,10 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/dash"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/observe"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
 	"github.com/dormouse-dev/dormouse/internal/observe/metrics"
+	"github.com/dormouse-dev/dormouse/internal/storage/journal"
 )
 
 // GuestTrouble is implemented by slots that can say what is wrong with their
@@ -182,6 +185,7 @@ func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 		Version: s.Version, Commit: s.Commit, Deferred: s.deferred.Load(), MemoryLimit: memoryLimit(), Closes: make(map[uint16]uint64), HTTP: s.http.All(),
 		Ready: s.health.Look(ctx).Ready, Alarms: new(metrics.Alarms),
 	}
+	v.Syncs, v.SyncedBytes = s.syncs.read()
 	for i, sh := range s.shards {
 		got := make(chan func(), 1)
 		if !sh.ask(ctx, func() {
@@ -212,6 +216,27 @@ func memoryLimit() int64 {
 		return n
 	}
 	return 0
+}
+
+// syncs is what the journal has written.
+type syncs struct {
+	mu    sync.Mutex // guards the following
+	took  observe.Histogram
+	bytes uint64
+}
+
+// wrote is told of every write to the journal, on a goroutine of its own.
+func (c *syncs) wrote(w journal.Write) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.took.Observe(w.Took, 1)
+	c.bytes += uint64(w.Bytes)
+}
+
+func (c *syncs) read() (took observe.Histogram, bytes uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.took, c.bytes
 }
 
 func addShard(v *metrics.Snapshot, o host.Observed, classes []host.ClassStats, c hibernation.Counts) {

@@ -185,6 +185,7 @@ type Server struct {
 	before  *handover.Successor // whom we take over from; nil: nobody
 	// deferred counts connections that waited for a descriptor.
 	deferred atomic.Uint64
+	syncs    syncs
 
 	mu      sync.Mutex // guards the following
 	servers []*http.Server

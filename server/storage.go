@@ -43,6 +43,7 @@ var (
 func (s *Server) newStore() *store {
 	t := &store{folder: DatabaseFolder(s.Data)}
 	t.options.NeedCheckpoint = s.needCheckpoint
+	t.options.Observe = s.syncs.wrote
 	if s.Relaxed {
 		t.options.Durability = storage.Relaxed
 		s.log.Warn("durability is relaxed: what is confirmed outlives the death of any process, but a power cut may take the last second of it")

@@ -397,6 +397,7 @@ func (r *runner) deployOptions() deploy.Options {
 	l := &r.settings.Limits
 	return deploy.Options{
 		Data: r.settings.Data, Node: r.nodeBin.Path,
+		EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),

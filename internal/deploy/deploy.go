@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,9 @@ type Options struct {
 	// and so it is while somebody debugs.
 	Stall   time.Duration
 	Inspect string // address for DevTools; empty for none
+	// Where code may connect to: what is denied may not be reached but for what
+	// is allowed.
+	EgressAllow, EgressDeny []netip.Prefix
 
 	AttachmentBytes    int // 0: by compatibility date
 	SocketsPerObject   int
@@ -265,6 +269,15 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 			"openDatabases": cmp.Or(o.OpenDatabases, 256), "databaseCache": cmp.Or(o.DatabaseCache, 1<<20),
 			"guestStall": o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},
+		"egress":  map[string]any{"allow": texts(o.EgressAllow), "deny": texts(o.EgressDeny)},
 		"inspect": o.Inspect != "", "marks": true,
 	})
+}
+
+func texts(networks []netip.Prefix) []string {
+	list := []string{}
+	for _, n := range networks {
+		list = append(list, n.String())
+	}
+	return list
 }

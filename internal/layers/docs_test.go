@@ -73,7 +73,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 // TestSettingsInTheDocsExist: whatever a page calls a setting is one. That each
 // setting is in the reference is tested beside the settings.
 func TestSettingsInTheDocsExist(t *testing.T) {
-	group := regexp.MustCompile("`((?:limits|log|sockets)\\.[a-z_]+)[`:]|`--((?:limits|log|sockets)-[a-z-]+)[` =]|(DORMOUSE_(?:LIMITS|LOG|SOCKETS)_[A-Z_]+)")
+	group := regexp.MustCompile("`((?:limits|log|sockets|egress)\\.[a-z_]+)[`:]|`--((?:limits|log|sockets)-[a-z-]+)[` =]|(DORMOUSE_(?:LIMITS|LOG|SOCKETS)_[A-Z_]+)")
 	for path, text := range pages(t) {
 		for _, m := range group.FindAllStringSubmatch(text, -1) {
 			found := false

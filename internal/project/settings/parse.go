@@ -62,7 +62,9 @@ func (s *Setting) parse(text, dir string) (any, error) {
 	case Address:
 		return s.parseAddress(text)
 	case Addresses:
-		return parseNetworks(text)
+		return parseNetworks(text, nil)
+	case Networks:
+		return parseNetworks(text, networkSets)
 	}
 	for _, c := range s.Choices {
 		if c == text {
@@ -136,11 +138,17 @@ func (s *Setting) parseAddress(text string) (string, error) {
 	return text, nil
 }
 
-func parseNetworks(text string) ([]netip.Prefix, error) {
+func parseNetworks(text string, sets map[string][]string) ([]netip.Prefix, error) {
 	var list []netip.Prefix
 	for part := range strings.SplitSeq(text, ",") {
 		part = strings.TrimSpace(part)
 		if part == "" {
+			continue
+		}
+		if set := sets[part]; set != nil {
+			for _, p := range set {
+				list = append(list, netip.MustParsePrefix(p))
+			}
 			continue
 		}
 		p, err := netip.ParsePrefix(part)
@@ -211,14 +219,14 @@ func (s *Setting) fromFile(n *source.Node) (string, error) {
 		return n.Text, nil
 	case n.Kind == source.Bool && s.Type == Bool:
 		return strconv.FormatBool(n.Bool), nil
-	case n.Kind == source.String && s.Type != Bool && s.Type != Int && s.Type != Addresses:
+	case n.Kind == source.String && s.Type != Bool && s.Type != Int && s.Type != Addresses && s.Type != Networks:
 		return n.Text, nil
-	case n.Kind == source.List && s.Type == Addresses:
+	case n.Kind == source.List && (s.Type == Addresses || s.Type == Networks):
 		return networkList(n)
 	}
 	want := map[Type]string{
 		Duration: "a string with a unit, like \"10s\"", Bytes: "a number of bytes, or a string like \"16MiB\"", Int: "a number",
-		Bool: "true or false", Addresses: "a list of strings",
+		Bool: "true or false", Addresses: "a list of strings", Networks: "a list of strings",
 	}[s.Type]
 	if want == "" {
 		want = "a string"

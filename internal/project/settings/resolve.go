@@ -296,7 +296,7 @@ func (r *resolver) defaults() {
 }
 
 func (s *Setting) parseDefault(dir string) (any, error) {
-	if s.Default == "" && s.Type != Addresses {
+	if s.Default == "" && s.Type != Addresses && s.Type != Networks {
 		return "", nil // a path that is not set
 	}
 	return s.parse(s.Default, dir)

@@ -28,6 +28,7 @@ type Settings struct {
 	GuestMemory      int64
 	GuestPermissions bool
 	TrustedProxies   []netip.Prefix
+	Egress           Egress
 	StopDeadline     time.Duration
 	UpgradeDeadline  time.Duration
 	Log              Log
@@ -63,6 +64,9 @@ const (
 	// Relaxed waits until the system has it: a power cut may lose the last of it.
 	Relaxed Durability = "relaxed"
 )
+
+// Egress says where code may connect to. Allow counts before Deny.
+type Egress struct{ Allow, Deny []netip.Prefix }
 
 // Log says what is logged, and how.
 type Log struct {

@@ -17,6 +17,7 @@ const (
 	Address   Type = "address"   // host:port
 	Choice    Type = "choice"    // one of Choices
 	Addresses Type = "addresses" // a list of IP addresses and networks
+	Networks  Type = "networks"  // the same, with words for sets of them
 )
 
 // Setting is one setting. Its name in the file has dots for objects within
@@ -96,6 +97,11 @@ var table = []*Setting{
 		Doc: "How long an orderly stop waits for requests and handlers to finish."},
 	{Name: "upgrade_deadline", Type: Duration, Default: "30s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.UpgradeDeadline },
 		Doc: "How long an upgrade of Dormouse lets what is in progress go on, streaming answers among it, before it takes place."},
+
+	{Name: "egress.deny", Type: Networks, field: func(s *Settings) any { return &s.Egress.Deny },
+		Doc: "Where fetch and outbound sockets may not connect to: addresses, networks, \"private\" (loopback, private and link-local networks, metadata addresses among them), \"all\". A name is refused if it has no other address."},
+	{Name: "egress.allow", Type: Networks, field: func(s *Settings) any { return &s.Egress.Allow },
+		Doc: "Exceptions from egress.deny, written in the same way."},
 
 	{Name: "log.level", Type: Choice, Choices: []string{"debug", "info", "warn", "error"}, Default: "info", field: func(s *Settings) any { return &s.Log.Level },
 		Doc: "What is logged: this level and those above it."},

@@ -33,6 +33,8 @@ export interface Config {
     /** How much memory the process may occupy; bytes, 0: any. */
     guestMemory: number;
   };
+  /** Networks (CIDR) that authors' code may connect to, and those that it may not. */
+  egress: { allow: string[]; deny: string[] };
   inspect: boolean;
   marks: boolean;
 }
@@ -71,6 +73,7 @@ export function parseConfig(json: string): Config {
       guestStall: given.limits?.guestStall ?? 0,
       guestMemory: given.limits?.guestMemory ?? 0,
     },
+    egress: { allow: given.egress?.allow ?? [], deny: given.egress?.deny ?? [] },
     inspect: given.inspect ?? false,
     marks: given.marks ?? false,
   };

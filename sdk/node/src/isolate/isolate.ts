@@ -10,6 +10,7 @@ import { pathToFileURL } from "node:url";
 import { ambient } from "../ambient.ts";
 import type { Config } from "../config.ts";
 import { makeConsole } from "../console.ts";
+import { guardEgress } from "../egress.ts";
 import type { Env } from "../env.ts";
 import { installGlobals } from "../globals.ts";
 import { durableObjectsModule } from "../modules/durableobjects.ts";
@@ -32,6 +33,7 @@ export async function loadAuthor(config: Config, env: Env, exports: Exports, eve
   register("cloudflare:durable-objects", durableObjectsModule);
   if (config.compat.flags["unsafe_module"] === true) register("workerd:unsafe", unsafeModule);
   installLoader(bundle, registerNodeModules(process, console, bundle, config.compat.flags));
+  guardEgress(config.egress); // not before the handles are disarmed, which takes a connection
   // What the module does while it is loaded belongs to the Worker.
   enterScope(ambient.worker.scope);
   return (await import(pathToFileURL(realpathSync(config.entry)).href)) as Exports;
