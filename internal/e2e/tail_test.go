@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -83,5 +86,37 @@ func TestTailSaysThatAGuestDied(t *testing.T) {
 	}
 	if _, l := until(t, in, "guest ended"); l.Level != "error" || l.More["guest"] == nil || l.More["reason"] == nil {
 		t.Errorf("got %+v", l)
+	}
+}
+
+// TestMetricsOfRealGuests: a commit is a write to the journal, and each event is
+// counted once.
+func TestMetricsOfRealGuests(t *testing.T) {
+	d := startRunaway(t)
+	one := dial(t, d, t.Name())
+	one.ask("store things")
+	resp, err := http.Get(d.Admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`dormouse_events_total{class="Misbehaving",kind="message"} 1`,
+		`dormouse_events_total{class="Misbehaving",kind="request"} 1`,
+		`dormouse_socket_messages_total{direction="received"} 1`,
+		`dormouse_guest_running{slot="0"} 1`,
+		`dormouse_commit_duration_seconds_count [1-9]`,
+		`dormouse_sync_duration_seconds_count [1-9]`,
+		`dormouse_journal_written_bytes_total [1-9]`,
+		`dormouse_output_gate_closed_seconds_count [1-9]`,
+	} {
+		want = strings.NewReplacer("{", `\{`, "}", `\}`).Replace(want)
+		if !regexp.MustCompile("(?m)^" + want).Match(b) {
+			t.Errorf("no %s", want)
+		}
 	}
 }
