@@ -45,6 +45,12 @@ check: ## format, vet, layers: seconds
 	$(GO) vet ./...
 	$(GO) test ./internal/layers
 
+.PHONY: audit
+audit: ## look for known holes in what Dormouse is made of, where the data can be had
+	@if command -v govulncheck >/dev/null; then govulncheck ./... ; else echo 'NOT CHECKED: govulncheck is not installed (golang.org/x/vuln/cmd/govulncheck)'; fi
+	@for dir in . tools; do (cd $$dir && out=$$($(NPM) audit --omit=dev 2>&1); s=$$?; case "$$out" in \
+		*vulnerabilit*) echo "$$dir: $$out"; exit $$s;; *) echo "NOT CHECKED: npm audit in $$dir: $$out" | head -3;; esac) || exit 1; done
+
 .PHONY: types
 TSC = bin/dormouse node -- tools/node_modules/typescript/bin/tsc --noEmit
 types: build node tools ## check the TypeScript

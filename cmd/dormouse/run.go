@@ -44,6 +44,8 @@ func runCommand(dev bool) *cobra.Command {
 	}
 	if dev {
 		c.Use, c.Short = "dev [DIR]", "Serve the Worker in DIR, show its errors, and rebuild it when a file changes"
+		c.Flags().StringVar(&r.inspect, "inspect", "", "let DevTools debug the Worker, at this address (127.0.0.1:9229); all objects then run in one guest, and none is ended for running long")
+		c.Flags().Lookup("inspect").NoOptDefVal = "127.0.0.1:9229"
 	}
 	r.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -59,6 +61,7 @@ type runner struct {
 	options
 	dev       bool
 	kept      bool // there is no project: the data folder has the Worker
+	inspect   string // address for DevTools; empty: none
 	out, errs io.Writer
 
 	log      *slog.Logger
@@ -227,6 +230,9 @@ func (r *runner) prepare(c *cobra.Command) error {
 		r.log.Warn(w.Error())
 	}
 	r.useMachine()
+	if err := checkInspect(r.inspect); err != nil {
+		return err
+	}
 	if r.nodeBin, err = findNode(c, r.settings.Node, found.Source("node"), r.config.Dir); err != nil {
 		return err
 	}
@@ -397,7 +403,7 @@ func (r *runner) deployOptions() deploy.Options {
 	l := &r.settings.Limits
 	return deploy.Options{
 		Data: r.settings.Data, Node: r.nodeBin.Path,
-		EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
+		Inspect: r.inspect, EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),
@@ -407,6 +413,9 @@ func (r *runner) deployOptions() deploy.Options {
 func (r *runner) serverConfig() server.Config {
 	o := r.settings
 	shards := o.Guests
+	if r.inspect != "" {
+		shards = 1 // one address, one process
+	}
 	if shards == 0 {
 		shards = max(1, runtime.NumCPU()/2)
 	}
@@ -570,6 +579,9 @@ func (r *runner) greet(clients, operators net.Listener) {
 	}
 	if n := r.versions.current.Load().Number; n != 0 {
 		fmt.Fprintf(r.out, "  version   %d\n", n)
+	}
+	if r.inspect != "" {
+		fmt.Fprintf(r.out, "  DevTools  %s (chrome://inspect, or `node inspect %s`)\n", r.inspect, r.inspect)
 	}
 	fmt.Fprintf(r.out, "  data      %s\n", r.settings.Data)
 	fmt.Fprintf(r.out, "  node      %s (%s)\n", r.nodeBin.Version, r.nodeBin.Path)
