@@ -21,6 +21,31 @@ type observed struct {
 	failedAt    time.Time
 	ranAway     uint64
 	slow        uint64
+	lines       slowLines
+}
+
+// maxSlowLines is how many slow events a shard logs in a second. When a disk or
+// a guest stands still all events are slow, and the log would be, too.
+const maxSlowLines = 10
+
+// slowLines keeps that bound.
+type slowLines struct {
+	since    time.Time // the second that is counted
+	said     int
+	unlogged uint64 // events since the last line
+}
+
+// may says whether n events may have a line now.
+func (l *slowLines) may(now time.Time, n uint32) bool {
+	if passed := now.Sub(l.since); passed >= time.Second || passed < 0 {
+		l.since, l.said = now, 0
+	}
+	if l.said >= maxSlowLines {
+		l.unlogged += uint64(n)
+		return false
+	}
+	l.said++
+	return true
 }
 
 // Observed is what a shard has to show: counts since it began, and how many
@@ -226,12 +251,20 @@ func (o *resident) judge(e slowEvent, left int64) {
 		return
 	}
 	s.observed.slow += uint64(e.n)
+	lines := &s.observed.lines
+	if !lines.may(s.Loop.Now(), e.n) {
+		return
+	}
 	guest := time.Duration(e.ended - e.arrived - e.mailbox)
 	gate := min(e.inputGate, guest)
 	attrs := append(s.attrs(o), "event", e.kind.String(), "took", rounded(took), "mailbox", rounded(time.Duration(e.mailbox)),
 		"input_gate", rounded(gate), "handler", rounded(guest-gate), "output_gate", rounded(time.Duration(left-e.ended)))
 	if e.n > 1 {
 		attrs = append(attrs, slog.Uint64("events", uint64(e.n)))
+	}
+	if lines.unlogged > 0 {
+		attrs = append(attrs, slog.Uint64("unlogged", lines.unlogged))
+		lines.unlogged = 0
 	}
 	if o.live != nil {
 		attrs = append(attrs, runner(o.guest)...)

@@ -112,3 +112,34 @@ func TestHistoryAndKeys(t *testing.T) {
 		}
 	})
 }
+
+// TestSlowEventsDoNotFillTheLog: what is not logged is counted, and the next line
+// says so.
+func TestSlowEventsDoNotFillTheLog(t *testing.T) {
+	var log bytes.Buffer
+	inWorld(t, options{log: &log, slow: time.Nanosecond}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		a := s.connect(k, "amy")
+		for range 30 { // within a second
+			s.auto(false)
+			a.say("hello")
+			s.on(func() {})
+			time.Sleep(time.Millisecond)
+			s.on(s.guest.Turn)
+		}
+		if got := strings.Count(log.String(), "slow event"); got != 10 {
+			t.Errorf("got %d lines, want 10", got)
+		}
+		if got := s.observed().Slow; got != 30 {
+			t.Errorf("counted %d, want 30", got)
+		}
+		time.Sleep(time.Second)
+		a.say("hello")
+		s.on(func() {})
+		time.Sleep(time.Millisecond)
+		s.on(s.guest.Turn)
+		if !strings.Contains(log.String(), "unlogged=20") {
+			t.Errorf("got %s", log.String())
+		}
+	})
+}
