@@ -20,8 +20,11 @@ cleanup() {
 	umount "$root/proc" "$root/dev" 2>/dev/null || true
 }
 trap cleanup EXIT
+chmod 755 "$root" # mktemp has made it, for root alone
+mkdir -p "$root/proc" "$root/dev"
 mount -t proc proc "$root/proc"
 mount --bind /dev "$root/dev"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
 
 work=$root/root/install
 mkdir -p "$work/app"
@@ -54,7 +57,7 @@ chmod +x "$root/usr/local/bin/systemctl"
 awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' docs/install.md >"$work/steps.sh"
 chroot "$root" /bin/bash -euxc 'cd /root/install && . ./steps.sh'
 chroot "$root" curl -fsS --cacert /etc/ssl/dormouse.crt --resolve chat.example.com:443:127.0.0.1 https://chat.example.com/ | grep -qi '<title>'
-status=$(chroot "$root" curl -sS -o /dev/null -w '%{http_code}' --http1.1 --max-time 5 --cacert /etc/ssl/dormouse.crt \
+status=$(chroot "$root" curl -s -o /dev/null -w '%{http_code}' --http1.1 --max-time 5 --cacert /etc/ssl/dormouse.crt \
 	--resolve chat.example.com:443:127.0.0.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
 	-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' 'https://chat.example.com/api/room/lobby/websocket?name=Ada' || true)
 [ "$status" = 101 ] || { echo "the chat's WebSocket answered $status behind the proxy, not 101"; exit 1; }
