@@ -17,13 +17,16 @@ cleanup() {
 	for f in nginx dormouse; do
 		[ -s "$root/run/$f.pid" ] && kill "$(cat "$root/run/$f.pid")" || true
 	done
-	umount "$root/proc" "$root/dev" 2>/dev/null || true
+	for _ in $(seq 50); do umount "$root/proc" 2>/dev/null && return; sleep 0.2; done
+	echo "$root/proc is still mounted: unmount it before you remove $root" >&2
 }
 trap cleanup EXIT
 chmod 755 "$root" # mktemp has made it, for root alone
-mkdir -p "$root/proc" "$root/dev"
+mkdir -p "$root/proc"
 mount -t proc proc "$root/proc"
-mount --bind /dev "$root/dev"
+# debootstrap has made device nodes of its own. The machine's /dev is not mounted
+# here: who removes the root file system afterwards would remove that with it.
+[ -c "$root/dev/null" ] || { echo "$root has no device nodes" >&2; exit 1; }
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 
 work=$root/root/install

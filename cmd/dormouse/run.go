@@ -60,7 +60,7 @@ func runCommand(dev bool) *cobra.Command {
 type runner struct {
 	options
 	dev       bool
-	kept      bool // there is no project: the data folder has the Worker
+	kept      bool   // there is no project: the data folder has the Worker
 	inspect   string // address for DevTools; empty: none
 	out, errs io.Writer
 
