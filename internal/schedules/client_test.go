@@ -29,6 +29,7 @@ type client struct {
 	heardUpTo int
 	pings     int // protocol's
 	sentClose *word
+	halfOver  bool // it has ended its half of TCP, and still reads
 	lost      bool
 
 	seen      int // of outs
@@ -40,7 +41,8 @@ type client struct {
 }
 
 func (c *client) connected() bool { return c.end != nil && !c.lost && !c.gotEnd }
-func (c *client) speaks() bool    { return c.connected() && c.sentClose == nil }
+func (c *client) speaks() bool    { return c.connected() && c.sentClose == nil && !c.halfOver }
+func (c *client) left() bool      { return c.lost || c.halfOver }
 func (c *client) ended() bool     { return c.gotEnd }
 
 // attach brings the client to the end that the answer names, as the edge does.
@@ -108,6 +110,13 @@ func (c *conn) leave() {
 	c.drain()
 	c.lost = true
 	c.end.Close()
+}
+
+// halfClose ends the client's half of TCP, with or without a Close before. What
+// has been said to it can still be read.
+func (c *conn) halfClose() {
+	c.halfOver = true
+	c.end.CloseWrite()
 }
 
 // drain reads what has come.
@@ -213,7 +222,7 @@ func (c *conn) getsClose(body []byte) {
 			c.w.fail("%v: its client gets Close %d %q, which nobody said", c, code, reason)
 		}
 	}
-	if c.sentClose == nil && !c.mute {
+	if c.sentClose == nil && !c.mute && !c.halfOver {
 		c.close(code, reason)
 	}
 }
@@ -221,7 +230,7 @@ func (c *conn) getsClose(body []byte) {
 // checkEnd checks that TCP had a reason to end.
 func (c *conn) checkEnd() {
 	closing := c.gotClose && (c.sentClose != nil || c.mute)
-	if !c.dropped && !closing && c.sentClose == nil {
+	if !c.dropped && !closing && c.sentClose == nil && !c.halfOver {
 		c.w.fail("%v: TCP ended without a reason", c)
 	}
 }

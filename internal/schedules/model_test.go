@@ -139,7 +139,7 @@ func (t *thing) starts(i *instance) {
 		got = append(got, row(s))
 	}
 	for _, c := range t.listed {
-		unknown := c.end == nil || t.w.tight && (c.lost || c.sentClose != nil) || c.hostClosed && (c.late || c.slow || c.mute || c.sentClose != nil) // whether it has been read
+		unknown := c.end == nil || t.w.tight && (c.left() || c.sentClose != nil) || c.hostClosed && (c.late || c.slow || c.mute || c.sentClose != nil) // whether it has been read
 		gone := unknown && slices.ContainsFunc(i.a.Sockets, func(s guest.Socket) bool { return s.ID == c.server && s.PeerClosed })
 		want = append(want, c.row(unknown, gone))
 	}
@@ -160,7 +160,7 @@ func row(s guest.Socket) string {
 func (c *conn) row(unknown, gone bool) string {
 	return row(guest.Socket{
 		ID: c.server, Tags: c.tags, Attachment: []byte(c.attachment),
-		WeClosed: c.hostClosed, PeerClosed: gone || !unknown && (c.sentClose != nil || c.lost || c.ended()),
+		WeClosed: c.hostClosed, PeerClosed: gone || !unknown && (c.sentClose != nil || c.left() || c.ended()),
 	})
 }
 

@@ -77,6 +77,11 @@ func kinds() []kind {
 				c.leave()
 			}
 		}},
+		{"half-close", 2, func(w *world, n int) {
+			if c := w.pick(n, func(c *conn) bool { return c.connected() && !c.halfOver }); c != nil {
+				c.halfClose()
+			}
+		}},
 		{"slow", 2, func(w *world, n int) {
 			if c := w.pick(n, (*conn).canLeave); c != nil {
 				c.slow = !c.slow

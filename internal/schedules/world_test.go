@@ -309,10 +309,10 @@ func (c *conn) checkAll() {
 			w.fail("%v: %q is lost", c, m.payload)
 		}
 	}
-	if pings > c.pongs && !c.lost && !c.disturbed && !c.hostClosed && c.sentClose == nil {
+	if pings > c.pongs && !c.left() && !c.disturbed && !c.hostClosed && c.sentClose == nil {
 		w.fail("%v: %d pings are lost", c, pings-c.pongs)
 	}
-	over := c.sentClose != nil || c.lost || c.gotEnd
+	over := c.sentClose != nil || c.left() || c.gotEnd
 	if over && !c.over() {
 		w.fail("%v: no handler has heard its end", c)
 	}
@@ -325,7 +325,7 @@ func (c *conn) checkAll() {
 	if c.wirePongs != c.pings && !over && !c.hostClosed {
 		w.fail("%v: %d of %d pings were answered", c, c.wirePongs, c.pings)
 	}
-	if over && !c.gotEnd && (w.autoReply || c.polite || c.hostClosed) {
+	if over && !c.gotEnd && (w.autoReply || c.polite || c.hostClosed || c.halfOver) {
 		w.fail("%v: both have closed, and TCP lives", c)
 	}
 	if over && !c.hostClosed {
