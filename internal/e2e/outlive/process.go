@@ -206,7 +206,9 @@ func (s *process) kill(ctx context.Context, rnd *rand.Rand) error {
 		return err
 	}
 	pid := pids[rnd.IntN(len(pids))]
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(pid, syscall.SIGKILL); errors.Is(err, syscall.ESRCH) {
+		return s.kill(ctx, rnd) // a deploy has just ended that one
+	} else if err != nil {
 		return err
 	}
 	return s.until(ctx, "another guest runs", func() error {
