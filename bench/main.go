@@ -51,7 +51,6 @@ func questions() []contest.Question {
 		calls.Question(1, 1<<10),
 		calls.Question(64, 1<<10),
 		calls.Question(1, 1<<20),
-		calls.Question(64, 1<<20),
 		memory.Question(),
 	}
 }
