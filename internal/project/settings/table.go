@@ -115,7 +115,7 @@ var table = []*Setting{
 	{Name: "limits.sockets_per_object", Type: Int, Default: "32768", Min: 1, Max: 1 << 24, field: func(s *Settings) any { return &s.Limits.SocketsPerObject },
 		Doc: "How many hibernatable sockets an object may have."},
 	{Name: "limits.outbound_bytes", Type: Bytes, Default: "16MiB", Min: 64 * kib, Max: 4 * gib, field: func(s *Settings) any { return &s.Limits.OutboundBytes },
-		Doc: "How much may wait for a client that does not read before its socket is closed with 1013."},
+		Doc: "How much may wait for a client that does not read before its socket is closed with 1013, which it sees if it reads on within 2 s."},
 	{Name: "limits.message_bytes", Type: Bytes, Default: "32MiB", Min: 1 * kib, Max: 40 * mib, field: func(s *Settings) any { return &s.Limits.MessageBytes },
 		Doc: "The size of a message that a client may send; a larger one closes the socket with 1009."},
 	{Name: "limits.close_handshake", Type: Duration, Default: "30s", Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.CloseHandshake },

@@ -91,6 +91,10 @@ export class WebSocket extends EventTarget {
     return endOf(this).extensions;
   }
 
+  /**
+   * Bytes that wait for a client that does not read. Told by the host at doublings and halvings past 64 KiB, and when
+   * nothing waits; below that it is 0.
+   */
   get bufferedAmount(): number {
     return endOf(this).bufferedAmount;
   }
