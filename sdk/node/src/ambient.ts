@@ -11,12 +11,19 @@ import { currentScope, type Scope } from "./scope.ts";
 import type { Sockets } from "./sockets.ts";
 import type { Turns } from "./turn.ts";
 
+/** How much waits on the way to the host. */
+export interface Pressure {
+  readonly crowded: boolean;
+  whenRelieved(f: () => void): void;
+}
+
 export interface Ambient {
   readonly config: Config;
   readonly turns: Turns;
   readonly sockets: Sockets;
   readonly exchanges: Exchanges;
   readonly rpc: Sessions;
+  readonly channel: Pressure;
   /** The Worker outside any object. */
   readonly worker: Owner;
 }

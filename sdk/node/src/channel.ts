@@ -30,6 +30,8 @@ const marksAhead = 16;
 
 /** While more than this waits to be written, nothing is read. */
 const maxBacklog = 4 << 20;
+/** While more than this does, those who bring bytes from elsewhere stop. Less than above: what the host says of clients that do not read has to arrive. */
+const muchBacklog = 1 << 20;
 const chunkSize = 1 << 20;
 
 export class Channel {
@@ -61,6 +63,7 @@ export class Channel {
 
   #backlog = 0;
   #paused = false;
+  readonly #waiting = new Set<() => void>(); // for little to wait
 
   constructor(fd: number, receiver: Receiver) {
     this.#fd = fd;
@@ -251,6 +254,20 @@ export class Channel {
       this.#paused = false;
       this.#socket.resume();
     }
+    if (this.#waiting.size === 0 || this.#backlog > muchBacklog / 2) return;
+    const relieved = [...this.#waiting];
+    this.#waiting.clear();
+    for (const f of relieved) f();
+  }
+
+  /** Much waits to be written. */
+  get crowded(): boolean {
+    return this.#backlog > muchBacklog;
+  }
+
+  /** Calls `f` once when little waits again. While it is crowded. */
+  whenRelieved(f: () => void): void {
+    this.#waiting.add(f);
   }
 
   /** Calls back when everything has been handed to the kernel. */

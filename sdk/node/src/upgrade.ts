@@ -95,13 +95,16 @@ class Bridge implements Sink {
   readonly #client: ClientSocket;
   // What waits until the owner's writes are durable; null when nothing has to wait.
   #queue: (() => void)[] | null = null;
+  // Why nothing is read from the connection.
+  #behind = false; // the client at the other end does not read
+  #crowded = false; // the way to the host is full
 
   constructor(end: End, owner: Owner, url: URL, socket: Duplex, head: Buffer) {
     this.#owner = owner;
     end.task = owner.begin("outbound socket", url.href);
     ambient.sockets.standard(end, owner, this, "bridge");
     // What the server does not read, the peer shall not say.
-    this.#client = new ClientSocket(socket, head, inward(end), (paused) => {
+    this.#client = new ClientSocket(socket, head, inward(end, () => this.#said()), (paused) => {
       if (end.local || owner.gone) return;
       owner.touch();
       owner.turns.out.pause(end.id, paused);
@@ -121,8 +124,26 @@ class Bridge implements Sink {
   }
 
   buffered(bytes: number): void {
-    if (bytes > maxWaiting) this.#client.pause();
-    else if (bytes < maxWaiting / 2) this.#client.resume();
+    if (bytes > maxWaiting) this.#behind = true;
+    else if (bytes < maxWaiting / 2) this.#behind = false;
+    this.#read();
+  }
+
+  /** A message has gone to the peer. */
+  #said(): void {
+    if (this.#crowded || !ambient.channel.crowded) return;
+    this.#crowded = true;
+    this.#read();
+    ambient.channel.whenRelieved(() => {
+      this.#crowded = false;
+      this.#read();
+    });
+  }
+
+  #read(): void {
+    const client = this.#client as ClientSocket | undefined; // not there while it reads what came with the handshake
+    if (this.#behind || this.#crowded) client?.pause();
+    else client?.resume();
   }
 
   /** The owner has left memory. */
@@ -151,9 +172,12 @@ class Bridge implements Sink {
 }
 
 /** What the connection says to the near end. */
-function inward(end: End): Listener {
+function inward(end: End, said: () => void): Listener {
   return {
-    message: (data) => end.send(typeof data === "string" ? data : new Uint8Array(data)),
+    message(data) {
+      end.send(typeof data === "string" ? data : new Uint8Array(data));
+      said();
+    },
     closed(code, reason, clean) {
       end.closedOut = end.closedIn = true;
       if (clean) end.close(code === 1005 ? 0 : code, reason);
