@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"bytes"
 	"container/list"
 	"errors"
 	"fmt"
@@ -188,7 +189,8 @@ func wait(begin func(storage.Done) error) error {
 func (h *handle) quiet() bool { return len(h.busy) == 0 && h.conn.AutocommitEnabled() }
 
 // exists says whether there is a database. A file that is smaller than a new
-// database was never committed to.
+// database was never committed to; nor was one of just that size without a
+// header, which is what a power cut may leave of a new one.
 func exists(path string) (bool, error) {
 	info, err := os.Stat(path)
 	switch {
@@ -200,7 +202,12 @@ func exists(path string) (bool, error) {
 		return false, fmt.Errorf("%s is not a file", filepath.Base(path))
 	}
 	empty, err := template()
-	return info.Size() >= int64(len(empty)), err
+	if err != nil || info.Size() != int64(len(empty)) {
+		return info.Size() > int64(len(empty)), err
+	}
+	// No lock of SQLite's is lost by the close: the database is not open.
+	is, err := os.ReadFile(path)
+	return bytes.HasPrefix(is, empty[:16]), err
 }
 
 // createDatabase makes an empty database: a copy under another name, renamed

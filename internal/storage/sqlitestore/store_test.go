@@ -401,6 +401,24 @@ func TestAlarms(t *testing.T) {
 	moved(goguest.NotMoved)
 }
 
+// A power cut may take the first sector of a file that was never committed to.
+func TestTornNewFileIsMadeAnew(t *testing.T) {
+	w := newWorld(t)
+	must(t, os.MkdirAll(filepath.Dir(w.path), 0o700))
+	must(t, os.WriteFile(w.path, make([]byte, 4096), 0o600))
+	s, o := w.open()
+	if got := keys(t, s, author.Range{}); len(got) != 0 {
+		t.Errorf("got %q", got)
+	}
+	must(t, s.Put("a", 1))
+	commit(t, s)
+	s.Close()
+	s, _ = w.open()
+	if got := keys(t, s, author.Range{}); len(got) != 1 || o.broken != nil {
+		t.Errorf("got %q, %v", got, o.broken)
+	}
+}
+
 func TestDamagedFile(t *testing.T) {
 	w := newWorld(t)
 	must(t, os.MkdirAll(filepath.Dir(w.path), 0o700))

@@ -3,14 +3,33 @@
  * `node:fs`.
  */
 
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** Whether there is a database of at least `smallest` bytes. What is smaller was never committed to. */
+/**
+ * Whether there is a database of at least `smallest` bytes, which are those of one without tables. What is smaller was
+ * never committed to; nor was a file of just that size that has no header, which is what a power cut may leave of a
+ * new one: with the first commit the journal has it whole.
+ */
 export function databaseExists(path: string, smallest: number): boolean {
   if (path === "") return false; // Permissions are not asked about nothing.
   const stat = statSync(path, { throwIfNoEntry: false });
-  return stat !== undefined && !(stat.isFile() && stat.size < smallest);
+  if (stat === undefined) return false;
+  if (!stat.isFile() || stat.size > smallest) return true;
+  return stat.size === smallest && hasHeader(path);
+}
+
+const header = "SQLite format 3\0";
+
+function hasHeader(path: string): boolean {
+  const file = openSync(path, "r");
+  try {
+    const first = new Uint8Array(header.length);
+    const n = readSync(file, first);
+    return String.fromCharCode(...first.subarray(0, n)) === header;
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Whether there is a file at all. */

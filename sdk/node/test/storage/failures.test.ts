@@ -84,6 +84,16 @@ test("an empty file, as a crash may leave one, is a new object", async () => {
   assert.equal(await object.api.get("a"), 1);
 });
 
+test("a new file that a power cut has taken the header of is a new object", async () => {
+  await using folder = new TestFolder();
+  const object = folder.object();
+  mkdirSync(dirname(object.path));
+  writeFileSync(object.path, new Uint8Array(4096));
+  assert.equal(await object.api.get("a"), undefined);
+  await object.event(({ api }) => void api.put("a", 1));
+  assert.equal(await object.api.get("a"), 1);
+});
+
 test("an error that takes the whole transaction resets the object, and nothing of the turn stays", async () => {
   await using folder = new TestFolder();
   const object = folder.object();
