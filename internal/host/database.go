@@ -1,6 +1,9 @@
 package host
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
@@ -115,7 +118,16 @@ func (s *Shard) CloseDatabases(done func()) {
 		return
 	}
 	s.closed = append(s.closed, done)
-	for k := range s.databases {
+	oldest := func(k dormouse.Key) guest.Object {
+		if h := s.databases[k].holders; len(h) > 0 {
+			return h[0].object
+		}
+		return 0
+	}
+	// In the order in which they were opened, so that a run can be repeated.
+	for _, k := range slices.SortedFunc(maps.Keys(s.databases), func(a, b dormouse.Key) int {
+		return cmp.Compare(oldest(a), oldest(b))
+	}) {
 		s.closeDatabase(k)
 	}
 }
