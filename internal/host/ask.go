@@ -77,17 +77,7 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 }
 
 // gated says an output of the asking object now or behind its commits.
-func (a *ask) gated(size int, say func()) {
-	if a.from == nil || a.from.Open() {
-		say()
-		return
-	}
-	a.from.Hold(size, func() {
-		if !a.over {
-			say()
-		}
-	})
-}
+func (a *ask) gated(size int, say func()) { a.from.say(size, &a.over, say) }
 
 func (a *ask) end() {
 	a.over = true

@@ -130,17 +130,7 @@ func (c *Call) fail(e *dormouse.Error) {
 }
 
 // gated says an output of the object now or behind its commits.
-func (c *Call) gated(size int, say func()) {
-	if c.object == nil || c.object.Open() {
-		say()
-		return
-	}
-	c.object.Hold(size, func() {
-		if !c.over {
-			say()
-		}
-	})
-}
+func (c *Call) gated(size int, say func()) { c.object.say(size, &c.over, say) }
 
 // The Asker: from any goroutine to the loop.
 

@@ -526,6 +526,21 @@ func (o *resident) Hold(size int, release func()) {
 	}
 }
 
+// say says an output of the object now or behind its commits, unless what it
+// belongs to is over by then. The Worker's outputs, without an object, wait for
+// nothing.
+func (o *resident) say(size int, over *bool, f func()) {
+	if o == nil || o.Open() {
+		f()
+		return
+	}
+	o.Hold(size, func() {
+		if !*over {
+			f()
+		}
+	})
+}
+
 var errTooMuchOutput = dormouse.Error{
 	Message:    "Durable Object was reset: too much output waits for the disk.",
 	Overloaded: true, ObjectReset: true,

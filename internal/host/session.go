@@ -215,17 +215,7 @@ func (c *session) fail(e *dormouse.Error) {
 }
 
 // gated says an output of the object now or behind its commits.
-func (c *session) gated(size int, say func()) {
-	if c.object == nil || c.object.Open() {
-		say()
-		return
-	}
-	c.object.Hold(size, func() {
-		if !c.over {
-			say()
-		}
-	})
-}
+func (c *session) gated(size int, say func()) { c.object.say(size, &c.over, say) }
 
 // The Line: what the other end says, to the guest.
 
