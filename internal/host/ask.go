@@ -61,19 +61,37 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 		a.end()
 		return
 	}
-	b, ok := s.binding(a.guest, to.Index)
+	t, ok := s.target(a.guest, to)
 	if !ok {
 		a.end()
 		return
 	}
-	k := dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
-	target := s.Route(k)
-	a.near = target == s
-	var name *string
-	if to.HasName {
-		name = &to.Name
+	a.near = t.shard == s
+	a.asker = t.shard.Fetch(t.key, t.class, t.name, r, a)
+}
+
+// target is an object that a guest calls.
+type target struct {
+	shard *Shard
+	key   dormouse.Key
+	class int
+	name  *string // nil: the caller does not know it
+}
+
+// target finds the object that a guest names by one of its bindings; ok is false
+// if it has no such binding.
+func (s *Shard) target(g guest.Guest, to guest.Target) (t target, ok bool) {
+	b, ok := s.binding(g, to.Index)
+	if !ok {
+		return t, false
 	}
-	a.asker = target.Fetch(k, b.Class, name, r, a)
+	t.class = b.Class
+	t.key = dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
+	t.shard = s.Route(t.key)
+	if to.HasName {
+		t.name = &to.Name
+	}
+	return t, true
 }
 
 // gated says an output of the asking object now or behind its commits.

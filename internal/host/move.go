@@ -134,9 +134,6 @@ func (s *Shard) GiveUp() {
 		if w.call != nil {
 			w.call.fail(&errUpdated)
 		}
-		if w.session != nil {
-			w.session.fail(&errUpdated)
-		}
 	}
 	for _, l := range s.lives {
 		for _, c := range l.calls {

@@ -16,13 +16,11 @@ type queue struct {
 	whyNot *dormouse.Error
 }
 
-// waiter is an object with mail, or a call of the Worker, or a session with it.
+// waiter is an object with mail, or a call of the Worker.
 type waiter struct {
 	object  *resident
 	call    *Call
 	request *guest.Request
-	session *session // with the Worker
-	opening *guest.Opening
 }
 
 // want has the object served when there is a guest for it.
@@ -61,11 +59,7 @@ func (s *Shard) serve(p *place) {
 	list := p.queue.list
 	p.queue.list, p.queue.bytes = nil, 0
 	for _, w := range list {
-		switch {
-		case w.session != nil:
-			w.session.begin(p.guest, 0, w.opening)
-			continue
-		case w.object == nil:
+		if w.object == nil {
 			w.call.begin(p.guest, 0, w.request)
 			continue
 		}
@@ -93,11 +87,7 @@ func (s *Shard) Unfit(name guest.Place, e *dormouse.Error) {
 	list := p.queue.list
 	p.queue.list = nil
 	for _, w := range list {
-		switch {
-		case w.session != nil:
-			w.session.fail(e)
-			continue
-		case w.object == nil:
+		if w.object == nil {
 			w.call.fail(e)
 			continue
 		}

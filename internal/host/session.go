@@ -22,14 +22,6 @@ type Line interface {
 	Fail(*dormouse.Error)
 }
 
-// Connector is an Outside that has sessions. to names a service: which of the
-// bindings, and with the opening which entrypoint of it and its props.
-type Connector interface {
-	// Connect begins a session. It may be called on any loop; what is said in it
-	// goes to back, from any goroutine.
-	Connect(to guest.Target, s *guest.Opening, back Line) Line
-}
-
 // session is one guest's end of a session, and the Line of whoever has the
 // other end. What the guest says passes the object's gate.
 type session struct {
@@ -73,29 +65,19 @@ func (c *session) connect(g guest.Guest, to guest.Target, o *guest.Opening) {
 	s := c.shard
 	switch to.Kind {
 	case guest.ToObject:
-		b, ok := s.binding(g, to.Index)
+		t, ok := s.target(g, to)
 		if !ok {
 			c.end()
 			return
 		}
-		k := dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
-		target := s.Route(k)
-		c.near = target == s
-		var name *string
-		if to.HasName {
-			name = &to.Name
-		}
-		c.far = target.Connect(k, b.Class, name, o, c)
+		c.near = t.shard == s
+		c.far = t.shard.Connect(t.key, t.class, t.name, o, c)
 	case guest.ToSelf:
 		// The very guest that asks: the code is the same, and so are its globals.
 		far := &session{shard: s, far: c, near: true, window: guest.Window}
 		c.near, c.far = true, far
 		far.begin(g, 0, o)
 	default:
-		if out, ok := s.Outside.(Connector); ok {
-			c.far = out.Connect(to, o, c)
-			return
-		}
 		c.Fail(&dormouse.Error{Name: "TypeError", Message: "This binding has no methods: it can only be asked with fetch()."})
 	}
 }
@@ -118,26 +100,6 @@ func (s *Shard) Connect(k dormouse.Key, class int, name *string, o *guest.Openin
 		}
 		c.object = r
 		r.event(len(o.First)+len(o.Props)+512, func(g guest.Guest) { c.begin(g, r.num, o) }, c.fail)
-	})
-	return c
-}
-
-// ConnectWorker begins a session with an entrypoint of the Worker. May be called
-// on any goroutine.
-func (s *Shard) ConnectWorker(o *guest.Opening, back Line) Line {
-	c := &session{shard: s, far: back, window: guest.Window}
-	s.Loop.Post(func() {
-		switch p := s.main; {
-		case p.guest != nil:
-			c.begin(p.guest, 0, o)
-			s.throttle(p.guest)
-		case p.queue.whyNot != nil:
-			c.fail(p.queue.whyNot)
-		case len(p.queue.list) >= s.Limits.Waiting:
-			c.fail(overloaded())
-		default:
-			p.queue.list = append(p.queue.list, waiter{session: c, opening: o})
-		}
 	})
 	return c
 }
