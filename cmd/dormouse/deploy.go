@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -124,7 +119,9 @@ func versionsCommand() *cobra.Command {
 		var answer struct {
 			Versions []admin.Version `json:"versions"`
 		}
-		if err := to.ask(c.Context(), "GET", "/api/versions", nil, nil, &answer); err != nil {
+		ctx, cancel := context.WithTimeout(c.Context(), answerLimit)
+		defer cancel()
+		if err := to.ask(ctx, "GET", "/api/versions", nil, nil, &answer); err != nil {
 			return err
 		}
 		w := tabwriter.NewWriter(c.OutOrStdout(), 0, 8, 2, ' ', 0)
@@ -162,8 +159,10 @@ func rollbackCommand() *cobra.Command {
 			}
 			which = strconv.Itoa(n)
 		}
+		ctx, cancel := context.WithTimeout(c.Context(), answerLimit)
+		defer cancel()
 		var v admin.Version
-		if err := to.ask(c.Context(), "POST", "/api/versions/"+which+"/deploy", nil, nil, &v); err != nil {
+		if err := to.ask(ctx, "POST", "/api/versions/"+which+"/deploy", nil, nil, &v); err != nil {
 			return fmt.Errorf("not rolled back: %w", err)
 		}
 		report(c.OutOrStdout(), &v)
@@ -172,57 +171,10 @@ func rollbackCommand() *cobra.Command {
 	return c
 }
 
-// remote speaks to the admin address of a running server.
-type remote struct {
-	to        string
-	tokenFile string
-
-	token string
-}
-
-func (o *remote) register(c *cobra.Command) {
-	c.Flags().StringVar(&o.to, "to", "", "admin address of the running server (default: the setting admin)")
-}
-
-// registerSettings is for commands that have no project.
-func (o *remote) registerSettings(c *cobra.Command) {
-	c.Flags().StringVar(&o.tokenFile, "admin-token-file", "", "a file whose first line is the server's admin token")
-}
-
-// resolve finds what no flag says in the settings of this folder.
-func (o *remote) resolve(c *cobra.Command) error {
-	in := settings.Inputs{Dir: ".", Flags: make(map[string]string), Environ: os.Environ()}
-	if f := c.Flags().Lookup("admin-token-file"); f.Changed {
-		in.Flags["admin_token_file"] = o.tokenFile
-	}
-	r, err := settings.Resolve(in)
-	if err != nil {
-		return err
-	}
-	return o.from(r.Settings)
-}
-
-func (o *remote) from(s *settings.Settings) error {
-	if o.to == "" {
-		o.to = s.Admin
-	}
-	if o.to == "" {
-		return errors.New("the admin address is off here; name the server's with --to")
-	}
-	if !strings.Contains(o.to, "://") {
-		o.to = "http://" + o.to
-	}
-	o.to = strings.TrimSuffix(o.to, "/")
-	if s.AdminTokenFile == "" {
-		return nil
-	}
-	var err error
-	o.token, err = readToken(s.AdminTokenFile)
-	return err
-}
-
 // send deploys an archive.
 func (o *remote) send(ctx context.Context, archive []byte, query url.Values) (*admin.Version, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerLimit)
+	defer cancel()
 	path := "/api/versions"
 	if len(query) > 0 {
 		path += "?" + query.Encode()
@@ -230,38 +182,4 @@ func (o *remote) send(ctx context.Context, archive []byte, query url.Values) (*a
 	v := new(admin.Version)
 	header := http.Header{admin.DigestHeader: {admin.Digest(sha256.Sum256(archive))}, "Content-Type": {"application/x-tar"}}
 	return v, o.ask(ctx, "POST", path, header, archive, v)
-}
-
-func (o *remote) ask(ctx context.Context, method, path string, header http.Header, body []byte, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, answerLimit)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, o.to+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	for k, v := range header {
-		r.Header[k] = v
-	}
-	if o.token != "" {
-		r.Header.Set("Authorization", "Bearer "+o.token)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return fmt.Errorf("%w; is this the admin address of a server that runs?", err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode != http.StatusOK {
-		var told struct {
-			Error string `json:"error"`
-		}
-		if json.Unmarshal(text, &told) != nil || told.Error == "" {
-			told.Error = fmt.Sprintf("%s answered %s; is this the admin address of a Dormouse?", o.to, resp.Status)
-		}
-		return errors.New(told.Error)
-	}
-	return json.Unmarshal(text, answer)
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -197,37 +195,13 @@ func askUpgrade(ctx context.Context, to, tokenFile, binary string) (done admin.U
 	if err != nil {
 		return done, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+to+"/api/upgrade", bytes.NewReader(body))
-	if err != nil {
-		return done, fmt.Errorf("--to: %w", err)
+	var o remote
+	if err := o.at(to, tokenFile); err != nil {
+		return done, err
 	}
-	if tokenFile != "" {
-		token, err := os.ReadFile(tokenFile)
-		if err != nil {
-			return done, fmt.Errorf("--admin-token-file: %w", err)
-		}
-		line, _, _ := strings.Cut(string(token), "\n")
-		req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(line))
-	}
-	res, err := http.DefaultClient.Do(req)
+	err = o.ask(ctx, http.MethodPost, "/api/upgrade", nil, body, &done)
 	if errors.Is(err, syscall.ECONNREFUSED) {
-		return done, fmt.Errorf("nobody serves the admin API at %s; name the address with --to", to)
+		err = fmt.Errorf("nobody serves the admin API at %s; name the address with --to", to)
 	}
-	if err != nil {
-		return done, err
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return done, err
-	}
-	if res.StatusCode != http.StatusOK {
-		var problem struct{ Error string }
-		json.Unmarshal(text, &problem)
-		if problem.Error == "" {
-			problem.Error = res.Status
-		}
-		return done, errors.New(problem.Error)
-	}
-	return done, json.Unmarshal(text, &done)
+	return done, err
 }
