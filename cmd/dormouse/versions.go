@@ -42,8 +42,11 @@ func (v *versions) Newer() nodeguest.Command { return v.next.Load().Command() }
 
 // List implements admin.Versions.
 func (v *versions) List() []admin.Version {
-	inMemory := v.server.VersionsInMemory()
 	list := []admin.Version{}
+	if v.store == nil {
+		return list
+	}
+	inMemory := v.server.VersionsInMemory()
 	for _, r := range v.store.List() {
 		a := admin.Version{
 			Number: r.Number, Made: r.Made, Hash: r.Hash, Worker: r.Worker, Source: r.Source, Classes: r.Classes,
