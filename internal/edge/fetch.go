@@ -65,10 +65,10 @@ func (f *Front) Fetch(r *http.Request) (*http.Response, error) {
 // Worker.
 func (f *Front) inner(r *http.Request) *guest.Request {
 	hostName := cmp.Or(r.Host, r.URL.Host, "localhost")
-	head := []guest.Header{{Name: "host", Value: latin1(hostName)}}
+	head := []guest.Header{{Name: "host", Value: guest.Latin1(hostName)}}
 	for name, values := range r.Header {
 		for _, v := range values {
-			head = append(head, guest.Header{Name: name, Value: latin1(v)})
+			head = append(head, guest.Header{Name: name, Value: guest.Latin1(v)})
 		}
 	}
 	hasBody := r.Body != nil && r.Body != http.NoBody

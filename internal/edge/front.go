@@ -179,14 +179,14 @@ func (f *Front) refuses(r *http.Request) int {
 func (f *Front) request(r *http.Request) *guest.Request {
 	client, scheme := f.client(r)
 	head := make([]guest.Header, 0, len(r.Header)+4)
-	head = append(head, guest.Header{Name: "host", Value: latin1(r.Host)})
+	head = append(head, guest.Header{Name: "host", Value: guest.Latin1(r.Host)})
 	for name, values := range r.Header {
 		switch name {
 		case "Cf-Connecting-Ip", "X-Real-Ip":
 			continue // ours to say
 		}
 		for _, v := range values {
-			head = append(head, guest.Header{Name: name, Value: latin1(v)})
+			head = append(head, guest.Header{Name: name, Value: guest.Latin1(v)})
 		}
 	}
 	head = append(head, guest.Header{Name: "CF-Connecting-IP", Value: client}, guest.Header{Name: "X-Real-IP", Value: client})
@@ -279,37 +279,6 @@ func (f *Front) fail(w http.ResponseWriter, e *dormouse.Error) {
 	http.Error(w, text, status)
 }
 
-// latin1 spells each byte of a header's value as the character with its number.
-func latin1(s string) string {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			r := make([]rune, len(s))
-			for j := range len(s) {
-				r[j] = rune(s[j])
-			}
-			return string(r)
-		}
-	}
-	return s
-}
-
-// bytesOf is the way back; what is no byte becomes a question mark.
-func bytesOf(s string) string {
-	for i := 0; i < len(s); i++ {
-		if s[i] >= 0x80 {
-			b := make([]byte, 0, len(s))
-			for _, r := range s {
-				if r > 0xff {
-					r = '?'
-				}
-				b = append(b, byte(r))
-			}
-			return string(b)
-		}
-	}
-	return s
-}
-
 // setHeader copies the Worker's headers, but for those that belong to the
 // connection.
 func setHeader(h http.Header, from []guest.Header) {
@@ -317,7 +286,7 @@ func setHeader(h http.Header, from []guest.Header) {
 		switch name := http.CanonicalHeaderKey(l.Name); name {
 		case "Connection", "Keep-Alive", "Proxy-Connection", "Transfer-Encoding", "Upgrade", "Trailer":
 		default:
-			h.Add(name, bytesOf(l.Value))
+			h.Add(name, l.Bytes())
 		}
 	}
 }

@@ -113,7 +113,7 @@ func (w *answerWriter) WriteHeader(status int) {
 	r := &guest.Response{Status: status, HasBody: w.body}
 	for name, values := range w.header {
 		for _, v := range values {
-			r.Header = append(r.Header, guest.Header{Name: strings.ToLower(name), Value: latin1(v)})
+			r.Header = append(r.Header, guest.Header{Name: strings.ToLower(name), Value: guest.Latin1(v)})
 		}
 	}
 	w.q.answer.Response(r)

@@ -300,9 +300,6 @@ type Response struct {
 	Socket     dormouse.SocketID // with Status 101: this end is passed on
 }
 
-// Header is one line. The bytes of Value above 0x7f stand for themselves.
-type Header struct{ Name, Value string }
-
 // Sockets is a list of sockets as it came, read in place.
 type Sockets interface {
 	Len() int

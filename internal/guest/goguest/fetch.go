@@ -156,7 +156,7 @@ func (f *fetch) request(ctx context.Context) (*http.Request, error) {
 	for _, h := range f.head.Header {
 		switch name := http.CanonicalHeaderKey(h.Name); name {
 		case "Host":
-			r.Host = bytesOf(h.Value)
+			r.Host = h.Bytes()
 		case "Cf-Connecting-Ip":
 			r.RemoteAddr = h.Value + ":0" // as net/http has it; the port is not known
 			if strings.Contains(h.Value, ":") {
@@ -164,7 +164,7 @@ func (f *fetch) request(ctx context.Context) (*http.Request, error) {
 			}
 			fallthrough
 		default:
-			r.Header.Add(name, bytesOf(h.Value))
+			r.Header.Add(name, h.Bytes())
 		}
 	}
 	if f.body != nil {
@@ -172,38 +172,6 @@ func (f *fetch) request(ctx context.Context) (*http.Request, error) {
 		r.ContentLength = lengthOf(r.Header)
 	}
 	return r, nil
-}
-
-// bytesOf turns a header's value, in which each character is a byte, into what a
-// Go program has. What is no byte becomes a question mark.
-func bytesOf(s string) string {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			b := make([]byte, 0, len(s))
-			for _, r := range s {
-				if r > 0xff {
-					r = '?'
-				}
-				b = append(b, byte(r))
-			}
-			return string(b)
-		}
-	}
-	return s
-}
-
-// latin1 is the way back.
-func latin1(s string) string {
-	for i := range len(s) {
-		if s[i] >= 0x80 {
-			r := make([]rune, len(s))
-			for j := range len(s) {
-				r[j] = rune(s[j])
-			}
-			return string(r)
-		}
-	}
-	return s
 }
 
 // Errors of AcceptWebSocket.

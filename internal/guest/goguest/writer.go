@@ -143,7 +143,7 @@ func (w *writer) sayHead(hasBody bool) {
 	}
 	for name, values := range w.head {
 		for _, v := range values {
-			r.Header = append(r.Header, guest.Header{Name: name, Value: latin1(v)})
+			r.Header = append(r.Header, guest.Header{Name: name, Value: guest.Latin1(v)})
 		}
 	}
 	f := w.f
