@@ -50,7 +50,7 @@ func TestVisitsOutliveSleepsAndRestartsAndAreForgotten(t *testing.T) {
 		}
 		s.Stop()
 
-		s, visit = start()
+		s, _ = start()
 		if got := visits(s, "a"); got != 3 {
 			t.Errorf("after a restart: %d visits", got)
 		}

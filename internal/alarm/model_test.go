@@ -20,7 +20,6 @@ type world struct {
 
 	undurable []commit // in order
 	running   map[dormouse.Key]bool
-	runs      int
 }
 
 type commit struct {

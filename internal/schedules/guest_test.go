@@ -22,7 +22,6 @@ type process struct {
 
 	inbox     []frame  // what the host has said, oldest first
 	bytes     int      // of inbox
-	handled   int      // how many have been, and were told of
 	told      []frame  // taken with the batch that runs
 	out       []func() // what the batch that runs has said
 	instances map[guest.Object]*instance
@@ -32,7 +31,6 @@ type process struct {
 	asking    map[guest.Exchange]func() // what goes on when an answer has come
 	touched   []*instance
 	gone      bool
-	retired   bool
 }
 
 var _ guest.Guest = (*process)(nil)

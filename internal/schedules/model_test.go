@@ -54,7 +54,6 @@ type output struct {
 	behind   []*ticket
 	muted    bool // the host had given the instance up
 	was      bool // said
-	msg      *message
 }
 
 // expected is what a client shall hear.

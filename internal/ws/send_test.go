@@ -16,7 +16,6 @@ func (s silentSink) Message(op Opcode, p []byte) { s.end.Send(op, p) }
 func (s silentSink) CloseFrame(uint16, string)   {}
 func (s silentSink) Drained()                    {}
 func (s silentSink) Gone(error)                  {}
-func (s silentSink) sendAll(e *Endpoint) (n int) { return sendAll(e, nil) }
 
 // sendAll plays a system that takes everything, and appends it to sent.
 func sendAll(e *Endpoint, sent *[]byte) (n int) {

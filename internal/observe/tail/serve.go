@@ -42,7 +42,8 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for {
-		err := out.Flush()
+		out.Flush() // a client that has gone is met by the next write
+		var err error
 		select {
 		case l := <-x.Lines():
 			err = say(l)

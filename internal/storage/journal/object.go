@@ -63,8 +63,6 @@ type moved struct {
 	frames     int
 }
 
-func movedAll(t tail) moved { return moved{t.generation, t.frames()} }
-
 // require notes that frames up to the end of t are in a segment.
 func (o *object) require(segment uint64, t tail) {
 	n := need{segment, t.generation, t.frames()}
@@ -83,14 +81,6 @@ func (o *object) forget(m moved) {
 		n++
 	}
 	o.needs = append(o.needs[:0:0], o.needs[n:]...)
-}
-
-// oldest is the first segment that is needed for the object, or 0.
-func (o *object) oldest() uint64 {
-	if len(o.needs) > 0 {
-		return o.needs[0].segment
-	}
-	return o.last
 }
 
 // request is a request that waits for the object's WAL to be looked at.

@@ -59,7 +59,7 @@ func open(path, query string, write bool) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	flags := sqlite.OpenURI | sqlite.OpenNoMutex
+	flags := sqlite.OpenURI
 	if write {
 		flags |= sqlite.OpenReadWrite
 	} else {
