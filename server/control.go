@@ -1,8 +1,6 @@
 package server
 
-import (
-	"context"
-)
+import "context"
 
 // Control reaches into a server: package dormousetest hands it to tests. It is
 // good once the server has been started.

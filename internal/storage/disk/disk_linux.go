@@ -1,13 +1,9 @@
 package disk
 
 import (
-	"errors"
-	"fmt"
-	"io"
 	"os"
 	"time"
 
-	"github.com/dormouse-dev/dormouse/internal/storage"
 	"golang.org/x/sys/unix"
 )
 
@@ -47,21 +43,6 @@ func (OS) SyncAll(name string) error {
 	}
 	defer d.Close()
 	return ignoringEINTR("syncfs", name, func() error { return unix.Syncfs(int(d.Fd())) })
-}
-
-func (OS) Lock(name string) (io.Closer, error) {
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: %w", name, storage.ErrLocked)
-		}
-		return nil, &os.PathError{Op: "flock", Path: name, Err: err}
-	}
-	return f, nil
 }
 
 func ignoringEINTR(op, name string, call func() error) error {

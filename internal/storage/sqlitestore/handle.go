@@ -67,7 +67,8 @@ var sqlLimits = map[sqlite.Limit]int32{
 	sqlite.LimitLikePatternLength: 50, sqlite.LimitVariableNumber: 100, sqlite.LimitTriggerDepth: 10,
 }
 
-// open opens the database. false: there is none, and create is false.
+// open opens the database. false: there is none, and create is false. After an
+// error it is to be ended.
 func (h *handle) open(e Engine, create bool) (bool, error) {
 	there, err := exists(h.path)
 	if err != nil || !there && !create {
@@ -83,11 +84,7 @@ func (h *handle) open(e Engine, create bool) (bool, error) {
 		}
 		h.opened = true
 	}
-	if err := h.connect(!there); err != nil {
-		h.end(e)
-		return false, err
-	}
-	return true, nil
+	return true, h.connect(!there)
 }
 
 func (h *handle) connect(create bool) (err error) {
@@ -121,39 +118,21 @@ func (h *handle) connect(create bool) (err error) {
 }
 
 // end closes the database, after everything in its WAL is durable: the last
-// close of a connection moves the WAL into the database.
-func (h *handle) end(e Engine) {
-	var err error
-	if h.opened {
-		err = wait(func(d storage.Done) error { return e.Sync(h.key, d) })
+// close of a connection moves the WAL into the database. If that cannot be had
+// the connection stays open, and end returns false: the WAL is for the next one
+// to open.
+func (h *handle) end(e Engine) bool {
+	if h.opened && wait(func(d storage.Done) error { return e.Sync(h.key, d) }) != nil {
+		return h.conn == nil
 	}
 	if h.conn != nil {
-		if err != nil {
-			// What is not durable must not reach the database. A connection that is
-			// not closed moves nothing; the WAL stays for the next one to open.
-			h.abandon()
-		} else {
-			h.finalize()
-			h.conn.Close()
-		}
+		h.finalize()
+		h.conn.Close()
 	}
-	if h.opened && err == nil {
+	if h.opened {
 		e.Release(h.key)
 	}
-}
-
-// abandoned are connections that must not be closed: it would move what is not
-// durable into their databases. There are some only after the journal has failed
-// to write.
-var abandoned struct {
-	sync.Mutex
-	conns []*sqlite.Conn
-}
-
-func (h *handle) abandon() {
-	abandoned.Lock()
-	defer abandoned.Unlock()
-	abandoned.conns = append(abandoned.conns, h.conn)
+	return true
 }
 
 // checkpoint moves the WAL into the database, if the engine wants it. Between

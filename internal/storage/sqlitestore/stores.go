@@ -54,7 +54,11 @@ type Stores struct {
 	handles map[dormouse.Key]*handle
 	resting list.List // of *handle, the one that has rested longest first
 	closed  bool
-	closing sync.WaitGroup // goroutines that close handles
+	// Whose connections must not be closed, because that would move what is not
+	// durable into their databases. There are some only when the journal has
+	// failed to write.
+	abandoned []*handle
+	closing   sync.WaitGroup // goroutines that close handles
 }
 
 // New makes Stores.
@@ -139,7 +143,7 @@ func (s *Stores) acquire(k dormouse.Key, path string, create bool) (*handle, err
 
 	ok, err := h.open(s.engine, create)
 	if err != nil || !ok {
-		s.forget(h)
+		s.end(h)
 		return nil, err
 	}
 	return h, nil
@@ -185,15 +189,19 @@ func (s *Stores) endLocked(h *handle) {
 	s.closing.Add(1)
 	go func() {
 		defer s.closing.Done()
-		h.end(s.engine)
-		s.forget(h)
+		s.end(h)
 	}()
 }
 
-// forget takes a handle out of the table. Whoever waits for it goes on.
-func (s *Stores) forget(h *handle) {
+// end closes a handle and takes it out of the table. Whoever waits for it goes
+// on.
+func (s *Stores) end(h *handle) {
+	closed := h.end(s.engine)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !closed {
+		s.abandoned = append(s.abandoned, h)
+	}
 	delete(s.handles, h.key)
 	close(h.gone)
 }
