@@ -5,7 +5,7 @@
 
 import type http from "node:http";
 import { ambient, scopeNow } from "./ambient.ts";
-import { type Content, hasContent, type Incoming, takeContent } from "./http/body.ts";
+import { type Content, hasContent, type Incoming, piecesOf, takeContent } from "./http/body.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
 import { isRequest, Request, type RequestInit, signalOf } from "./http/request.ts";
 import { incomingResponse, type Response } from "./http/response.ts";
@@ -86,17 +86,8 @@ function bodyOf(content: Content): unknown {
       return content.bytes;
     case "stream":
       return content.stream;
-    case "incoming": {
-      const { incoming } = content;
-      return new ReadableStream({
-        async pull(controller) {
-          const piece = await incoming.read();
-          if (piece === null) controller.close();
-          else controller.enqueue(piece);
-        },
-        cancel: (reason) => incoming.cancel(reason),
-      });
-    }
+    case "incoming":
+      return piecesOf(content.incoming, 1);
   }
 }
 

@@ -279,11 +279,7 @@ export class Outlet extends Writer {
     const start = this.begin(frame.request, 48);
     this.u32(r.exchange);
     this.u32(r.from);
-    this.u8(r.target);
-    this.u16(r.index);
-    this.id(r.id);
-    this.u8(r.name === null ? 0 : 1);
-    this.str(r.name ?? "");
+    this.target(r);
     this.u8(r.hasBody ? 1 : 0);
     this.str(r.method);
     this.str(r.url);
@@ -298,11 +294,7 @@ export class Outlet extends Writer {
     const start = this.begin(frame.rpcOpen, 48);
     this.u32(session);
     this.u32(from);
-    this.u8(to.target);
-    this.u16(to.index);
-    this.id(to.id);
-    this.u8(to.name === null ? 0 : 1);
-    this.str(to.name ?? "");
+    this.target(to);
     this.str(to.entrypoint);
     this.bytes(to.props ?? nothing);
     return start;

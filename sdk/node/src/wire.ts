@@ -342,6 +342,15 @@ export class Writer {
     this.at += 32;
   }
 
+  /** What is called: docs/guest-protocol.md, `request`. */
+  target(to: { readonly target: number; readonly index: number; readonly id: string; readonly name: string | null }): void {
+    this.u8(to.target);
+    this.u16(to.index);
+    this.id(to.id);
+    this.u8(to.name === null ? 0 : 1);
+    this.str(to.name ?? "");
+  }
+
   headers(list: readonly (readonly [string, string])[]): void {
     this.u16(list.length);
     for (const [name, value] of list) {

@@ -247,6 +247,18 @@ export function asChunk(value: unknown): Uint8Array {
   throw new TypeError("This TransformStream is being used as a byte stream, but received an object of non-ArrayBuffer/ArrayBufferView type on its writable side.");
 }
 
+/** What comes in, as a stream that reads `ahead` pieces before it is asked. */
+export function piecesOf(incoming: Incoming, ahead: number): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const piece = await incoming.read();
+      if (piece === null) controller.close();
+      else controller.enqueue(piece);
+    },
+    cancel: (reason) => incoming.cancel(reason),
+  }, { highWaterMark: ahead });
+}
+
 function streamOf(content: Content, used: boolean): ReadableStream<Uint8Array> {
   if (content.kind === "stream") return content.stream;
   if (used) {

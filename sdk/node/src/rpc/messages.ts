@@ -61,11 +61,7 @@ export function writePayload(w: Writer, references: readonly Reference[], bytes:
     }
     const { route } = ref;
     w.u8(route.target === 0 ? reference.object : reference.service);
-    w.u8(route.target);
-    w.u16(route.index);
-    w.id(route.id);
-    w.u8(route.name === null ? 0 : 1);
-    w.str(route.name ?? "");
+    w.target(route);
     w.str(route.entrypoint);
     w.bytes(route.props ?? nothing);
   }

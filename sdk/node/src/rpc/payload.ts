@@ -8,7 +8,7 @@
 import { types } from "node:util";
 import { Deserializer, Serializer } from "node:v8";
 import { enhancedErrors } from "../errors.ts";
-import { type BodyInit, hasContent, takeContent } from "../http/body.ts";
+import { type BodyInit, hasContent, piecesOf, takeContent } from "../http/body.ts";
 import { fromWireList, Headers, rawOf } from "../http/headers.ts";
 import { isRequest, Request } from "../http/request.ts";
 import { isResponse, Response } from "../http/response.ts";
@@ -213,23 +213,12 @@ class Copier {
       case "stream":
         return this.#mark({ kind: "readable", stream: content.stream });
       case "incoming":
-        return this.#mark({ kind: "readable", stream: streamOf(content.incoming) });
+        return this.#mark({ kind: "readable", stream: piecesOf(content.incoming, 0) });
     }
   }
 }
 
 export const lockedText = "The ReadableStream has been locked to a reader.";
-
-function streamOf(incoming: { read(): Promise<Uint8Array | null>; cancel(reason: unknown): void }): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    async pull(controller) {
-      const piece = await incoming.read();
-      if (piece === null) controller.close();
-      else controller.enqueue(piece);
-    },
-    cancel: (reason) => incoming.cancel(reason),
-  }, { highWaterMark: 0 });
-}
 
 function requestHead(r: Request): object {
   return { method: r.method, url: r.url, headers: rawOf(r.headers), redirect: r.redirect, cf: r.cf === undefined ? undefined : JSON.stringify(r.cf) };
