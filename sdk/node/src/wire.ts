@@ -254,8 +254,9 @@ export class Writer {
     if (need <= this.buffer.length) return;
     let size = this.buffer.length * 2;
     while (size < need) size *= 2;
-    // Twice a large frame is a lot of memory that nothing will be written to.
-    if (need > 4 << 20) size = need + (64 << 10);
+    // Twice a large frame is a lot of memory that nothing will be written to. A share of it is room enough that many
+    // frames after it are not copied each.
+    if (need > 4 << 20) size = need + (need >> 2);
     const bigger = Buffer.allocUnsafeSlow(size);
     this.buffer.copy(bigger, 0, 0, this.at);
     this.buffer = bigger;

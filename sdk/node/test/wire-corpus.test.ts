@@ -299,3 +299,21 @@ test("a frame past the limit is not written", () => {
   assert.throws(() => out.body(1, new Uint8Array(48 << 20)), RangeError);
   assert.equal(out.at, before);
 });
+
+test("a batch that grows large is not copied for each frame", () => {
+  const out = new Writer(256 << 10);
+  const piece = new Uint8Array(64 << 10);
+  let buffers = 0;
+  let buffer = out.buffer;
+  for (let i = 0; i < 512; i++) {
+    const start = out.begin(frame.body, 4);
+    out.u32(1);
+    out.raw(piece);
+    out.end(start);
+    if (out.buffer === buffer) continue;
+    buffer = out.buffer;
+    buffers++;
+  }
+  assert.ok(buffers <= 20, `32 MiB took ${buffers} buffers`);
+  assert.ok(out.buffer.length <= out.at * 1.25 + (64 << 10), `${out.buffer.length} bytes for ${out.at}`);
+});
