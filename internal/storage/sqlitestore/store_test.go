@@ -233,15 +233,15 @@ func TestQueries(t *testing.T) {
 	if r.Changes() != 2 || r.Last() != 2 {
 		t.Errorf("changed %d, last %d", r.Changes(), r.Last())
 	}
-	for text, want := range map[string]string{
-		"SELECT * FROM t ORDER BY id":                       "id=1 name=a\x00b data=[] score=1\nid=2 name=b data=<nil> score=2.5",
-		"UPDATE t SET score = 3 RETURNING id":               "id=1\nid=2",
-		"SELECT count(*) AS n FROM f WHERE f MATCH 'quick'": "n=1",
-		"PRAGMA table_info(t)":                              query(t, s, "SELECT * FROM pragma_table_info('t')"),
-		"SELECT json_extract('{\"a\":7}','$.a') j":          "j=7",
+	for _, x := range [][2]string{
+		{"SELECT * FROM t ORDER BY id", "id=1 name=a\x00b data=[] score=1\nid=2 name=b data=<nil> score=2.5"},
+		{"UPDATE t SET score = 3 RETURNING id", "id=1\nid=2"},
+		{"SELECT count(*) AS n FROM f WHERE f MATCH 'quick'", "n=1"},
+		{"PRAGMA table_info(t)", query(t, s, "SELECT * FROM pragma_table_info('t')")},
+		{"SELECT json_extract('{\"a\":7}','$.a') j", "j=7"},
 	} {
-		if got := query(t, s, text); got != want {
-			t.Errorf("%s: got %q, want %q", text, got, want)
+		if got := query(t, s, x[0]); got != x[1] {
+			t.Errorf("%s: got %q, want %q", x[0], got, x[1])
 		}
 	}
 	if o.written != 1 {
