@@ -20,11 +20,17 @@ var (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	// Room for both, so that none is lost however close they come.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		// The first signal ends everything in order, the second one at once.
-		<-ctx.Done()
-		stop()
+		<-signals
+		cancel()
+		second := (<-signals).(syscall.Signal)
+		signal.Reset(second)
+		syscall.Kill(os.Getpid(), second)
 	}()
 	err := command().ExecuteContext(ctx)
 	var child *exec.ExitError
