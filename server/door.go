@@ -29,14 +29,15 @@ type way struct {
 	server *http.Server
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. When another process serves, its error is that of
+// a server that was stopped: nothing went wrong.
 func (w *way) Accept() (net.Conn, error) {
 	for {
 		w.door.mu.Lock()
 		outer, departs := w.door.outer, w.door.departs
 		w.door.mu.Unlock()
 		if departs {
-			return nil, net.ErrClosed
+			return nil, http.ErrServerClosed
 		}
 		if outer != nil {
 			<-outer

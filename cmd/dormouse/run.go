@@ -114,13 +114,18 @@ func (r *runner) run(c *cobra.Command) (err error) {
 	}
 	adminOptions.Upgrade = u.upgrade
 	failed := make(chan error, 2)
+	serve := func(err error) {
+		if !errors.Is(err, http.ErrServerClosed) { // by us, or by the upgrade that ends us
+			failed <- err
+		}
+	}
 	answerLast := func() {}
-	go func() { failed <- s.Serve(clients, certificate) }()
+	go func() { serve(s.Serve(clients, certificate)) }()
 	if operators != nil {
 		u.listeners[adminListener] = operators
 		adminOptions.Versions = &r.versions
 		h := &http.Server{Handler: s.AdminHandler(adminOptions), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
-		go func() { failed <- h.Serve(operators) }()
+		go func() { serve(h.Serve(operators)) }()
 		defer h.Close()
 		go s.WatchHealth(ctx)
 		if err := s.Announce(operators.Addr().String()); err != nil {
@@ -148,6 +153,7 @@ func (r *runner) run(c *cobra.Command) (err error) {
 			}()
 			continue
 		case <-u.done:
+			stopWatching() // the successor does
 			answerLast()
 			fmt.Fprintln(r.out, "another process serves now")
 		case <-ctx.Done():

@@ -193,6 +193,23 @@ func TestUpgradeCutsWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
+// TestPredecessorEndsWell waits for the process that gave everything away: it
+// reports success, for whoever watches it.
+func TestPredecessorEndsWell(t *testing.T) {
+	s := serve(t, Config{})
+	if _, err := s.upgrade(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.exited:
+	case <-time.After(waitLimit):
+		t.Fatal("it does not end")
+	}
+	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("it ends with %d", code)
+	}
+}
+
 // TestStop: handlers finish, clients are told 1001, and the exit code is 0.
 func TestStop(t *testing.T) {
 	s := serve(t, Config{})
