@@ -32,6 +32,7 @@ import (
 	"github.com/dormouse-dev/dormouse/bench/calls"
 	"github.com/dormouse-dev/dormouse/bench/connects"
 	"github.com/dormouse-dev/dormouse/bench/contest"
+	"github.com/dormouse-dev/dormouse/bench/durable"
 	"github.com/dormouse-dev/dormouse/bench/echo"
 	"github.com/dormouse-dev/dormouse/bench/memory"
 	"github.com/dormouse-dev/dormouse/bench/peers"
@@ -51,6 +52,15 @@ func questions() []contest.Question {
 		calls.Question(1, 1<<10),
 		calls.Question(64, 1<<10),
 		calls.Question(1, 1<<20),
+		durable.Replies(1),
+		durable.Replies(16),
+		durable.Replies(100),
+		durable.Replies(256),
+		durable.Statements("insert", "statement", 1000),
+		durable.Statements("select", "statement", 1000),
+		durable.Statements("putget", "put and get", 1000),
+		durable.Neighbour(50),
+		durable.Cold(),
 		memory.Question(),
 	}
 }

@@ -1,7 +1,11 @@
 // The Worker behind the benchmarks: ordinary Durable Object code, one class a
-// question. GET /ws/<class>/<object name> with an Upgrade joins that object.
+// question. GET /ws/<class>/<object name> with an Upgrade joins that object;
+// /http/<class>/<object name> is a plain request to it.
 
 import { DurableObject } from "cloudflare:workers";
+import type { Store } from "./durable";
+
+export { Store } from "./durable";
 
 interface Env {
 	Echo: DurableObjectNamespace;
@@ -10,6 +14,7 @@ interface Env {
 	Idle: DurableObjectNamespace;
 	Alarm: DurableObjectNamespace;
 	Callee: DurableObjectNamespace<Callee>;
+	Store: DurableObjectNamespace<Store>;
 }
 
 /** Accepts whoever comes, hibernatably, and answers a Close. */
@@ -97,7 +102,7 @@ export default {
 		if (kind === "calls") return calls(env, Number(room), Number(more[0]), Number(more[1]));
 		if (kind === "ready") return new Response("ready");
 		const namespace = Object.hasOwn(env, name) ? env[name as keyof Env] : undefined;
-		if (kind !== "ws" || !namespace) return new Response("no such class", { status: 404 });
+		if ((kind !== "ws" && kind !== "http") || !namespace) return new Response("no such class", { status: 404 });
 		return namespace.getByName(room).fetch(request);
 	},
 };
