@@ -59,7 +59,8 @@ chmod +x "$root/usr/local/bin/systemctl"
 # The blocks of the page, one after the other, stopping at the first that fails.
 awk '/^```sh$/ { on = 1; next } /^```$/ { on = 0 } on' docs/install.md >"$work/steps.sh"
 chroot "$root" /bin/bash -euxc 'cd /root/install && . ./steps.sh'
-chroot "$root" curl -fsS --cacert /etc/ssl/dormouse.crt --resolve chat.example.com:443:127.0.0.1 https://chat.example.com/ | grep -qi '<title>'
+chroot "$root" curl -fsS --cacert /etc/ssl/dormouse.crt --resolve chat.example.com:443:127.0.0.1 https://chat.example.com/ >"$work/page.html"
+grep -qi '<title>' "$work/page.html" || { echo "the page of the chat is not there"; exit 1; }
 status=$(chroot "$root" curl -s -o /dev/null -w '%{http_code}' --http1.1 --max-time 5 --cacert /etc/ssl/dormouse.crt \
 	--resolve chat.example.com:443:127.0.0.1 -H 'Connection: Upgrade' -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \
 	-H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' 'https://chat.example.com/api/room/lobby/websocket?name=Ada' || true)

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
-
-	"github.com/dormouse-dev/dormouse/internal/edge"
 )
 
 // patient is a listener that counts when there is no descriptor for a
@@ -35,12 +33,4 @@ func (p *patient) Accept() (net.Conn, error) {
 		}
 	}
 	return c, err
-}
-
-// clients bounds what one address may do, if anything is to be bounded.
-func (s *Server) clients() *edge.Clients {
-	if s.Limits.ClientHandshakes == 0 {
-		return nil
-	}
-	return edge.NewClients(s.Limits.ClientHandshakes)
 }

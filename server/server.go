@@ -109,6 +109,8 @@ type Limits struct {
 	IdleTimeout      time.Duration // between requests; 2 min
 	MailboxEvents    int           // that wait for one object; 10,000
 	ClientHandshakes int           // of WebSockets, a second and client address; 0 is without limit
+	ClientSockets    int           // of one client address; 0 is without limit
+	ClientMessages   int           // over the WebSockets of one address, a second; past it they are read more slowly; 0 is without limit
 	MailboxBytes     int           // 8 MiB
 	OwnGuests        int           // of objects that misbehave, for each loop; 2; less than 0: none
 }
@@ -176,6 +178,7 @@ type Server struct {
 	objects               // written in Go
 	engine  *store        // nil: there are no guests
 	room    *capacity     // for clients
+	clients *edge.Clients // the limits of their addresses; nil: they have none
 	scratch scratch       // for copies of databases
 	next    atomic.Uint32 // the worker request after the last, for the shard it goes to
 	guests  atomic.Uint32 // the last incarnation
@@ -257,6 +260,7 @@ func (s *Server) assemble() error {
 		}
 	}
 	s.room = newCapacity()
+	s.clients = edge.NewClients(edge.ClientLimits{Handshakes: c.Limits.ClientHandshakes, Sockets: c.Limits.ClientSockets, Messages: c.Limits.ClientMessages})
 	s.setCode(Code{Classes: c.Classes, Bindings: c.Bindings, TestHooks: c.TestHooks, Assets: c.Assets, EvictAfter: c.EvictAfter, AutoReply: c.AutoReply, Compress: c.Compress})
 	for _, k := range s.freeze() {
 		s.roster = append(s.roster, roster{k.Name, s.namespace(k.Name), true})

@@ -441,7 +441,7 @@ func (r *runner) serverConfig() server.Config {
 			SocketsPerObject: o.Limits.SocketsPerObject, CloseHandshake: o.Limits.CloseHandshake,
 			RequestBody: o.Limits.RequestBytes, RequestHeader: int(o.Limits.RequestHeaderBytes),
 			HeaderTimeout: o.Limits.HeaderTimeout, IdleTimeout: o.Limits.IdleTimeout,
-			ClientHandshakes: o.Limits.ClientHandshakes, OwnGuests: own,
+			ClientHandshakes: o.Limits.ClientHandshakes, ClientSockets: o.Limits.ClientSockets, ClientMessages: o.Limits.ClientMessages, OwnGuests: own,
 			MailboxEvents: o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
 		},
 	}

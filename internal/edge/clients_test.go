@@ -10,11 +10,12 @@ import (
 
 func TestHandshakesOfOneAddressHaveARate(t *testing.T) {
 	now := time.Unix(0, 0)
-	c := NewClients(5)
+	c := NewClients(ClientLimits{Handshakes: 5})
 	c.now = func() time.Time { return now }
 	allowed := func(address string, tries int) (n int) {
 		for range tries {
-			if c.Allow(address) {
+			if l := c.Enter(address); l != nil {
+				l.Done()
 				n++
 			}
 		}
@@ -45,23 +46,23 @@ func TestHandshakesOfOneAddressHaveARate(t *testing.T) {
 
 func TestAddressesAreForgotten(t *testing.T) {
 	now := time.Unix(0, 0)
-	c := NewClients(1)
+	c := NewClients(ClientLimits{Handshakes: 1})
 	c.now = func() time.Time { return now }
 	for i := range maxClients + 10 {
-		c.Allow(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255))
+		c.Enter(fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255)).Done()
 	}
 	if len(c.of) > maxClients {
 		t.Errorf("%d addresses are remembered", len(c.of))
 	}
 	now = now.Add(time.Minute)
-	c.Allow("192.0.2.1")
+	c.Enter("192.0.2.1").Done()
 	if len(c.of) != 1 {
 		t.Errorf("%d addresses are remembered though all but one have rested", len(c.of))
 	}
 }
 
 func TestFrontRefusesHandshakesPastTheRate(t *testing.T) {
-	f := &Front{Clients: NewClients(1)}
+	f := &Front{Clients: NewClients(ClientLimits{Handshakes: 1})}
 	front(t, f, func(c *call) { c.text(200, "ok") })
 	var got []int
 	for _, upgrade := range []bool{true, true, false} {
@@ -79,5 +80,65 @@ func TestFrontRefusesHandshakesPastTheRate(t *testing.T) {
 	}
 	if want := []int{200, 429, 200}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestSocketsOfOneAddressAreCounted(t *testing.T) {
+	c := NewClients(ClientLimits{Sockets: 2})
+	first, second := c.Enter("192.0.2.1"), c.Enter("192.0.2.1")
+	if first == nil || second == nil || c.Enter("192.0.2.1") != nil {
+		t.Error("an address may have two sockets, and no third")
+	}
+	if other := c.Enter("192.0.2.2"); other == nil {
+		t.Error("another address has none because of the first")
+	}
+	first.Done()
+	first.Done() // once
+	if c.Enter("192.0.2.1") == nil || c.Enter("192.0.2.1") != nil {
+		t.Error("the place that was given back is one place")
+	}
+}
+
+// TestMessagesOfOneAddressHaveARate: a second's worth at once, then the debt of
+// all of its sockets together is paid with silence.
+func TestMessagesOfOneAddressHaveARate(t *testing.T) {
+	now := time.Unix(0, 0)
+	c := NewClients(ClientLimits{Messages: 10})
+	c.now = func() time.Time { return now }
+	one, two := c.Enter("192.0.2.1"), c.Enter("192.0.2.1")
+	for i := range 10 {
+		if d := []*Lease{one, two}[i%2].Message(); d != 0 {
+			t.Fatalf("message %d costs %v", i, d)
+		}
+	}
+	if a, b := one.Message(), two.Message(); a != 100*time.Millisecond || b != 200*time.Millisecond {
+		t.Errorf("the first two too many cost %v and %v", a, b)
+	}
+	for range 1000 {
+		if d := one.Message(); d > maxSilence {
+			t.Fatalf("a message costs %v", d)
+		}
+	}
+	now = now.Add(2 * time.Second)
+	if d := two.Message(); d != 0 {
+		t.Errorf("a message after two seconds costs %v", d)
+	}
+	if d := c.Enter("192.0.2.2").Message(); d != 0 {
+		t.Errorf("a message of another address costs %v", d)
+	}
+}
+
+// TestPlaceIsGivenBack when no socket comes of a handshake.
+func TestPlaceIsGivenBack(t *testing.T) {
+	f := &Front{Clients: NewClients(ClientLimits{Sockets: 1})}
+	front(t, f, func(c *call) { c.text(200, "no socket") })
+	for range 3 {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Connection", "Upgrade")
+		r.Header.Set("Upgrade", "websocket")
+		w := httptest.NewRecorder()
+		if f.ServeHTTP(w, r); w.Code != 200 {
+			t.Fatalf("status %d", w.Code)
+		}
 	}
 }

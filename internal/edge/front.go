@@ -5,7 +5,6 @@
 package edge
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
@@ -59,7 +57,7 @@ type Front struct {
 	TrustedProxies []netip.Prefix
 
 	Counts *Counts // of requests; nil: nobody counts
-	// Clients bounds the handshakes of one address; nil does not.
+	// Clients bounds what one address may do; nil does not.
 	Clients *Clients
 	// Full says that there is no room for another WebSocket on this connection;
 	// nil: there always is.
@@ -79,14 +77,21 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			f.Counts.count(countFull)
 			w.Header().Set("Retry-After", "5")
 			w.Header().Set("Connection", "close")
-		case http.StatusTooManyRequests:
-			f.Counts.count(countTooMany)
-			w.Header().Set("Retry-After", "1")
 		default:
 			f.Counts.count(countRefused)
 		}
 		http.Error(w, http.StatusText(status), status)
 		return
+	}
+	var lease *Lease
+	if f.Clients != nil && asksForSocket(r) {
+		if lease = f.Clients.Enter(f.client(r).address); lease == nil {
+			f.Counts.count(countTooMany)
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, http.StatusText(http.StatusTooManyRequests), http.StatusTooManyRequests)
+			return
+		}
+		defer func() { lease.Done() }() // unless a socket has it
 	}
 	req := f.request(r)
 	if f.MaxBody > 0 {
@@ -123,7 +128,9 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.fail(w, resp.failure)
 	case resp.Socket != 0:
 		f.Counts.count(countUpgraded)
-		f.upgrade(w, r, resp.Response)
+		if f.upgrade(w, r, resp.Response, lease) {
+			lease = nil
+		}
 	default:
 		f.Counts.count(countAnswered)
 		if !x.copyTo(ctx, w, r.Method, resp.Response, asker) {
@@ -164,39 +171,14 @@ func (f *Front) refuses(r *http.Request) int {
 		return http.StatusMethodNotAllowed // no Request can have them
 	case f.MaxBody > 0 && r.ContentLength > f.MaxBody:
 		return http.StatusRequestEntityTooLarge
-	case !strings.EqualFold(r.Header.Get("Upgrade"), "websocket"):
-	case f.Full != nil && f.Full(r.Context()):
+	case asksForSocket(r) && f.Full != nil && f.Full(r.Context()):
 		return http.StatusServiceUnavailable
-	case f.Clients != nil:
-		if address, _ := f.client(r); !f.Clients.Allow(address) {
-			return http.StatusTooManyRequests
-		}
 	}
 	return 0
 }
 
-// request turns a client's request into the Worker's.
-func (f *Front) request(r *http.Request) *guest.Request {
-	client, scheme := f.client(r)
-	head := make([]guest.Header, 0, len(r.Header)+4)
-	head = append(head, guest.Header{Name: "host", Value: guest.Latin1(r.Host)})
-	for name, values := range r.Header {
-		switch name {
-		case "Cf-Connecting-Ip", "X-Real-Ip":
-			continue // ours to say
-		}
-		for _, v := range values {
-			head = append(head, guest.Header{Name: name, Value: guest.Latin1(v)})
-		}
-	}
-	head = append(head, guest.Header{Name: "CF-Connecting-IP", Value: client}, guest.Header{Name: "X-Real-IP", Value: client})
-	if r.ContentLength > 0 && r.Header.Get("Content-Length") == "" {
-		head = append(head, guest.Header{Name: "Content-Length", Value: strconv.FormatInt(r.ContentLength, 10)})
-	}
-	return &guest.Request{
-		Method: r.Method, URL: scheme + "://" + cmp.Or(r.Host, "localhost") + escaped(r.URL.RequestURI()), Header: head,
-		HasBody: r.ContentLength != 0 && r.Body != nil && r.Body != http.NoBody, CF: "{}",
-	}
+func asksForSocket(r *http.Request) bool {
+	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
 
 // escaped writes what is no ASCII as a URL must have it.
@@ -217,48 +199,6 @@ func escaped(uri string) string {
 		}
 	}
 	return b.String()
-}
-
-// client says who asks and by which scheme: what a trusted proxy says of it, or
-// what we see.
-func (f *Front) client(r *http.Request) (ip, scheme string) {
-	scheme = "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr, scheme
-	}
-	addr := peer.Addr().Unmap()
-	if !f.trusted(addr) {
-		return addr.String(), scheme
-	}
-	if p := r.Header.Get("X-Forwarded-Proto"); p == "https" || p == "http" {
-		scheme = p
-	}
-	// The last address that is no trusted proxy: those before it may be invented.
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		addr = hop.Unmap()
-		if !f.trusted(addr) {
-			break
-		}
-	}
-	return addr.String(), scheme
-}
-
-func (f *Front) trusted(a netip.Addr) bool {
-	for _, p := range f.TrustedProxies {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
 }
 
 // fail tells the client that its request failed in the Worker.
@@ -291,42 +231,42 @@ func setHeader(h http.Header, from []guest.Header) {
 	}
 }
 
-// upgrade hands the connection over to a socket.
-func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Response) {
-	release := func(status int, why string) {
+// upgrade hands the connection over to a socket, which has the lease then. It
+// reports whether it has.
+func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Response, lease *Lease) bool {
+	release := func(status int, why string) bool {
 		f.Release(resp.Socket)
 		http.Error(w, why, status)
+		return false
 	}
 	if !ws.IsUpgrade(r.Header) {
-		release(http.StatusInternalServerError, "the Worker answered with a WebSocket to a request that asked for none")
-		return
+		return release(http.StatusInternalServerError, "the Worker answered with a WebSocket to a request that asked for none")
 	}
 	shake, err := ws.ReadHandshake(r.Method, r.ProtoAtLeast(1, 1), r.Header)
 	if refused, ok := errors.AsType[*ws.HandshakeError](err); ok {
 		if refused.Status == http.StatusUpgradeRequired {
 			w.Header().Set("Sec-WebSocket-Version", ws.Version)
 		}
-		release(refused.Status, refused.Text)
-		return
+		return release(refused.Status, refused.Text)
 	}
 	if r.ContentLength != 0 {
-		release(http.StatusBadRequest, "a request that asks for a WebSocket has no body")
-		return
+		return release(http.StatusBadRequest, "a request that asks for a WebSocket has no body")
 	}
 	head := http.Header{}
 	setHeader(head, resp.Header)
 	var o ws.Options
+	if lease != nil {
+		o.Meter = lease
+	}
 	if f.Compress {
 		o.Deflate = shake.Deflate
 	}
 	if o.Head, err = ws.AppendAnswer(nil, shake, o.Deflate, head); err != nil {
-		release(http.StatusInternalServerError, "the Worker's headers cannot be sent: "+err.Error())
-		return
+		return release(http.StatusInternalServerError, "the Worker's headers cannot be sent: "+err.Error())
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		release(http.StatusInternalServerError, "this connection cannot become a WebSocket: "+err.Error())
-		return
+		return release(http.StatusInternalServerError, "this connection cannot become a WebSocket: "+err.Error())
 	}
 	rest, err := takeBuffered(buffered.Reader)
 	if err == nil {
@@ -339,7 +279,9 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 		conn.SetWriteDeadline(time.Now().Add(time.Second))
 		conn.Write(o.Head)
 		conn.Close()
+		return false
 	}
+	return true
 }
 
 // takeBuffered returns what has been read from the connection beyond the

@@ -139,7 +139,7 @@ func (r *Registry) take(set *Set, id dormouse.SocketID, tags []string) error {
 	}
 	if s.conn == nil {
 		r.link(s)
-	} else if !set.paused {
+	} else if !set.paused && !s.slowed {
 		s.conn.Resume()
 	}
 	s.taken()
@@ -193,7 +193,7 @@ func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Op
 	}
 	opt := r.cfg.Options
 	opt.Head, opt.Deflate = o.Head, o.Deflate
-	conn, err := r.cfg.Transport.Adopt(c, rest, opt, s)
+	conn, err := r.cfg.Transport.Adopt(c, rest, opt, s.metered(o.Meter))
 	if err != nil {
 		if s.set == nil {
 			delete(r.sockets, s.id)

@@ -215,7 +215,7 @@ func (t *Set) Pause() {
 func (t *Set) Resume() {
 	t.paused = false
 	t.each(func(s *Socket) {
-		if !s.paused {
+		if !s.paused && !s.slowed {
 			s.conn.Resume()
 		}
 	})

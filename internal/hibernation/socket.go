@@ -45,6 +45,7 @@ type Socket struct {
 	peerClosed bool
 	ended      bool // the peer is gone; only its last words may be outstanding
 	paused     bool // its guest does not want what the peer says for now
+	slowed     bool // the client has spoken too fast
 }
 
 // pending is what a guest said on an end whose peer nobody has taken yet, and
@@ -204,7 +205,7 @@ func (s *Socket) pause(paused bool) {
 	case s.conn == nil:
 	case paused:
 		s.conn.Pause()
-	case !s.set.paused:
+	case !s.set.paused && !s.slowed:
 		s.conn.Resume()
 	}
 }
@@ -243,7 +244,7 @@ func (s *Socket) expectAnswer() {
 
 // unread says that what the peer says is not read for now, for our own reasons.
 func (s *Socket) unread() bool {
-	return s.paused || s.set != nil && s.set.paused || s.reg.paused
+	return s.paused || s.slowed || s.set != nil && s.set.paused || s.reg.paused
 }
 
 // untaken bounds how long a connection waits for the other end to have an owner.

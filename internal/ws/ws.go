@@ -134,6 +134,15 @@ type Options struct {
 	Deflate     *DeflateParams // as negotiated; nil without compression. Shared, never changed
 	MaxMessage  int            // of one message received, also when inflated; 0 is DefaultMaxMessage
 	MaxOutbound int            // of bytes that wait to leave; 0 is DefaultMaxOutbound
+	Meter       Meter          // of the client; nil: it has no limits. Transports do not see it
+}
+
+// Meter bounds what a client may do. Its methods may be called on any goroutine.
+type Meter interface {
+	// Message counts one that has come; nothing more is to be read for so long.
+	Message() time.Duration
+	// Done tells that the connection is over.
+	Done()
 }
 
 // Errors of Sink.Gone; see there.

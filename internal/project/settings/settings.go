@@ -98,6 +98,8 @@ type Limits struct {
 	IgnoreTimersBeyond time.Duration // 0: ignore none
 	Memory             int64         // of the Go process; 0: no limit
 	ClientHandshakes   int           // 0: no limit
+	ClientSockets      int           // 0: no limit
+	ClientMessages     int           // 0: no limit
 }
 
 // Sockets says what becomes of an object's sockets.

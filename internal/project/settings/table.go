@@ -152,6 +152,10 @@ var table = []*Setting{
 		Doc: "The memory of Dormouse itself, without its guests: near it new WebSockets get 503, and those that are connected stay; 0 sets no limit but GOMEMLIMIT."},
 	{Name: "limits.client_handshakes", Type: Int, Default: "0", Max: 1 << 20, field: func(s *Settings) any { return &s.Limits.ClientHandshakes },
 		Doc: "How many WebSockets one client address (of IPv6, one /64) may open each second before it gets 429; 0 sets no limit."},
+	{Name: "limits.client_sockets", Type: Int, Default: "0", Max: 1 << 24, field: func(s *Settings) any { return &s.Limits.ClientSockets },
+		Doc: "How many WebSockets one client address may have open before it gets 429 for another; 0 sets no limit."},
+	{Name: "limits.client_messages", Type: Int, Default: "0", Max: 1 << 24, field: func(s *Settings) any { return &s.Limits.ClientMessages },
+		Doc: "How many messages a second one client address may send, over all of its WebSockets: past it they are read more slowly, and nothing is lost; 0 sets no limit."},
 
 	{Name: "sockets.on_reset", Type: Choice, Choices: []string{string(ResetDrop), string(ResetKeep)}, Default: string(ResetDrop),
 		field: func(s *Settings) any { return &s.Sockets.OnReset }, class: func(c *Class) any { return &c.Sockets.OnReset },
