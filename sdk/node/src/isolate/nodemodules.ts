@@ -50,6 +50,7 @@ export function registerNodeModules(process: Exports, console: object, bundle: s
   register("node:timers/promises", () => withDefault(timerPromises()));
   register("node:os", () => withDefault(osModule()));
   register("node:module", () => withDefault(moduleModule()));
+  process["getBuiltinModule"] = (name: unknown) => find(`${name}`);
   register("node:tty", () => withDefault({ isatty: () => false }));
   register("node:diagnostics_channel", () => withDefault(channels(builtin("diagnostics_channel"))));
   const files = new VirtualFiles(bundle);
@@ -152,19 +153,25 @@ function osModule(): Exports {
   };
 }
 
+const taken = [...plain, ...Object.keys(cut), "process", "console", "timers", "timers/promises", "os", "module", "tty", "diagnostics_channel", "fs", "fs/promises"];
+
 /** `require` of what could be imported anyway: bundles of CommonJS code ask for it. */
 function moduleModule(): Exports {
-  const names = [...plain, ...Object.keys(cut), "process", "console", "timers", "timers/promises", "os", "module", "tty", "diagnostics_channel", "fs", "fs/promises"];
   return {
-    builtinModules: names,
-    isBuiltin: (name: string) => names.includes(`${name}`.replace(/^node:/, "")),
+    builtinModules: taken,
+    isBuiltin: (name: string) => taken.includes(`${name}`.replace(/^node:/, "")),
     createRequire: () => (specifier: string) => {
-      const name = `${specifier}`.replace(/^node:/, "");
-      if (plain.has(name)) return builtin(name);
-      if (names.includes(name)) return take(`node:${name}`)["default"];
-      throw new Error(`No such module "${specifier}".`);
+      const found = find(`${specifier}`);
+      if (found === undefined) throw new Error(`No such module "${specifier}".`);
+      return found;
     },
   };
+}
+
+function find(specifier: string): unknown {
+  const name = specifier.replace(/^node:/, "");
+  if (plain.has(name)) return builtin(name);
+  return taken.includes(name) ? take(`node:${name}`)["default"] : undefined;
 }
 
 /** Node publishes its own sockets and requests on channels; those are not for authors. */

@@ -3,18 +3,17 @@
  * that reaches the real one.
  */
 
+import { EventEmitter } from "node:events";
 import { nextTick as tick } from "node:process";
 import { nativeProcess } from "../native.ts";
+import { standardStreams } from "./stdio.ts";
 
 export function makeProcess(env: Record<string, string>): Record<string, unknown> {
   const refuse = (name: string) => () => {
     throw new Error(`process.${name}() is not available in a Worker.`);
   };
-  const ignore = function (this: unknown): unknown {
-    return this;
-  };
   const { versions, version, arch } = nativeProcess;
-  return {
+  const members = {
     title: "workerd",
     platform: "linux",
     arch,
@@ -47,16 +46,16 @@ export function makeProcess(env: Record<string, string>): Record<string, unknown
     exit: refuse("exit"),
     abort: refuse("abort"),
     kill: refuse("kill"),
-    on: ignore,
-    once: ignore,
-    off: ignore,
-    addListener: ignore,
-    removeListener: ignore,
-    removeAllListeners: ignore,
-    prependListener: ignore,
-    emit: () => false,
-    listeners: () => [],
-    listenerCount: () => 0,
+    getgroups: () => [0],
+    ref: () => {},
+    unref: () => {},
+    hasUncaughtExceptionCaptureCallback: () => false,
+    setSourceMapsEnabled: () => {},
+    connected: false,
     [Symbol.toStringTag]: "process",
   };
+  // A real emitter, of which nobody but the author emits anything.
+  const process = Object.assign(Object.create(EventEmitter.prototype) as object, members);
+  EventEmitter.call(process as unknown as EventEmitter);
+  return standardStreams(process) as unknown as Record<string, unknown>;
 }

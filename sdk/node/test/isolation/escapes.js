@@ -5,6 +5,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import * as asyncHooks from "node:async_hooks";
+import { EventEmitter as events } from "node:events";
 import net from "node:net";
 import nodefs from "node:fs";
 import promises from "node:fs/promises";
@@ -66,8 +67,11 @@ const attempts = [
   ["process.exit", () => process.exit(1), "! process.exit() is not available in a Worker."],
   ["process.abort", () => process.abort(), "! process.abort() is not available in a Worker."],
   ["process.kill", () => process.kill(process.ppid, 9), "! process.kill() is not available in a Worker."],
-  ["what process has not", () => ["binding", "_linkedBinding", "getBuiltinModule", "dlopen", "reallyExit", "mainModule", "_debugProcess", "_kill", "stdin", "stdout", "stderr", "report", "permission", "setUncaughtExceptionCaptureCallback", "loadEnvFile", "_getActiveHandles", "_getActiveRequests", "_tickCallback", "_rawDebug", "setuid", "send", "channel", "allowedNodeEnvironmentFlags", "finalization", "openStdin", "constrainedMemory"].filter((n) => n in process), []],
-  ["the constructor of process", () => Object.getPrototypeOf(process) === Object.prototype, true],
+  ["what process has not", () => ["binding", "_linkedBinding", "dlopen", "reallyExit", "mainModule", "_debugProcess", "_kill", "report", "permission", "setUncaughtExceptionCaptureCallback", "loadEnvFile", "_getActiveHandles", "_getActiveRequests", "_tickCallback", "_rawDebug", "setuid", "send", "channel", "allowedNodeEnvironmentFlags", "finalization", "openStdin", "constrainedMemory"].filter((n) => n in process), []],
+  ["the constructor of process", () => Object.getPrototypeOf(process) === events.prototype, true],
+  ["process hears of nothing", () => ["eventNames", "listeners"].map((n) => process[n]("exit").length), [0, 0]],
+  ["process.getBuiltinModule", () => ["fs", "node:child_process", "sqlite", "worker_threads", "module", "process"].map((n) => process.getBuiltinModule(n)?.default ?? process.getBuiltinModule(n)).map((m) => (m === undefined ? "none" : m === nodefs || m === nodefs.default ? "fs" : m === process ? "process" : typeof m.createRequire)), ["fs", "none", "none", "none", "function", "process"]],
+  ["behind process.stdout", () => ["_handle", "_type", "isTTY", "fs", "end"].map((n) => typeof process.stdout[n]), ["undefined", "undefined", "undefined", "undefined", "function"]],
   ["process.on", () => process.on("exit", () => {}) === process, true],
   // ---- files
   ["reading the machine", () => nodefs.readFileSync("/etc/passwd"), "! ENOENT: no such file or directory, open '/etc/passwd'"],

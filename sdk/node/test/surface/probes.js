@@ -741,6 +741,16 @@ export const probes = {
   "navigator.userAgent": () => navigator.userAgent,
   "caches": async () => [typeof caches.default, await caches.default.match("http://x/"), typeof (await caches.open("a"))],
   "globals": () => ["WebSocket", "WebSocketPair", "WebSocketRequestResponsePair", "Headers", "Request", "Response", "fetch", "caches", "crypto", "self", "navigator", "scheduler", "FixedLengthStream", "IdentityTransformStream", "ErrorEvent", "MessageEvent", "CloseEvent", "EventTarget", "URLPattern", "structuredClone", "queueMicrotask", "performance", "process", "Buffer", "global", "localStorage", "require", "Cloudflare", "addEventListener", "reportError", "DOMException", "AbortSignal", "TextDecoderStream", "CompressionStream"].map((n) => [n, typeof globalThis[n]]),
+  "process": () => [Object.prototype.toString.call(process), process.release.name, process.argv, process.cwd(), process.pid, process.exitCode, process.umask(), process.getgroups(), process.connected],
+  "process is an emitter": () => {
+    const heard = [];
+    const f = (...args) => heard.push(args);
+    const same = process.on("something", f) === process;
+    return [same, process.emit("something", 1, 2), process.listenerCount("something"), process.off("something", f) === process, process.emit("something"), heard];
+  },
+  "process.stdin, stdout, stderr": () => ["stdin", "stdout", "stderr"].map((n) => [process[n].fd, typeof process[n].isTTY, typeof process[n].write, process[n].readable, process[n] === process[n]]),
+  "process.stdout.write": async () => [process.stdout.write("said on stdout\n"), await new Promise((done) => process.stdout.write("and again\n", (e) => done(e === undefined || e === null)))],
+  "process.getBuiltinModule": () => [process.getBuiltinModule("node:path").basename("/a/b"), process.getBuiltinModule("no such module")],
   "HTMLRewriter": () => typeof HTMLRewriter,
   "EventSource": () => typeof EventSource,
   "BroadcastChannel": () => typeof BroadcastChannel,
