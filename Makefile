@@ -4,6 +4,7 @@ GO       ?= go
 NPM      ?= npm
 NODE_BIN  = node_modules/.dormouse-node
 TOOLS     = tools/node_modules/.installed
+INTEROP   = interop/node_modules/.installed
 VERSION   = $(shell cat version.txt)
 COMMIT    = $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS   = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
@@ -28,16 +29,23 @@ $(NODE_BIN): package.json package-lock.json
 	@touch $@
 
 .PHONY: tools
-tools: $(TOOLS) ## fetch what the tests need from npm: workerd, ws, playwright, TypeScript
+tools: $(TOOLS) $(INTEROP) ## fetch what the tests need from npm: workerd, ws, playwright, TypeScript, and the libraries of interop/
 
-$(TOOLS): tools/package.json tools/package-lock.json
-	cd tools && $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+$(TOOLS) $(INTEROP): %/node_modules/.installed: %/package.json %/package-lock.json
+	cd $* && $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 .PHONY: test
 test: types ## everything that can run without root; minutes
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 9m ./...
 	bin/dormouse node -- --test --test-reporter=spec 'sdk/node/test/**/*.test.ts'
+	$(LIBRARIES)
+
+.PHONY: interop
+# They wait more than they compute: timers of the libraries, and silence.
+LIBRARIES = DORMOUSE_BIN=$(CURDIR)/bin/dormouse bin/dormouse node -- --test --test-concurrency=4 --test-reporter=spec 'interop/*/*.test.js'
+interop: build node tools ## run other people's libraries
+	$(LIBRARIES)
 
 .PHONY: check
 check: ## format, vet, layers: seconds
@@ -48,7 +56,7 @@ check: ## format, vet, layers: seconds
 .PHONY: audit
 audit: ## look for known holes in what Dormouse is made of, where the data can be had
 	@if command -v govulncheck >/dev/null; then govulncheck ./... ; else echo 'NOT CHECKED: govulncheck is not installed (golang.org/x/vuln/cmd/govulncheck)'; fi
-	@for dir in . tools; do (cd $$dir && out=$$($(NPM) audit --omit=dev 2>&1); s=$$?; case "$$out" in \
+	@for dir in . tools interop; do (cd $$dir && out=$$($(NPM) audit --omit=dev 2>&1); s=$$?; case "$$out" in \
 		*vulnerabilit*) echo "$$dir: $$out"; exit $$s;; *) echo "NOT CHECKED: npm audit in $$dir: $$out" | head -3;; esac) || exit 1; done
 
 .PHONY: types
