@@ -35,6 +35,9 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Truncate(size int64) error
+	// Allocate makes the file that long, and the blocks that it lacks; they read
+	// as zeros. Where the file system cannot, errors.ErrUnsupported.
+	Allocate(size int64) error
 	Sync() error // the content and what is needed to find it
 	Stat() (Info, error)
 }

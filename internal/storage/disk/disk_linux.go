@@ -18,6 +18,10 @@ func Sync(f *os.File) error {
 
 func (f osFile) Sync() error { return Sync(f.File) }
 
+func (f osFile) Allocate(size int64) error {
+	return ignoringEINTR("fallocate", f.Name(), func() error { return unix.Fallocate(int(f.Fd()), 0, 0, size) })
+}
+
 func (f osFile) Stat() (Info, error) {
 	var st unix.Stat_t
 	err := ignoringEINTR("fstat", f.Name(), func() error { return unix.Fstat(int(f.Fd()), &st) })

@@ -3,6 +3,7 @@
 package disk
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -15,6 +16,8 @@ const SyncAllWaits = false
 func Sync(f *os.File) error { return f.Sync() }
 
 func (f osFile) Sync() error { return Sync(f.File) }
+
+func (osFile) Allocate(int64) error { return errors.ErrUnsupported }
 
 func (f osFile) Stat() (Info, error) {
 	var st unix.Stat_t

@@ -33,8 +33,10 @@ func (e *Engine) run() {
 	}
 }
 
+// writableLocked: what waited when the last write ended is collected first. A
+// sync costs as much as to collect ten commits, and one covers them all.
 func (e *Engine) writableLocked() bool {
-	return !e.writing && !e.collecting && (!e.batch.empty() || e.syncDue)
+	return !e.writing && !e.collecting && (!e.batch.empty() || e.syncDue) && (e.due <= 0 || !e.collectableLocked())
 }
 
 func (e *Engine) collectableLocked() bool {
@@ -65,6 +67,7 @@ func (e *Engine) collect() {
 		o := e.pending[0]
 		e.pending[0] = nil
 		e.pending = e.pending[1:]
+		e.due--
 		o.queued = false
 		e.serve(b, o)
 	}

@@ -5,7 +5,7 @@
 // or an output.
 //
 // Goroutines: two collect and write in turns (see run), one keeps house (see
-// upkeep), and sometimes one prepares the next segment. docs/storage.md has the
+// upkeep), and sometimes one prepares the next segment and fills it. docs/storage.md has the
 // format and the promises.
 package journal
 
@@ -127,8 +127,9 @@ type Engine struct {
 	pending    []*object // with requests
 	waiting    int       // requests that have no answer yet
 	notes      []note
-	batch      *batch // what the next write contains; the collector's while it collects
-	spare      *batch
+	batch      *batch   // what the next write contains; the collector's while it collects
+	spares     []*batch // to be filled again; with those in use never more than batches
+	due        int      // of pending: that waited when the last write had ended
 	collecting bool
 	writing    bool
 	failing    bool // nothing may be collected
@@ -184,6 +185,10 @@ type note struct {
 	// Engine.mu is held.
 	durable func(error)
 }
+
+// batches is how many there are at most: one is collected, one written, and of
+// one the answers are given.
+const batches = 3
 
 func newBatch() *batch {
 	return &batch{buf: make([]byte, batchHeaderSize, 64<<10)}

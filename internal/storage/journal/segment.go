@@ -13,8 +13,8 @@ import (
 )
 
 // segments are the files of the journal. One is written to; the next one is
-// prepared beforehand, so that its blocks exist on disk and a sync writes
-// nothing but content, and so that a full disk is met there.
+// prepared beforehand, so that its blocks exist and a sync writes little but
+// content, and so that a full disk is met there.
 type segments struct {
 	// Set once.
 	fs   disk.FS
@@ -43,6 +43,7 @@ type segment struct {
 
 type prepared struct {
 	segment *segment
+	filler  *filler
 	err     error
 }
 
@@ -173,8 +174,7 @@ func (s *segments) room(size int64, h *batchHeader) error {
 	}
 	header := segmentHeader{number: seg.number, first: h.number, oldest: h.oldest, created: time.Now()}
 	if _, err := seg.file.WriteAt(header.encode(), 0); err != nil {
-		seg.file.Close()
-		s.fs.Remove(s.name(seg.number))
+		s.drop(seg)
 		return err
 	}
 	s.current, s.end = seg, blockSize
@@ -190,11 +190,21 @@ func (s *segments) next() (*segment, error) {
 		p := <-s.preparing
 		s.preparing = nil
 		if p.err == nil {
-			return p.segment, nil
+			if p.err = p.filler.stop(); p.err == nil {
+				return p.segment, nil
+			}
+			s.drop(p.segment)
 		}
 	}
 	s.last++
-	return s.prepare(s.last, s.nextSize())
+	seg, _, err := s.prepare(s.last, s.nextSize())
+	return seg, err
+}
+
+// drop removes a segment that nothing was written to.
+func (s *segments) drop(seg *segment) {
+	seg.file.Close()
+	s.fs.Remove(s.name(seg.number))
 }
 
 func (s *segments) prepareInTime() {
@@ -205,8 +215,12 @@ func (s *segments) prepareInTime() {
 	number, size, result := s.last, s.nextSize(), make(chan prepared, 1)
 	s.preparing = result
 	s.preparers.Go(func() {
-		seg, err := s.prepare(number, size)
-		result <- prepared{seg, err}
+		seg, blank, err := s.prepare(number, size)
+		if err != nil {
+			result <- prepared{err: err}
+			return
+		}
+		result <- prepared{segment: seg, filler: fill(seg.file, blank, size)}
 	})
 }
 
@@ -222,15 +236,16 @@ func (s *segments) nextSize() int64 {
 	return min(2*size, s.size)
 }
 
-// prepare makes a segment whose header is zero: unused.
-func (s *segments) prepare(number uint64, size int64) (*segment, error) {
+// prepare makes a segment whose header is zero: unused. blank is as for
+// allocate.
+func (s *segments) prepare(number uint64, size int64) (seg *segment, blank int64, err error) {
 	from := filepath.Join(s.dir, preparingName)
 	s.takeSpare(size, from)
 	f, err := s.fs.Open(from, openCreate)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	err = fill(f, size)
+	blank, err = allocate(f, size)
 	if err == nil {
 		err = s.fs.Rename(from, s.name(number))
 	}
@@ -241,28 +256,9 @@ func (s *segments) prepare(number uint64, size int64) (*segment, error) {
 		f.Close()
 		s.fs.Remove(from)
 		s.fs.Remove(s.name(number))
-		return nil, err
+		return nil, 0, err
 	}
-	return &segment{number, size, f}, nil
-}
-
-// fill makes the file's blocks exist and its first one zero. The others may
-// hold what they held: batches say to which segment they belong.
-func fill(f disk.File, size int64) error {
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	zeros := make([]byte, min(size, 1<<20))
-	if _, err := f.WriteAt(zeros[:blockSize], 0); err != nil {
-		return err
-	}
-	for at := max(info.Size, blockSize); at < size; at += int64(len(zeros)) {
-		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
-			return err
-		}
-	}
-	return f.Sync()
+	return &segment{number, size, f}, blank, nil
 }
 
 // takeSpare gives the spare file, if it has the right size, another name: under
@@ -277,12 +273,15 @@ func (s *segments) takeSpare(size int64, name string) {
 
 // begin makes the first segment of this process, durably.
 func (s *segments) begin(h segmentHeader) error {
-	seg, err := s.prepare(s.last, min(firstSegment, s.size))
+	seg, blank, err := s.prepare(s.last, min(firstSegment, s.size))
 	if err != nil {
 		return err
 	}
 	h.number = seg.number
-	if _, err = seg.file.WriteAt(h.encode(), 0); err == nil {
+	if err = zero(seg.file, blank, seg.size); err == nil { // nobody waits yet
+		_, err = seg.file.WriteAt(h.encode(), 0)
+	}
+	if err == nil {
 		err = seg.file.Sync()
 	}
 	if err != nil {
@@ -368,6 +367,7 @@ func (s *segments) close() {
 	s.preparers.Wait()
 	if s.preparing != nil {
 		if p := <-s.preparing; p.err == nil {
+			p.filler.stop() // it is removed
 			p.segment.file.Close()
 			s.fs.Remove(s.name(p.segment.number))
 		}

@@ -62,6 +62,9 @@ type found struct {
 // given size a moment ago. With replaced it may be another file than the last
 // time.
 func (t *tail) step(log io.ReaderAt, size int64, buf []byte, replaced bool) (found, error) {
+	if f, ok := t.goOn(log, size, buf, replaced); ok {
+		return f, nil
+	}
 	h, err := readHeader(log)
 	switch {
 	case errors.Is(err, wal.ErrNoHeader):
@@ -80,7 +83,23 @@ func (t *tail) step(log io.ReaderAt, size int64, buf []byte, replaced bool) (fou
 	if t.target.Offset > t.taken.Offset {
 		return t.take(log, buf)
 	}
-	return t.look(log, buf)
+	return t.look(log, size, buf)
+}
+
+// goOn is the step of most commits: what was appended goes on from what was
+// taken, and so vouches for the generation. The header need not be read then. ok
+// is false, and t as it was, when there is anything else to find.
+func (t *tail) goOn(log io.ReaderAt, size int64, buf []byte, replaced bool) (f found, ok bool) {
+	if replaced || t.header == (wal.Header{}) || t.halfway() || t.target != (wal.Position{}) {
+		return found{}, false
+	}
+	before := *t
+	f, err := t.look(log, size, buf)
+	if err != nil || len(f.frames) == 0 {
+		*t = before
+		return found{}, false
+	}
+	return f, true
 }
 
 // readHeader reads the header, more than once if it is just being written.
@@ -101,14 +120,17 @@ func readHeader(log io.ReaderAt) (wal.Header, error) {
 
 // look verifies from where it last stopped. What lies behind the last valid
 // frame can be megabytes of an older generation, so it reads in portions that
-// grow.
-func (t *tail) look(log io.ReaderAt, buf []byte) (found, error) {
-	size := t.header.FrameSize()
-	limit := len(buf) / size * size
+// grow. It asks for no more than there was: at the end of a file, a reader asks
+// twice.
+func (t *tail) look(log io.ReaderAt, size int64, buf []byte) (found, error) {
+	frame := t.header.FrameSize()
 	from := t.looked
+	there := max(size-from.Offset, 0) / int64(frame) * int64(frame)
+	limit := int(min(there, int64(len(buf)/frame*frame)))
+	more := there > int64(limit)
 	scan := wal.Scan{Valid: from, Committed: from}
 	have := 0
-	for portion := max(4*size, 8<<10) / size * size; have < limit; portion *= 2 {
+	for portion := max(4*frame, 8<<10) / frame * frame; have < limit; portion *= 2 {
 		want := min(have+portion, limit)
 		n, err := log.ReadAt(buf[have:want], from.Offset+int64(have))
 		if err != nil && err != io.EOF {
@@ -122,10 +144,10 @@ func (t *tail) look(log io.ReaderAt, buf []byte) (found, error) {
 		}
 		scan.Valid = next.Valid
 		if have < want || scan.Valid.Offset < from.Offset+int64(have) {
-			limit = 0 // the end
+			more = false
+			break
 		}
 	}
-	more := limit != 0
 	switch {
 	case scan.Committed.Offset > from.Offset && from == t.taken:
 		t.taken, t.looked = scan.Committed, scan.Committed

@@ -18,8 +18,9 @@ const relaxedSync = time.Second
 // waits for the disk and not while it answers.
 func (e *Engine) write() {
 	b := e.batch
-	e.batch, e.spare = e.spare, nil
-	if e.batch == nil {
+	if n := len(e.spares); n > 0 {
+		e.batch, e.spares = e.spares[n-1], e.spares[:n-1]
+	} else {
 		e.batch = newBatch()
 	}
 	e.writing = true
@@ -46,7 +47,7 @@ func (e *Engine) write() {
 		e.refuseLocked(b, err)
 	}
 	e.waiting -= len(b.answers)
-	e.writing = false
+	e.writing, e.due = false, len(e.pending)
 	e.work.Broadcast()
 	e.calm.Broadcast()
 	e.mu.Unlock()
@@ -73,7 +74,9 @@ func (e *Engine) write() {
 
 	e.mu.Lock()
 	b.reset()
-	e.spare = b
+	if len(e.spares) < batches-1 {
+		e.spares = append(e.spares, b)
+	}
 }
 
 // confirmLocked notes what a batch has made true. It returns the objects that

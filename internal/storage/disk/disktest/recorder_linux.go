@@ -381,6 +381,16 @@ func (f *recorded) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
+// Allocate implements disk.File.
+func (f *recorded) Allocate(size int64) error {
+	if err := f.before("Allocate"); err != nil {
+		return err
+	}
+	f.note()
+	defer f.note()
+	return f.File.Allocate(size)
+}
+
 // note notes the file's content.
 func (f *recorded) note() {
 	f.r.mu.Lock()
