@@ -19,6 +19,7 @@ import (
 	"github.com/gobwas/ws/wsutil"
 
 	"github.com/dormouse-dev/dormouse/internal/e2e/numbered"
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // numberedCode is testdata/numbered with CODE and whatever else changed.
@@ -214,7 +215,7 @@ func TestDeployMovesWhatIsBusy(t *testing.T) {
 		t.Errorf("the socket that was kept hears %s", got)
 	}
 	standard.SetReadDeadline(time.Now().Add(limit))
-	frame, err := ws.ReadFrame(standard)
+	frame, err := wsread.Frame(standard)
 	if code, _ := ws.ParseCloseFrameData(frame.Payload); err != nil || frame.Header.OpCode != ws.OpClose || code != 1012 {
 		t.Errorf("the standard socket ended with %v %d, %v; want a Close frame with 1012", frame.Header.OpCode, code, err)
 	}

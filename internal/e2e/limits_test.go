@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // TestLimitsOfSockets: each of the settings about an object's sockets does what
@@ -35,7 +37,7 @@ func TestLimitsOfSockets(t *testing.T) {
 		p.conn.SetReadDeadline(time.Now().Add(limit))
 		var code ws.StatusCode
 		for {
-			f, err := ws.ReadFrame(p.rw)
+			f, err := wsread.Frame(p.rw)
 			switch {
 			case err == io.EOF:
 				return code

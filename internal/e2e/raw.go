@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // rawFrames sends frames over a bare connection, cut in two at every byte.
@@ -199,7 +201,7 @@ func (c *rawConn) readUntil(is func(ws.Frame) bool) ws.Frame {
 	c.t.Helper()
 	for {
 		c.conn.SetReadDeadline(time.Now().Add(limit))
-		f, err := ws.ReadFrame(c.r)
+		f, err := wsread.Frame(c.r)
 		if err != nil {
 			c.t.Fatal(err)
 		}

@@ -101,7 +101,7 @@ func TestHistoryAndKeys(t *testing.T) {
 		if m := history[1]; m.Events != 1 || m.Lasted < hibernateAfter {
 			t.Errorf("the first sleep: %+v", m)
 		}
-		a = s.connect(k, "amy")
+		s.connect(k, "amy")
 		for want, f := range map[int]host.Filter{
 			1: {State: "idle", Search: "006C6F62"},
 			0: {Class: "Cell"},

@@ -23,6 +23,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/object"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 	"github.com/dormouse-dev/dormouse/internal/ws/wspipe"
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // hibernateAfter and evictAfter are the rest of every class in these tests.
@@ -396,7 +397,7 @@ func (c *client) gets(want ...string) {
 	var got []string
 	r := bytes.NewReader(c.in)
 	for r.Len() > 0 {
-		f, err := gws.ReadFrame(r)
+		f, err := wsread.Frame(r)
 		if err != nil {
 			break
 		}

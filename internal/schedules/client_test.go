@@ -15,6 +15,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 	"github.com/dormouse-dev/dormouse/internal/ws/wspipe"
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // client is the far end of a socket, and what it has said and heard.
@@ -127,7 +128,7 @@ func (c *conn) drain() {
 	c.in = append(c.in, c.end.Take()...)
 	r := bytes.NewReader(c.in)
 	for r.Len() > 0 {
-		f, err := gws.ReadFrame(r)
+		f, err := wsread.Frame(r)
 		if err != nil {
 			break
 		}

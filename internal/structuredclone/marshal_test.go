@@ -19,7 +19,7 @@ type profile struct {
 	Tags   []string  `json:"tags,omitempty"`
 	Boss   *profile  `json:"boss,omitempty"`
 	Hidden string    `json:"-"`
-	note   string
+	note   string    //lint:ignore U1000 unexported fields are left out
 	Place
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/gobwas/ws"
 
 	"github.com/dormouse-dev/dormouse/internal/e2e"
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // serve starts a server for a test.
@@ -64,7 +65,7 @@ func (c *client) say(t *testing.T, text string) {
 
 func (c *client) hear(t *testing.T, want string) {
 	t.Helper()
-	f, err := ws.ReadFrame(c.r)
+	f, err := wsread.Frame(c.r)
 	if err != nil || string(f.Payload) != want {
 		t.Fatalf("socket %s heard %q, %v, want %q", c.name, f.Payload, err, want)
 	}
@@ -73,7 +74,7 @@ func (c *client) hear(t *testing.T, want string) {
 // closes waits for a Close and returns its code.
 func (c *client) closes(t *testing.T) ws.StatusCode {
 	t.Helper()
-	f, err := ws.ReadFrame(c.r)
+	f, err := wsread.Frame(c.r)
 	if err != nil || f.Header.OpCode != ws.OpClose {
 		t.Fatalf("socket %s heard %+v %q, %v, want a Close", c.name, f.Header, f.Payload, err)
 	}
@@ -126,7 +127,7 @@ func TestWhatEndsWithAnUpgrade(t *testing.T) {
 		t.Errorf("the standard socket was told %d, want 1012", code)
 	}
 	outbound.SetReadDeadline(time.Now().Add(waitLimit))
-	if f, err := ws.ReadFrame(outbound); os.IsTimeout(err) || err == nil && f.Header.OpCode != ws.OpClose {
+	if f, err := wsread.Frame(outbound); os.IsTimeout(err) || err == nil && f.Header.OpCode != ws.OpClose {
 		t.Errorf("the outbound socket: %+v, %v, want its end", f.Header, err)
 	}
 	stays.say(t, "1")

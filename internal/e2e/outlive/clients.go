@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // client is one socket.
@@ -172,7 +174,7 @@ func (t *talk) run() error {
 			return err
 		}
 		t.conn.SetReadDeadline(time.Now().Add(silent))
-		f, err := ws.ReadFrame(t.r)
+		f, err := wsread.Frame(t.r)
 		if err != nil {
 			return err
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/handover"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	wire "github.com/dormouse-dev/dormouse/internal/ws"
+	"github.com/dormouse-dev/dormouse/internal/ws/wsread"
 )
 
 // stepFile names, in the environment of a server, the file that says at which
@@ -210,7 +211,7 @@ func ask(t *testing.T, clients []*client, n int) {
 		}
 	}
 	for _, c := range clients {
-		f, err := ws.ReadFrame(c.r)
+		f, err := wsread.Frame(c.r)
 		if want := fmt.Sprintf("%d %d 0", n, n); err != nil || string(f.Payload) != want {
 			t.Fatalf("socket %s: got %q, %v, want %q", c.name, f.Payload, err, want)
 		}
@@ -365,13 +366,13 @@ func (h *heir) playTo(t *testing.T, step string, socket *net.TCPConn) {
 func (h *heir) talksTo(t *testing.T, c *client) {
 	t.Helper()
 	c.conn.SetDeadline(time.Now().Add(waitLimit))
-	if f, err := ws.ReadFrame(c.conn); err != nil || string(f.Payload) != "from before" {
+	if f, err := wsread.Frame(c.conn); err != nil || string(f.Payload) != "from before" {
 		t.Fatalf("got %q, %v", f.Payload, err)
 	}
 	if err := ws.WriteFrame(c.conn, ws.MaskFrameInPlace(ws.NewTextFrame([]byte("8")))); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := ws.ReadFrame(c.conn); err != nil || string(f.Payload) != "8 4 0" {
+	if f, err := wsread.Frame(c.conn); err != nil || string(f.Payload) != "8 4 0" {
 		t.Fatalf("got %q, %v, want the counts of the attachment to go on", f.Payload, err)
 	}
 	other := &client{name: "new", object: "theirs", kind: "k"}

@@ -120,7 +120,7 @@ func compressionSizes() (list []Case) {
 		for _, n := range []int{16, 1023, 1024, 4096, 32768, 131072} {
 			s := strings.Repeat(pattern(60)+"\u00e9", n/62+1)[:n/2*2]
 			if !strings.HasSuffix(s, "\u00e9") {
-				s = strings.TrimRight(s, "\xc3") // not within the last character
+				s = strings.TrimSuffix(s, "\xc3") // not within the last character
 			}
 			note := ""
 			if len(s) >= 1024 {
