@@ -53,6 +53,20 @@ check: ## format, vet, layers: seconds
 	$(GO) vet ./...
 	$(GO) test ./internal/layers
 
+.PHONY: lint
+lint: ## what staticcheck says, if it is installed
+	@if command -v staticcheck >/dev/null; then staticcheck ./...; else echo 'NOT CHECKED: staticcheck is not installed (honnef.co/go/tools/cmd/staticcheck)'; fi
+
+.PHONY: cross
+PLATFORMS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+cross: ## build the Go library's programs for every platform, and the command where it runs; minutes
+	@for p in $(PLATFORMS); do \
+		export CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/}; echo "$$p"; \
+		$(GO) vet . ./server ./dormousetest ./examples/go-chat ./examples/go-counter && \
+		for e in go-chat go-counter; do $(GO) build -trimpath -o "bin/$$e-$$GOOS-$$GOARCH" ./examples/$$e || exit 1; done && \
+		if [ $$GOOS != windows ]; then $(GO) build -o /dev/null ./cmd/dormouse; fi || exit 1; \
+	done
+
 .PHONY: audit
 audit: ## look for known holes in what Dormouse is made of, where the data can be had
 	@if command -v govulncheck >/dev/null; then govulncheck ./... ; else echo 'NOT CHECKED: govulncheck is not installed (golang.org/x/vuln/cmd/govulncheck)'; fi

@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/storage"
+	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 )
 
 // dataFormat is the version of everything below a data folder.
@@ -36,7 +38,7 @@ func take(folder string) (*lock, error) {
 	}
 	if err := lockOrWait(f); err != nil {
 		defer f.Close()
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
+		if !errors.Is(err, storage.ErrLocked) {
 			return nil, fmt.Errorf("lock data folder %s: %w", folder, err)
 		}
 		return nil, inUse(folder, f)
@@ -53,25 +55,14 @@ func take(folder string) (*lock, error) {
 // lockOrWait locks, and waits if only guests of a dead Dormouse have the lock.
 func lockOrWait(f *os.File) error {
 	for end := time.Now().Add(orphanLimit); ; time.Sleep(10 * time.Millisecond) {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EWOULDBLOCK) || time.Now().After(end) {
+		err := disk.TryLock(f)
+		if !errors.Is(err, storage.ErrLocked) || time.Now().After(end) {
 			return err
 		}
 		if pid := writer(f); pid > 0 && runs(pid) {
 			return err
 		}
 	}
-}
-
-// runs says whether a process has not ended. One that has, and that its parent
-// has not waited for, is still there by number.
-func runs(pid int) bool {
-	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-		return false
-	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)) // proc(5): the name is in parentheses
-	_, state, ok := strings.Cut(string(stat[strings.LastIndexByte(string(stat), ')')+1:]), " ")
-	return err != nil || !ok || !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // writer is the process that has written its number into the lock; 0: none has

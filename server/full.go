@@ -36,9 +36,8 @@ const spare = 20 // a twentieth
 // memory of the Go runtime, if it has one (GOMEMLIMIT).
 func newCapacity() *capacity {
 	c := new(capacity)
-	var files syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) == nil && files.Cur < math.MaxInt32 {
-		c.descriptors = int(files.Cur - max(files.Cur/spare, min(64, files.Cur/2)))
+	if most := mostDescriptors(); most > 0 {
+		c.descriptors = most - max(most/spare, min(64, most/2))
 	}
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
 		c.memory = uint64(limit - limit/spare)
@@ -60,24 +59,11 @@ func (c *capacity) note(ctx context.Context, conn net.Conn) context.Context {
 		return ctx
 	}
 	high := false
-	raw.Control(func(fd uintptr) { high = lowestFree(int(fd)) >= c.descriptors })
+	raw.Control(func(fd uintptr) { high = lowestFree(fd) >= c.descriptors })
 	if high {
 		return context.WithValue(ctx, crowdedKey{}, true)
 	}
 	return ctx
-}
-
-// lowestFree is the descriptor that the next one to be opened will have, and so
-// about the number of those that are open. fd is any.
-func lowestFree(fd int) int {
-	syscall.ForkLock.RLock() // no guest shall inherit it
-	defer syscall.ForkLock.RUnlock()
-	d, err := syscall.Dup(fd)
-	if err != nil {
-		return math.MaxInt
-	}
-	syscall.Close(d)
-	return d
 }
 
 // full says whether the connection of a request has to be refused as a WebSocket.

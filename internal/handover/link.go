@@ -1,5 +1,3 @@
-//go:build unix
-
 package handover
 
 import (
@@ -9,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -58,13 +55,7 @@ const (
 
 // Pair makes a link and the file for the process at its other end.
 func Pair() (*Link, *os.File, error) {
-	syscall.ForkLock.RLock()
-	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-	if err == nil {
-		syscall.CloseOnExec(fds[0])
-		syscall.CloseOnExec(fds[1])
-	}
-	syscall.ForkLock.RUnlock()
+	fds, err := socketPair()
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket pair for a successor: %w", err)
 	}
@@ -89,7 +80,7 @@ func NewLink(f *os.File) (*Link, error) {
 		c.Close()
 		return nil, errors.New("handover: the descriptor is no Unix socket")
 	}
-	return &Link{c: u, oob: make([]byte, syscall.CmsgSpace(maxPassed*4))}, nil
+	return &Link{c: u, oob: make([]byte, rightsSpace(maxPassed))}, nil
 }
 
 // Close ends the link, and closes what has come and was not taken.
@@ -102,7 +93,7 @@ func (l *Link) Close() {
 // CloseAll closes descriptors.
 func CloseAll(descriptors []int) {
 	for _, fd := range descriptors {
-		syscall.Close(fd)
+		closeDescriptor(fd)
 	}
 }
 
@@ -119,7 +110,7 @@ func (l *Link) Send(k Kind, body []byte, descriptors ...int) error {
 	binary.LittleEndian.PutUint32(head[4:], uint32(len(body)))
 	var rights []byte
 	if len(descriptors) > 0 {
-		rights = syscall.UnixRights(descriptors...)
+		rights = encodeRights(descriptors)
 	}
 	n, _, err := l.c.WriteMsgUnix(head[:], rights, nil)
 	if err == nil && n < len(head) {
@@ -170,7 +161,7 @@ func (l *Link) read(p []byte) error {
 		switch {
 		case err != nil:
 			return err
-		case flags&syscall.MSG_CTRUNC != 0:
+		case cutShort(flags):
 			return errors.New("descriptors were lost: this process may not open more; raise its limit (ulimit -n, LimitNOFILE)")
 		case n == 0:
 			return io.EOF
@@ -181,16 +172,10 @@ func (l *Link) read(p []byte) error {
 }
 
 func (l *Link) keep(oob []byte) error {
-	messages, err := syscall.ParseSocketControlMessage(oob)
+	fds, err := decodeRights(oob)
+	l.held = append(l.held, fds...)
 	if err != nil {
 		return err
-	}
-	for i := range messages {
-		fds, err := syscall.ParseUnixRights(&messages[i])
-		if err != nil {
-			return err
-		}
-		l.held = append(l.held, fds...)
 	}
 	if len(l.held) > maxPassed*(maxUnacked+1) {
 		return fmt.Errorf("%d descriptors that belong to no frame", len(l.held))

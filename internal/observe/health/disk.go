@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -46,16 +45,12 @@ func (d *disk) look(context.Context) []Problem {
 func (d *disk) ask() []Problem {
 	if err := probe(d.dir); err != nil {
 		what := "give it back, or point --data elsewhere"
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		if noRoom(err) {
 			what = "make room: nothing that is written can be confirmed"
 		}
 		return []Problem{{Part: "disk", Text: fmt.Sprintf("the data folder %s cannot be written to: %v; %s", d.dir, err, what)}}
 	}
-	var fs syscall.Statfs_t
-	if syscall.Statfs(d.dir, &fs) != nil {
-		return nil
-	}
-	if free := int64(fs.Bavail) * int64(fs.Bsize); free < lowSpace {
+	if free, ok := freeSpace(d.dir); ok && free < lowSpace {
 		return []Problem{{Part: "disk", Warning: true, Text: fmt.Sprintf("the disk of the data folder %s has %d MiB left: make room before commits fail", d.dir, free>>20)}}
 	}
 	return nil

@@ -73,13 +73,4 @@ func (OS) MkdirAll(name string) error   { return os.MkdirAll(name, 0o700) }
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 func (OS) Remove(name string) error     { return os.Remove(name) }
 
-func (OS) SyncDir(name string) error {
-	d, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
 type osFile struct{ *os.File }

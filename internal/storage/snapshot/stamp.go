@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/dormouse-dev/dormouse/internal/storage/wal"
@@ -18,7 +17,7 @@ type Stamp struct {
 }
 
 type fileStamp struct {
-	inode    uint64
+	number   uint64 // of the file in its file system
 	size     int64
 	modified int64
 }
@@ -46,11 +45,11 @@ func (f *fileStamp) read(path string) bool {
 	if err != nil || time.Since(info.ModTime()).Abs() < settled {
 		return false
 	}
-	st, ok := info.Sys().(*syscall.Stat_t)
+	number, ok := fileNumber(path, info)
 	if !ok {
 		return false
 	}
-	*f = fileStamp{uint64(st.Ino), info.Size(), info.ModTime().UnixNano()}
+	*f = fileStamp{number, info.Size(), info.ModTime().UnixNano()}
 	return true
 }
 
