@@ -20,6 +20,8 @@ func Sync(f *os.File) error { return f.Sync() }
 
 func (f osFile) Sync() error { return Sync(f.File) }
 
+func (osFile) Allocate(int64) error { return errors.ErrUnsupported }
+
 func (f osFile) Stat() (Info, error) {
 	var about windows.ByHandleFileInformation
 	if err := windows.GetFileInformationByHandle(windows.Handle(f.Fd()), &about); err != nil {
