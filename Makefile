@@ -79,6 +79,7 @@ types: build node tools ## check the TypeScript
 	$(TSC) -p sdk/node
 	$(TSC) -p conformance/worker
 	$(TSC) -p bench/worker
+	$(TSC) -p bench/party
 
 .PHONY: bench
 bench: build node tools ## measure beside workerd and others; minutes

@@ -1,15 +1,16 @@
 // Bench asks a few questions about speed and size of Dormouse and of the
 // servers beside it, and prints a table.
 //
-//	go run ./bench             about four minutes
-//	go run ./bench -quick      about one, with more noise
-//	go run ./bench -only echo  the questions whose name matches
+//	go run ./bench             about ten minutes; keeps and publishes what it found
+//	go run ./bench -quick      about three, with more noise; keeps nothing
+//	go run ./bench -only echo  the questions whose folder or name matches; keeps nothing
 //	go run ./bench -table bench/results/FILE.json
+//	go run ./bench -publish    makes tables and plots again from the newest result
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -26,58 +27,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/dormouse-dev/dormouse/bench/alarms"
-	"github.com/dormouse-dev/dormouse/bench/autoresponse"
-	"github.com/dormouse-dev/dormouse/bench/broadcast"
-	"github.com/dormouse-dev/dormouse/bench/calls"
-	"github.com/dormouse-dev/dormouse/bench/connects"
 	"github.com/dormouse-dev/dormouse/bench/contest"
-	"github.com/dormouse-dev/dormouse/bench/durable"
-	"github.com/dormouse-dev/dormouse/bench/echo"
-	"github.com/dormouse-dev/dormouse/bench/memory"
 	"github.com/dormouse-dev/dormouse/bench/peers"
-	"github.com/dormouse-dev/dormouse/bench/roundtrip"
 	"github.com/dormouse-dev/dormouse/conformance/runtimes"
-)
-
-func questions() []contest.Question {
-	return []contest.Question{
-		roundtrip.Question(),
-		echo.Question(1),
-		echo.Question(32),
-		broadcast.Question(),
-		autoresponse.Question(),
-		connects.Question(),
-		alarms.Question(),
-		calls.Question(1, 1<<10),
-		calls.Question(64, 1<<10),
-		calls.Question(1, 1<<20),
-		durable.Replies(1),
-		durable.Replies(16),
-		durable.Replies(100),
-		durable.Replies(256),
-		durable.Statements("insert", "statement", 1000),
-		durable.Statements("select", "statement", 1000),
-		durable.Statements("putget", "put and get", 1000),
-		durable.Neighbour(50),
-		durable.Cold(),
-		memory.Question(),
-	}
-}
-
-var (
-	whole = contest.Pace{Rounds: 5, Warm: 300 * time.Millisecond, Measure: 1200 * time.Millisecond, Connects: 1000, Idle: 15000}
-	quick = contest.Pace{Rounds: 2, Warm: 100 * time.Millisecond, Measure: 400 * time.Millisecond, Connects: 300, Idle: 2000}
 )
 
 func main() {
 	hurry := flag.Bool("quick", false, "about a minute, with more noise")
 	only := flag.String("only", "", "ask the questions whose name matches this regular expression")
 	who := flag.String("peers", "", "ask the peers whose name matches this regular expression")
-	out := flag.String("out", "", "folder of the result file (default bench/results)")
+	out := flag.String("out", "", "folder for the result file; without it only a whole run is kept, in bench/results, and published")
 	table := flag.String("table", "", "print the table of a result file and do nothing else")
+	again := flag.Bool("publish", false, "make README's figures, bench/results/README.md and the plots from the newest result, and do nothing else")
 	flag.Parse()
-	if err := run(options{*hurry, *only, *who, *out, *table}); err != nil {
+	if err := run(options{*hurry, *only, *who, *out, *table, *again}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -86,6 +49,7 @@ func main() {
 type options struct {
 	quick                   bool
 	only, peers, out, table string
+	publish                 bool
 }
 
 func run(o options) error {
@@ -104,8 +68,8 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
-	if o.out == "" {
-		o.out = filepath.Join(root, "bench/results")
+	if o.publish {
+		return publish(root)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -128,30 +92,45 @@ func run(o options) error {
 	for _, p := range all {
 		report.Versions[p.Name] = p.Version
 	}
-	for _, q := range questions() {
-		if !match.MatchString(q.Name) {
+	began := time.Now()
+	r := contest.Run{Peers: all, Pace: report.Pace, Progress: os.Stderr}
+	for _, g := range groups() {
+		g.Questions = slices.DeleteFunc(g.Questions, func(q contest.Question) bool {
+			return !match.MatchString(g.Name) && !match.MatchString(q.Name)
+		})
+		if len(g.Questions) == 0 {
 			continue
 		}
-		answers, err := contest.Put(ctx, q, all, report.Pace, os.Stderr)
+		results, err := r.Put(ctx, g)
 		if err != nil {
 			return err
 		}
-		report.Results = append(report.Results, contest.Result{Question: q.Name, Asks: q.Asks, Metrics: q.Metrics, Answers: answers})
+		report.Results = append(report.Results, results...)
 	}
 	if len(report.Results) == 0 {
 		return fmt.Errorf("no question matches %q", o.only)
 	}
+	report.Took = time.Since(began).Round(time.Second)
 	report.Table(os.Stdout)
-	file, err := keep(o.out, report)
+	fmt.Println()
+	report.BarTable(os.Stdout, bars)
+	isWhole := !o.quick && o.only == "" && o.peers == ""
+	if o.out == "" && !isWhole {
+		return nil
+	}
+	file, err := keep(cmp.Or(o.out, filepath.Join(root, results)), report)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(os.Stderr, "kept in", file)
-	return nil
+	if o.out != "" {
+		return nil
+	}
+	return publish(root)
 }
 
 func keep(dir string, r contest.Report) (string, error) {
-	text, err := json.MarshalIndent(r, "", "\t")
+	text, err := r.Encode()
 	if err != nil {
 		return "", err
 	}
@@ -159,19 +138,17 @@ func keep(dir string, r contest.Report) (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, r.Date.Format("2006-01-02T1504Z")+".json")
-	return file, os.WriteFile(file, append(text, '\n'), 0o644)
+	return file, os.WriteFile(file, text, 0o644)
 }
 
 func printTable(file string) error {
-	text, err := os.ReadFile(file)
+	r, err := contest.Read(file)
 	if err != nil {
 		return err
 	}
-	var r contest.Report
-	if err := json.Unmarshal(text, &r); err != nil {
-		return fmt.Errorf("read %s: %w", file, err)
-	}
 	r.Table(os.Stdout)
+	fmt.Println()
+	r.BarTable(os.Stdout, bars)
 	return nil
 }
 

@@ -1,34 +1,58 @@
-// Package broadcast asks: how many deliveries a second does one object make
-// when it sends what one socket said to all of 200?
+// Package broadcast asks: how many deliveries a second does an object make when
+// it sends what one socket said to all in its room?
 package broadcast
 
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"github.com/dormouse-dev/dormouse/bench/contest"
 	"github.com/dormouse-dev/dormouse/bench/load"
+	"github.com/dormouse-dev/dormouse/bench/peers"
 )
 
-const listeners = 200
+// Group has rooms of many sizes.
+func Group() contest.Group {
+	return contest.Group{Name: "broadcast", Questions: []contest.Question{
+		question(1, 200, 0, nil),
+		question(1, 1000, 3, nil),
+		// workerd ends connections before there are so many.
+		question(1, 10_000, 1, []string{peers.Dormouse, peers.WS, peers.BareEpoll}),
+		question(100, 10, 3, []string{peers.Dormouse, peers.Workerd, peers.WS, peers.BareEpoll}),
+	}}
+}
 
-// Question has one message of 64 bytes on the way; the next is sent when all
-// have heard it.
-func Question() contest.Question {
+// question has one message of 64 bytes on the way in each room; the next is sent
+// when all have heard it.
+func question(rooms, listeners, rounds int, who []string) contest.Question {
 	payload := bytes.Repeat([]byte("m"), 64)
+	name := fmt.Sprintf("broadcast, 1 → %d", listeners)
+	if rooms > 1 {
+		name += fmt.Sprintf(", %d rooms", rooms)
+	}
 	return contest.Question{
-		Name:    fmt.Sprintf("broadcast, 1 → %d", listeners),
+		Name:    name,
 		Asks:    "How many deliveries a second does a broadcast make?",
 		Metrics: []contest.Metric{contest.Deliveries, contest.CPU, contest.P50, contest.P99},
+		Rounds:  rounds,
+		Peers:   who,
+		// Not before the rounds: the sockets of all peers together may be more than
+		// the load can open.
 		Ask: func(t *contest.Target) (contest.Sample, error) {
-			room := fmt.Sprintf("/ws/Broadcast/round-%d", t.Round)
-			fleet, err := load.Dial(t.Server.Addr, listeners, listeners, func(int) string { return room })
+			fleet, err := load.Dial(t.Server.Addr, rooms*listeners, 100, func(i int) string {
+				return fmt.Sprintf("/ws/Broadcast/%d-%d-%d-%d", rooms, listeners, t.Round, i/listeners)
+			})
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			defer fleet.Close()
-			return t.Loop(func(w load.Window) (*load.Result, error) {
-				return fleet.Broadcast(load.Broadcast{Send: payload}, w)
+			window := t.Pace.Measure
+			if listeners > 1000 {
+				window = max(window, 2*time.Second)
+			}
+			return t.LoopFor(window, func(w load.Window) (*load.Result, error) {
+				return fleet.Broadcast(load.Broadcast{Send: payload, Room: listeners}, w)
 			})
 		},
 	}

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"syscall"
+	"slices"
 	"time"
 
 	"github.com/dormouse-dev/dormouse/bench/load"
@@ -24,7 +24,9 @@ type Peer struct {
 	// memory, with a margin; zero when they never do.
 	Hibernates time.Duration
 	Worker     bool // runs the Worker of the benchmarks
-	Start      func(ctx context.Context) (*runtimes.Server, error)
+	// Special is asked only what names it in Question.Peers.
+	Special bool
+	Start   func(ctx context.Context) (*runtimes.Server, error)
 }
 
 // Pace is how long a run may take.
@@ -33,6 +35,7 @@ type Pace struct {
 	Warm, Measure time.Duration // of each window
 	Connects      int           `json:"connects"` // sockets that the question on connects opens
 	Idle          int           `json:"idle"`     // sockets that the question on memory leaves alone
+	Sleepers      int           `json:"sleepers"` // sockets that the question on idleness leaves alone
 }
 
 // Metric is one figure of a question's answer.
@@ -41,146 +44,225 @@ type Metric struct {
 	Unit string `json:"unit"`
 }
 
-// Sample is one answer: a value for each metric of the question.
-type Sample map[string]float64
+// Sample is one answer.
+type Sample struct {
+	Values  map[string]float64 `json:"values"`            // by the metric's name
+	Latency []load.Bucket      `json:"latency,omitempty"` // of every message, where there are messages
+}
 
 // Question is asked of each peer once in every round.
 type Question struct {
 	Name    string
 	Asks    string // the sentence
 	Metrics []Metric
-	Once    bool // one round is enough: it measures a state, not a speed
-	Workers bool // only what runs Workers can answer it
+	// Rounds is how many are enough; 0 is as many as the pace has. One is right
+	// where a state is measured and not a speed.
+	Rounds  int
+	Workers bool     // only what runs Workers can answer it
+	Peers   []string // only these can answer it; nil: all that are not special
+	// Prepare is called once for each peer before the first round, one after
+	// another, and what it returns is Target.Prepared. An io.Closer among it is
+	// closed when the question has been answered. The rounds begin when the
+	// objects of every peer have been left alone for as long as they need to
+	// hibernate.
+	Prepare func(*Target) (any, error)
 	Ask     func(*Target) (Sample, error)
+}
+
+func (q Question) isFor(p Peer) bool {
+	if q.Peers != nil {
+		return slices.Contains(q.Peers, p.Name)
+	}
+	return !p.Special && (p.Worker || !q.Workers)
+}
+
+// Group is questions that are put to the same servers, one after another.
+type Group struct {
+	Name      string // its folder
+	Questions []Question
 }
 
 // Target is a running peer in one round.
 type Target struct {
-	Peer   Peer
-	Server *runtimes.Server
-	Pace   Pace
-	Round  int
+	Peer     Peer
+	Server   *runtimes.Server
+	Pace     Pace
+	Round    int
+	Prepared any
 }
 
 // Answer is what one peer answered to one question.
 type Answer struct {
 	Peer    string   `json:"peer"`
 	Skipped string   `json:"skipped,omitempty"` // why there are no samples
+	Failed  string   `json:"failed,omitempty"`  // why there are no more
 	Samples []Sample `json:"samples,omitempty"`
 }
 
-// Put asks q of all peers, A B A B, with fresh servers that all run throughout.
-// A peer that is not here is skipped and says so; any other failure ends the
-// run, since figures beside a failure prove nothing.
-func Put(ctx context.Context, q Question, peers []Peer, pace Pace, progress io.Writer) ([]Answer, error) {
-	answers := make([]Answer, len(peers))
-	servers := make([]*runtimes.Server, len(peers))
+// Run is what stays the same for all questions.
+type Run struct {
+	Peers    []Peer
+	Pace     Pace
+	Progress io.Writer
+}
+
+// Put asks the questions of g, each of all peers, A B A B, with servers that are
+// started for the group and all run throughout. A peer that is not here is
+// skipped and says so. One that fails is asked no more, and the table says why: a
+// wrong answer is a failure as much as none.
+func (r Run) Put(ctx context.Context, g Group) ([]Result, error) {
+	var there []running
 	defer func() {
-		for _, s := range servers {
-			if s != nil {
-				s.Stop()
+		for _, p := range there {
+			if p.server != nil {
+				p.server.Stop()
 			}
 		}
 	}()
-	for i, p := range peers {
-		answers[i].Peer = p.Name
-		if q.Workers && !p.Worker {
-			answers[i].Skipped = "has no objects of the Worker"
+	for _, p := range r.Peers {
+		if !slices.ContainsFunc(g.Questions, func(q Question) bool { return q.isFor(p) }) {
 			continue
 		}
 		s, err := p.Start(ctx)
-		if errors.Is(err, runtimes.ErrNotHere) {
-			answers[i].Skipped = err.Error()
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, runtimes.ErrNotHere) {
 			return nil, fmt.Errorf("%s: %w", p.Name, err)
 		}
-		servers[i] = s
+		there = append(there, running{p, s, err})
 	}
-	rounds := pace.Rounds
-	if q.Once {
-		rounds = 1
+	var results []Result
+	for _, q := range g.Questions {
+		began := time.Now()
+		answers, err := r.ask(ctx, q, there)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", q.Name, err)
+		}
+		results = append(results, Result{
+			Folder: g.Name, Question: q.Name, Asks: q.Asks, Metrics: q.metrics(), Answers: answers, Took: time.Since(began).Round(time.Millisecond),
+		})
+	}
+	return results, nil
+}
+
+// running is a peer of a group: its server, or why there is none.
+type running struct {
+	peer   Peer
+	server *runtimes.Server
+	absent error
+}
+
+func (r Run) ask(ctx context.Context, q Question, there []running) ([]Answer, error) {
+	targets := make([]*Target, len(there))
+	answers := make([]Answer, len(there))
+	defer func() {
+		for _, t := range targets {
+			if t == nil {
+				continue
+			}
+			if c, ok := t.Prepared.(io.Closer); ok {
+				c.Close()
+			}
+		}
+	}()
+	var rest time.Duration // that the objects need
+	for i, p := range there {
+		switch answers[i].Peer = p.peer.Name; {
+		case !q.isFor(p.peer):
+			continue
+		case p.server == nil:
+			answers[i].Skipped = p.absent.Error()
+			continue
+		}
+		t := &Target{Peer: p.peer, Server: p.server, Pace: r.Pace}
+		targets[i] = t
+		if q.Prepare == nil {
+			continue
+		}
+		prepared, err := q.Prepare(t)
+		if err != nil {
+			r.fail(q, &answers[i], t, err)
+			targets[i] = nil
+			continue
+		}
+		t.Prepared = prepared // not after an error: it may be a nil of some type
+		rest = max(rest, p.peer.Hibernates)
+	}
+	select {
+	case <-time.After(rest):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	rounds := r.Pace.Rounds
+	if q.Rounds > 0 {
+		rounds = min(rounds, q.Rounds)
 	}
 	for round := range rounds {
-		for i, p := range peers {
-			if servers[i] == nil {
+		for i, t := range targets {
+			if t == nil {
 				continue
 			}
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			sample, err := q.Ask(&Target{Peer: p, Server: servers[i], Pace: pace, Round: round})
+			t.Round = round
+			sample, err := q.Ask(t)
+			if err == nil {
+				err = t.weigh(&sample)
+			}
 			if err != nil {
-				return nil, fmt.Errorf("%s, %s: %w\n%s", q.Name, p.Name, err, servers[i].Log())
+				r.fail(q, &answers[i], t, err)
+				if c, ok := t.Prepared.(io.Closer); ok {
+					c.Close()
+				}
+				targets[i] = nil
+				continue
 			}
 			answers[i].Samples = append(answers[i].Samples, sample)
-			fmt.Fprintf(progress, "%s  %d/%d  %-10s %s\n", q.Name, round+1, rounds, p.Name, q.line(sample))
+			fmt.Fprintf(r.Progress, "%s  %d/%d  %-10s %s\n", q.Name, round+1, rounds, t.Peer.Name, q.line(sample))
 		}
 	}
-	return answers, nil
+	return slices.DeleteFunc(answers, func(a Answer) bool { return a.Skipped == "" && a.Failed == "" && len(a.Samples) == 0 }), nil
+}
+
+// fail keeps why a peer is asked no more, and the end of what it printed.
+func (r Run) fail(q Question, a *Answer, t *Target, err error) {
+	const lines = 2000
+	a.Failed = err.Error()
+	if len(a.Failed) > lines {
+		a.Failed = a.Failed[:lines]
+	}
+	log := t.Server.Log()
+	fmt.Fprintf(r.Progress, "%s  %s failed: %v\n%s\n", q.Name, t.Peer.Name, err, log[max(0, len(log)-lines):])
+}
+
+// metrics are the question's, and those that every row has.
+func (q Question) metrics() []Metric {
+	all := slices.Clone(q.Metrics)
+	for _, m := range []Metric{CPU, Memory} {
+		if !slices.ContainsFunc(all, func(have Metric) bool { return have.Name == m.Name }) {
+			all = append(all, m)
+		}
+	}
+	return all
+}
+
+// weigh adds what every row has and the question has not measured itself.
+func (t *Target) weigh(s *Sample) error {
+	if _, ok := s.Values[Memory.Name]; ok {
+		return nil
+	}
+	n, err := proctree.Memory(t.Server.PID())
+	if err == nil {
+		s.Values[Memory.Name] = float64(n) / 1e6
+	}
+	return err
 }
 
 func (q Question) line(s Sample) string {
 	text := ""
 	for _, m := range q.Metrics {
-		text += fmt.Sprintf("  %s %s", figure(s[m.Name]), m.Unit)
+		if v, ok := s.Values[m.Name]; ok {
+			text += fmt.Sprintf("  %s %s", Figure(v), m.Unit)
+		}
 	}
 	return text
 }
-
-// Metrics that several questions have.
-var (
-	Rate       = Metric{"rate", "messages/s"}
-	Deliveries = Metric{"rate", "deliveries/s"}
-	CPU        = Metric{"cpu", "µs CPU each"}
-	P50        = Metric{"p50", "µs p50"}
-	P99        = Metric{"p99", "µs p99"}
-)
-
-// LoadBusy is the part of one core that the load generator used, in every
-// sample of a loop. Below 1 the generator had time left: the server, or the
-// second of two cores, was the limit.
-const LoadBusy = "load"
-
-// Loop measures one window of a closed loop on t and makes its sample.
-func (t *Target) Loop(run func(load.Window) (*load.Result, error)) (Sample, error) {
-	var edges [2]edge
-	r, err := run(load.Window{
-		Warm:    t.Pace.Warm,
-		Measure: t.Pace.Measure,
-		Begin:   func() { edges[0] = t.edge() },
-		End:     func() { edges[1] = t.edge() },
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := errors.Join(edges[0].err, edges[1].err); err != nil {
-		return nil, err
-	}
-	return Sample{
-		Rate.Name: r.PerSecond(),
-		CPU.Name:  micros(edges[1].server-edges[0].server) / float64(r.Messages),
-		P50.Name:  micros(r.Latency.Quantile(0.5)),
-		P99.Name:  micros(r.Latency.Quantile(0.99)),
-		LoadBusy:  (edges[1].self - edges[0].self).Seconds() / r.Elapsed.Seconds(),
-	}, nil
-}
-
-// edge is what the two sides had computed at an edge of a window.
-type edge struct {
-	server, self time.Duration
-	err          error
-}
-
-func (t *Target) edge() (e edge) {
-	e.server, e.err = proctree.CPU(t.Server.PID())
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		e.err = errors.Join(e.err, err)
-	}
-	e.self = time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	return e
-}
-
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

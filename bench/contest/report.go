@@ -17,6 +17,7 @@ type Report struct {
 	Machine  Machine           `json:"machine"`
 	Versions map[string]string `json:"versions"` // by peer
 	Pace     Pace              `json:"pace"`
+	Took     time.Duration     `json:"took"`
 	Results  []Result          `json:"results"`
 }
 
@@ -30,10 +31,13 @@ type Machine struct {
 
 // Result is a question with all that was answered.
 type Result struct {
+	Folder   string   `json:"folder"`
 	Question string   `json:"question"`
 	Asks     string   `json:"asks"`
 	Metrics  []Metric `json:"metrics"`
 	Answers  []Answer `json:"answers"`
+
+	Took time.Duration `json:"took"`
 }
 
 // Table writes the report as Markdown: medians, with least and most in
@@ -71,18 +75,46 @@ func (r *Report) Table(w io.Writer) {
 
 func (res Result) cell(peer, metric string) string {
 	i := slices.IndexFunc(res.Answers, func(a Answer) bool { return a.Peer == peer })
-	if i < 0 || len(res.Answers[i].Samples) == 0 {
+	if i < 0 {
 		return "–"
 	}
-	var values []float64
-	for _, s := range res.Answers[i].Samples {
-		values = append(values, s[metric])
+	if res.Answers[i].Failed != "" {
+		return "failed"
+	}
+	values := res.Answers[i].values(metric)
+	if len(values) == 0 {
+		return "–"
+	}
+	if len(values) == 1 {
+		return Figure(values[0])
+	}
+	return fmt.Sprintf("%s (%s–%s)", Figure(median(values)), Figure(values[0]), Figure(values[len(values)-1]))
+}
+
+// values are the metric's in all samples that have it, sorted.
+func (a Answer) values(metric string) (values []float64) {
+	for _, s := range a.Samples {
+		if v, ok := s.Values[metric]; ok {
+			values = append(values, v)
+		}
 	}
 	slices.Sort(values)
-	if len(values) == 1 {
-		return figure(values[0])
+	return values
+}
+
+// Median is the metric's median of a peer; ok is false if it was not measured.
+func (r *Report) Median(question, peer, metric string) (v float64, ok bool) {
+	for _, res := range r.Results {
+		if res.Question != question {
+			continue
+		}
+		for _, a := range res.Answers {
+			if values := a.values(metric); a.Peer == peer && a.Failed == "" && len(values) > 0 {
+				return median(values), true
+			}
+		}
 	}
-	return fmt.Sprintf("%s (%s–%s)", figure(median(values)), figure(values[0]), figure(values[len(values)-1]))
+	return 0, false
 }
 
 // remarks says what a reader of the table must know: who was not there, and
@@ -97,8 +129,12 @@ func (r *Report) remarks() (lines []string) {
 					lines = append(lines, line)
 				}
 			}
+			if a.Failed != "" {
+				first, _, _ := strings.Cut(a.Failed, "\n")
+				lines = append(lines, fmt.Sprintf("%s: %s failed: %s.", res.Question, a.Peer, first))
+			}
 			for _, s := range a.Samples {
-				if s[LoadBusy] > almostAll {
+				if s.Values[LoadBusy] > almostAll {
 					lines = append(lines, fmt.Sprintf("%s, %s: the load generator used a whole core, so this is its figure too.", res.Question, a.Peer))
 					break
 				}
@@ -113,8 +149,8 @@ func median(sorted []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// figure writes v with three significant digits, and commas from a thousand on.
-func figure(v float64) string {
+// Figure writes v with three significant digits, and commas from a thousand on.
+func Figure(v float64) string {
 	if math.Abs(v) < 100 {
 		return strconv.FormatFloat(v, 'g', 3, 64)
 	}

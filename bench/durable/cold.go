@@ -24,9 +24,9 @@ func Cold() contest.Question {
 		Name:    "first request to an object with 1 MB",
 		Asks:    "How soon does an object answer that is not in memory and has data?",
 		Metrics: []contest.Metric{contest.P50, contest.P99, {Name: "warm", Unit: "µs p50 of the second request"}},
-		Once:    true,
+		Rounds:  1,
 		Workers: true,
-		Ask: func(t *contest.Target) (contest.Sample, error) {
+		Prepare: func(t *contest.Target) (any, error) {
 			born := make([]string, coldObjects)
 			for i := range born {
 				a, _, err := visit(t, "POST", i, fmt.Sprintf("?rows=%d", coldBytes/1000))
@@ -35,28 +35,28 @@ func Cold() contest.Question {
 				}
 				born[i] = a.Born
 			}
-			time.Sleep(t.Peer.Hibernates)
+			return born, nil
+		},
+		Ask: func(t *contest.Target) (contest.Sample, error) {
+			born := t.Prepared.([]string)
 			var cold, warm load.Histogram
 			for i := range born {
 				a, took, err := visit(t, "GET", i, "")
 				if err != nil {
-					return nil, err
+					return contest.Sample{}, err
 				}
 				if a.Born == born[i] || a.Bytes != coldBytes/1000*1000 {
-					return nil, fmt.Errorf("object %d answered %+v and was born as %s: not what was to be measured", i, a, born[i])
+					return contest.Sample{}, fmt.Errorf("object %d answered %+v and was born as %s: not what was to be measured", i, a, born[i])
 				}
 				cold.Add(took, 1)
 				if _, took, err = visit(t, "GET", i, ""); err != nil {
-					return nil, err
+					return contest.Sample{}, err
 				}
 				warm.Add(took, 1)
 			}
-			micros := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
-			return contest.Sample{
-				contest.P50.Name: micros(cold.Quantile(0.5)),
-				contest.P99.Name: micros(cold.Quantile(0.99)),
-				"warm":           micros(warm.Quantile(0.5)),
-			}, nil
+			sample := contest.Sample{Values: map[string]float64{"warm": float64(warm.Quantile(0.5)) / float64(time.Microsecond)}}
+			sample.Latencies(&cold)
+			return sample, nil
 		},
 	}
 }

@@ -40,28 +40,29 @@ func Replies(objects int) contest.Question {
 			{Name: "serial", Unit: "fdatasync/s, one after another"}, {Name: "times", Unit: "times that"},
 		},
 		Workers: true,
+		Rounds:  3,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			fleet, err := load.Dial(t.Server.Addr, objects, 16, store)
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			defer fleet.Close()
 			before, err := serial(objects, t.Pace.Warm)
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			s, err := t.Loop(func(w load.Window) (*load.Result, error) {
 				return fleet.Pump(load.Pump{Send: []byte("insert 1"), Reply: done, InFlight: 1}, w)
 			})
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			after, err := serial(objects, t.Pace.Warm)
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
-			s["serial"] = (before + after) / 2
-			s["times"] = s[contest.Rate.Name] / s["serial"]
+			s.Values["serial"] = (before + after) / 2
+			s.Values["times"] = s.Values[contest.Rate.Name] / s.Values["serial"]
 			return s, nil
 		},
 	}
@@ -104,6 +105,21 @@ func append1(f *os.File, b []byte) error {
 	return unix.Fdatasync(int(f.Fd()))
 }
 
+// Group is what storage costs.
+func Group() contest.Group {
+	return contest.Group{Name: "durable", Questions: []contest.Question{
+		Replies(1),
+		Replies(16),
+		Replies(100),
+		Replies(256),
+		Statements("insert", "statement", 1000),
+		Statements("select", "statement", 1000),
+		Statements("putget", "put and get", 1000),
+		Neighbour(50),
+		Cold(),
+	}}
+}
+
 // Statements is one object that does something count times in one turn, over
 // and over.
 func Statements(what, unit string, count int) contest.Question {
@@ -113,23 +129,24 @@ func Statements(what, unit string, count int) contest.Question {
 		Asks:    "What does it cost in a turn of many?",
 		Metrics: []contest.Metric{{Name: "each", Unit: "µs per " + unit}, contest.P50, contest.P99},
 		Workers: true,
+		Rounds:  3,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			name := fmt.Sprintf("/ws/Store/%s-%d", what, t.Round)
 			fleet, err := load.Dial(t.Server.Addr, 1, 1, func(int) string { return name })
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			defer fleet.Close()
 			if _, err := fleet.Ask(0, fmt.Sprintf("insert %d", count)); err != nil { // rows to select
-				return nil, err
+				return contest.Sample{}, err
 			}
 			s, err := t.Loop(func(w load.Window) (*load.Result, error) {
 				return fleet.Pump(load.Pump{Send: send, Reply: done, InFlight: 1}, w)
 			})
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
-			s["each"] = s[contest.P50.Name] / float64(count)
+			s.Values["each"] = s.Values[contest.P50.Name] / float64(count)
 			return s, nil
 		},
 	}
@@ -143,15 +160,16 @@ func Neighbour(writers int) contest.Question {
 		Asks:    "What does an object that stores nothing notice of others that wait for the disk?",
 		Metrics: []contest.Metric{{Name: "idle", Unit: "µs p50 alone"}, contest.P50, contest.P99, {Name: "times", Unit: "times p50 alone"}},
 		Workers: true,
+		Rounds:  3,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			echo, err := load.Dial(t.Server.Addr, 1, 1, func(int) string { return "/ws/Echo/neighbour" })
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			defer echo.Close()
 			fleet, err := load.Dial(t.Server.Addr, writers, 16, store)
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			defer fleet.Close()
 			measure := func(w load.Window) (*load.Result, error) {
@@ -159,7 +177,7 @@ func Neighbour(writers int) contest.Question {
 			}
 			idle, err := t.Loop(measure)
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			written := make(chan error, 1)
 			go func() {
@@ -172,10 +190,10 @@ func Neighbour(writers int) contest.Question {
 				err = e
 			}
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
-			s["idle"] = idle[contest.P50.Name]
-			s["times"] = s[contest.P50.Name] / s["idle"]
+			s.Values["idle"] = idle.Values[contest.P50.Name]
+			s.Values["times"] = s.Values[contest.P50.Name] / s.Values["idle"]
 			return s, nil
 		},
 	}

@@ -3,8 +3,8 @@
 //
 // One loop reads whatever has come, checks every reply byte for byte, and
 // answers a batch of replies with a batch of new messages in one write, so the
-// load costs little beside the server. `go run ./bench -only ceiling` shows
-// what it reaches against a bare epoll loop.
+// load costs little beside the server. The question "ceiling" shows what it
+// reaches against a server that does nothing but read and write.
 package load
 
 import (
@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +34,7 @@ type Fleet struct {
 	byFD   map[int32]*conn
 	events []unix.EpollEvent
 	buf    []byte // borrowed by one read at a time
+	header string // more lines of the handshake
 }
 
 type conn struct {
@@ -47,20 +49,28 @@ type conn struct {
 	sent []time.Duration
 	head int
 	owed int
+
+	room  *room // of a Broadcast
+	timer bool  // an open loop's alarm, and no socket
 }
 
+// Compressed offers permessage-deflate, without contexts that are taken over. It
+// is an option of Dial; the handshake fails if the server does not agree.
+const Compressed = "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n"
+
 // Dial opens n sockets, shaking hands with up to atOnce servers' ends at a
-// time; path names the resource of the i-th.
-func Dial(addr string, n, atOnce int, path func(i int) string) (*Fleet, error) {
+// time; path names the resource of the i-th. options are Compressed, or
+// lines of headers.
+func Dial(addr string, n, atOnce int, path func(i int) string, options ...string) (*Fleet, error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil || !to.Addr().Is4() {
 		return nil, fmt.Errorf("dial %q: want an IPv4 address and a port (%v)", addr, err)
 	}
-	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	f, err := newFleet()
 	if err != nil {
-		return nil, fmt.Errorf("epoll: %w", err)
+		return nil, err
 	}
-	f := &Fleet{ep: ep, byFD: make(map[int32]*conn), events: make([]unix.EpollEvent, 1024), buf: make([]byte, readBytes)}
+	f.header = strings.Join(options, "")
 	if err := f.dialAll(to, n, atOnce, path); err != nil {
 		f.Close()
 		return nil, err
@@ -68,14 +78,27 @@ func Dial(addr string, n, atOnce int, path func(i int) string) (*Fleet, error) {
 	return f, nil
 }
 
-// Close drops all sockets with a reset, which leaves no port in TIME_WAIT.
-func (f *Fleet) Close() {
+func newFleet() (*Fleet, error) {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return &Fleet{ep: ep, byFD: make(map[int32]*conn), events: make([]unix.EpollEvent, 1024), buf: make([]byte, readBytes)}, nil
+}
+
+// Len is how many sockets there are.
+func (f *Fleet) Len() int { return len(f.conns) }
+
+// Close drops all sockets with a reset, which leaves no port in TIME_WAIT. The
+// error is always nil.
+func (f *Fleet) Close() error {
 	for _, c := range f.conns {
 		unix.SetsockoptLinger(c.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 		unix.Close(c.fd)
 	}
 	unix.Close(f.ep)
 	f.conns, f.byFD = nil, nil
+	return nil
 }
 
 func (f *Fleet) dialAll(to netip.AddrPort, n, atOnce int, path func(int) string) error {
@@ -90,7 +113,7 @@ func (f *Fleet) dialAll(to netip.AddrPort, n, atOnce int, path func(int) string)
 			if c.open {
 				return errors.New("the server spoke before it was spoken to")
 			}
-			done, err := c.shaken(in)
+			done, err := c.shaken(in, f.header == Compressed)
 			if done {
 				opened++
 			}
@@ -104,6 +127,12 @@ func (f *Fleet) dialAll(to netip.AddrPort, n, atOnce int, path func(int) string)
 }
 
 func (f *Fleet) dial(to netip.AddrPort, path string) error {
+	return f.connect(to, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", path, to, f.header))
+}
+
+// connect opens a connection that begins with first.
+func (f *Fleet) connect(to netip.AddrPort, first []byte) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -116,13 +145,12 @@ func (f *Fleet) dial(to netip.AddrPort, path string) error {
 	if err != nil && err != unix.EINPROGRESS {
 		return err
 	}
-	c.out = fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n", path, to)
+	c.out = first
 	return unix.EpollCtl(f.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT, Fd: int32(fd)})
 }
 
 // shaken reads the server's half of the handshake.
-func (c *conn) shaken(in []byte) (bool, error) {
+func (c *conn) shaken(in []byte, compressed bool) (bool, error) {
 	c.in = append(c.in, in...)
 	end := bytes.Index(c.in, []byte("\r\n\r\n"))
 	if end < 0 {
@@ -138,6 +166,9 @@ func (c *conn) shaken(in []byte) (bool, error) {
 	const accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" // of the key that dial sends
 	if res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Sec-WebSocket-Accept") != accept {
 		return false, fmt.Errorf("handshake refused: %s: %s", res.Status, c.in[end+4:])
+	}
+	if compressed && res.Header.Get("Sec-WebSocket-Extensions") == "" {
+		return false, errors.New("the server does not agree to compression")
 	}
 	if len(c.in) > end+4 {
 		return false, errors.New("the server spoke before it was spoken to")
@@ -255,4 +286,67 @@ func (f *Fleet) Ask(i int, message string) (string, error) {
 		}
 	}
 	return reply, nil
+}
+
+// Goodbye sends a Close on every socket and waits for the server's.
+func (f *Fleet) Goodbye() error {
+	code := []byte{0x03, 0xe8} // 1000
+	for _, c := range f.conns {
+		if err := f.write(c, clientFrame(opClose, code)); err != nil {
+			return err
+		}
+	}
+	for left := len(f.conns); left > 0; {
+		err := f.wait(func(c *conn, in []byte) error {
+			c.in = append(c.in, in...)
+			op, _, _, err := splitFrame(c.in)
+			if err == errShort {
+				return nil
+			}
+			if err != nil || op != opClose {
+				return fmt.Errorf("want a Close, got opcode %d (%v)", op, err)
+			}
+			left--
+			return unix.EpollCtl(f.ep, unix.EPOLL_CTL_DEL, c.fd, nil)
+		})
+		if err != nil {
+			return fmt.Errorf("%d sockets have heard no goodbye: %w", left, err)
+		}
+	}
+	return nil
+}
+
+// AskAll sends one text message on every socket at once and waits until each has
+// got a text back. It returns how long each waited.
+func (f *Fleet) AskAll(message string) (*Result, error) {
+	frame := clientFrame(Text, []byte(message))
+	began := time.Now()
+	for _, c := range f.conns {
+		c.owed = 1
+		if err := f.write(c, frame); err != nil {
+			return nil, err
+		}
+	}
+	var r Result
+	for r.Messages < len(f.conns) {
+		err := f.wait(func(c *conn, in []byte) error {
+			c.in = append(c.in, in...)
+			op, _, rest, err := splitFrame(c.in)
+			if err == errShort {
+				return nil
+			}
+			if err != nil || op != Text || len(rest) > 0 || c.owed != 1 {
+				return fmt.Errorf("want one text reply, got opcode %d (%v)", op, err)
+			}
+			c.owed, c.in = 0, nil
+			r.Messages++
+			r.Latency.Add(time.Since(began), 1)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%d of %d answered: %w", r.Messages, len(f.conns), err)
+		}
+	}
+	r.Elapsed = time.Since(began)
+	return &r, nil
 }

@@ -26,6 +26,20 @@ func (h *Histogram) Add(d time.Duration, n int) {
 // Count is the number of durations added.
 func (h *Histogram) Count() uint64 { return h.total }
 
+// Bucket is so many durations of about that many nanoseconds, as result files
+// keep them.
+type Bucket [2]uint64
+
+// Buckets returns what has been added, the shortest first.
+func (h *Histogram) Buckets() (list []Bucket) {
+	for i, c := range h.counts {
+		if c > 0 {
+			list = append(list, Bucket{uint64(middle(i)), c})
+		}
+	}
+	return list
+}
+
 // Quantile returns the middle of the bucket that holds the q-th part of all
 // durations, 0 <= q <= 1; zero when there are none.
 func (h *Histogram) Quantile(q float64) time.Duration {
@@ -59,4 +73,12 @@ func middle(i int) time.Duration {
 	shift := i/subBuckets - 1
 	low := (uint64(i%subBuckets) | subBuckets) << shift
 	return time.Duration(low + (1<<shift)/2)
+}
+
+// Merge adds all that other has.
+func (h *Histogram) Merge(other *Histogram) {
+	for i, c := range other.counts {
+		h.counts[i] += c
+	}
+	h.total += other.total
 }

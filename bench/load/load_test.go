@@ -48,7 +48,7 @@ func dial(t *testing.T, addr string, n int) *Fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(f.Close)
+	t.Cleanup(func() { f.Close() })
 	return f
 }
 

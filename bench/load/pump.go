@@ -9,21 +9,33 @@ import (
 // Pump is a closed loop: each socket keeps InFlight messages on the way and
 // sends a new one for each reply.
 type Pump struct {
-	Send, Reply []byte // payloads, sent as text; the reply must be exact
+	Send, Reply []byte // payloads; the reply must be exact
 	InFlight    int
+	Op          byte // of both; 0 is Text
+	// Ping sends pings of the protocol instead, and counts pongs.
+	Ping bool
+	// Deflate sends and expects compressed messages: the fleet must have been
+	// dialled with Compressed.
+	Deflate bool
 }
 
-// Broadcast is a closed loop in which the first socket speaks, and speaks
-// again when every socket has heard it.
+// Broadcast is a closed loop in which the first socket of each room speaks, and
+// speaks again when every socket of its room has heard it.
 type Broadcast struct {
 	Send []byte
+	// Room is how many sockets, one after another, share a room; 0: all.
+	Room int
+	// Turns lets the sockets of a room speak in turn.
+	Turns bool
 }
 
 // Result is what a loop saw in its window.
 type Result struct {
 	Messages int // replies, or deliveries of a broadcast
+	Spoken   int // messages that were sent to be broadcast, and heard by all
 	Elapsed  time.Duration
 	Latency  Histogram // from the send to the reply, or to the last delivery
+	Late     Histogram // of an open loop: from when it was due to the send
 }
 
 // PerSecond is the rate of Messages.
@@ -36,12 +48,30 @@ type Window struct {
 	Begin, End    func()
 }
 
+// frames returns the frame of one message and that of its reply.
+func (p Pump) frames(f *Fleet) (send, reply []byte, err error) {
+	switch op := max(p.Op, Text); {
+	case p.Ping:
+		return clientFrame(opPing, p.Send), serverFrame(opPong, p.Send), nil
+	case p.Deflate:
+		send, err = deflatedFrame(op, p.Send)
+		if err == nil {
+			reply, err = f.learn(send, p.Reply)
+		}
+		return send, reply, err
+	default:
+		return clientFrame(op, p.Send), serverFrame(op, p.Reply), nil
+	}
+}
+
 // Pump runs p on all sockets of the fleet and then waits for what is owed, so
 // the fleet is at rest when it returns.
 func (f *Fleet) Pump(p Pump, w Window) (*Result, error) {
-	batch := bytes.Repeat(clientFrame(Text, p.Send), p.InFlight)
-	one := len(batch) / p.InFlight
-	reply := serverFrame(Text, p.Reply)
+	one, reply, err := p.frames(f)
+	if err != nil {
+		return nil, err
+	}
+	batch := bytes.Repeat(one, p.InFlight)
 
 	clock := newClock(w)
 	for _, c := range f.conns {
@@ -71,7 +101,7 @@ func (f *Fleet) Pump(p Pump, w Window) (*Result, error) {
 			}
 			owed += n
 			c.push(clock.now, n)
-			return f.write(c, batch[:n*one])
+			return f.write(c, batch[:n*len(one)])
 		})
 		if err != nil {
 			return nil, fmt.Errorf("%d replies owed: %w", owed, err)
@@ -80,34 +110,71 @@ func (f *Fleet) Pump(p Pump, w Window) (*Result, error) {
 	return clock.result()
 }
 
+// room is the state of a broadcast's room.
+type room struct {
+	conns []*conn
+	owed  int
+	turn  int
+	sent  time.Duration
+}
+
 // Broadcast runs b on the fleet.
 func (f *Fleet) Broadcast(b Broadcast, w Window) (*Result, error) {
 	frame, reply := clientFrame(Text, b.Send), serverFrame(Text, b.Send)
+	size := b.Room
+	if size == 0 {
+		size = len(f.conns)
+	}
 	clock := newClock(w)
-	for !clock.over {
-		sent := clock.now
-		if err := f.write(f.conns[0], frame); err != nil {
-			return nil, err
-		}
-		for _, c := range f.conns {
+	active := 0
+	speak := func(r *room) error {
+		r.sent, r.owed = clock.now, len(r.conns)
+		for _, c := range r.conns {
 			c.owed = 1
 		}
-		for owed := len(f.conns); owed > 0; {
-			err := f.wait(func(c *conn, in []byte) error {
-				n, err := c.replies(in, reply)
-				if n > c.owed {
-					return fmt.Errorf("a socket heard one message twice")
-				}
-				c.owed -= n
-				owed -= n
-				return err
-			})
-			if err != nil {
-				return nil, fmt.Errorf("%d sockets have not heard: %w", owed, err)
-			}
+		speaker := r.conns[r.turn]
+		if b.Turns {
+			r.turn = (r.turn + 1) % len(r.conns)
 		}
-		clock.tick()
-		clock.count(clock.now-sent, len(f.conns))
+		return f.write(speaker, frame)
+	}
+	for i := 0; i < len(f.conns); i += size {
+		r := &room{conns: f.conns[i:min(i+size, len(f.conns))]}
+		for _, c := range r.conns {
+			c.room = r
+		}
+		active++
+		if err := speak(r); err != nil {
+			return nil, err
+		}
+	}
+	for active > 0 {
+		err := f.wait(func(c *conn, in []byte) error {
+			n, err := c.replies(in, reply)
+			if err != nil {
+				return err
+			}
+			if n > c.owed {
+				return fmt.Errorf("a socket heard one message twice")
+			}
+			r := c.room
+			c.owed -= n
+			r.owed -= n
+			if n == 0 || r.owed > 0 {
+				return nil
+			}
+			clock.tick()
+			clock.count(clock.now-r.sent, len(r.conns))
+			clock.spoken()
+			if clock.over {
+				active--
+				return nil
+			}
+			return speak(r)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%d rooms have not heard all: %w", active, err)
+		}
 	}
 	return clock.result()
 }
@@ -133,7 +200,7 @@ func (c *conn) replies(in, want []byte) (int, error) {
 		case opClose:
 			return n, fmt.Errorf("the server closed: % x", payload)
 		default:
-			return n, fmt.Errorf("want the reply %q, got opcode %d, %.100q", want, op, payload)
+			return n, fmt.Errorf("want the reply %.100q, got opcode %d, %.100q", want, op, payload)
 		}
 		m, behind := countReplies(behind, want)
 		n, rest = n+m, behind
@@ -192,6 +259,12 @@ func (k *clock) count(d time.Duration, n int) {
 	if k.begun && !k.over {
 		k.res.Messages += n
 		k.res.Latency.Add(d, n)
+	}
+}
+
+func (k *clock) spoken() {
+	if k.begun && !k.over {
+		k.res.Spoken++
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package memory asks: how much memory does a socket cost whose object has
-// left memory?
+// Package memory asks: how much memory does a socket cost whose object has left
+// memory, and how much an object that has not?
 package memory
 
 import (
@@ -9,68 +9,113 @@ import (
 
 	"github.com/dormouse-dev/dormouse/bench/contest"
 	"github.com/dormouse-dev/dormouse/bench/load"
+	"github.com/dormouse-dev/dormouse/bench/peers"
 	"github.com/dormouse-dev/dormouse/bench/proctree"
 )
 
-const (
-	objects     = 10
-	settleLimit = 15 * time.Second
-)
+const settleLimit = 15 * time.Second
 
-// Question opens idle sockets to ten objects, waits until the objects are gone
-// and compares the whole process tree with what it held when one object had
-// been used and left. That the objects were gone is checked afterwards: each
-// counts its constructor's runs. For a peer that cannot hibernate it is simply
-// an idle socket.
-func Question() contest.Question {
+// shape is what is counted, and how its Worker's class behaves.
+type shape struct {
+	name, class string
+	objects     int // 0: one for each socket
+	part        int // of the pace's idle sockets
+	awake       bool
+	peers       []string
+}
+
+// Groups are one for each shape: memory is compared with that of a server that
+// has held nothing yet.
+func Groups() (groups []contest.Group) {
+	both := []string{peers.Dormouse, peers.Workerd}
+	for _, s := range []shape{
+		{"memory of an idle socket, hibernated", "Idle", 10, 1, false, nil},
+		{"— with two tags and an attachment", "Tagged", 10, 2, false, both},
+		{"memory of a hibernated object with a socket", "Idle", 0, 4, false, both},
+		{"memory of an object in memory with a socket", "Awake", 0, 10, true, both},
+	} {
+		groups = append(groups, contest.Group{Name: "memory", Questions: []contest.Question{question(s)}})
+	}
+	return groups
+}
+
+// question opens idle sockets, waits until their objects are gone (or have only
+// a timer) and compares the whole process tree with what it held when one object
+// had been used and left. That the objects were gone is checked afterwards: each
+// counts its constructor's runs. For a peer that cannot hibernate it is simply an
+// idle socket.
+func question(s shape) contest.Question {
 	return contest.Question{
-		Name:    "memory of an idle socket, hibernated",
-		Asks:    "How much memory does a socket cost whose object has left memory?",
-		Metrics: []contest.Metric{{Name: "bytes", Unit: "bytes each"}, {Name: "empty", Unit: "MB without sockets"}},
-		Once:    true,
-		Ask:     ask,
+		Name:    s.name,
+		Asks:    "How much memory does it cost?",
+		Metrics: []contest.Metric{{Name: "bytes", Unit: "bytes each"}, {Name: "empty", Unit: "MB without sockets"}, {Name: "sockets", Unit: "sockets"}},
+		Rounds:  1,
+		Peers:   s.peers,
+		Ask:     s.ask,
 	}
 }
 
-func ask(t *contest.Target) (contest.Sample, error) {
-	if err := useOnce(t); err != nil {
-		return nil, err
+// slow peers get fewer sockets, so that the run ends.
+const slowly = 5
+
+func (s shape) ask(t *contest.Target) (contest.Sample, error) {
+	if err := s.useOnce(t); err != nil {
+		return contest.Sample{}, err
 	}
 	empty, err := settled(t, 0)
 	if err != nil {
-		return nil, err
+		return contest.Sample{}, err
 	}
-	room := func(i int) string { return fmt.Sprintf("/ws/Idle/%d", i%objects) }
-	fleet, err := load.Dial(t.Server.Addr, t.Pace.Idle, 32, room)
+	sockets := t.Pace.Idle / s.part
+	if t.Peer.Name == peers.Workerd {
+		sockets /= slowly
+	}
+	objects := s.objects
+	if objects == 0 {
+		objects = sockets
+	}
+	room := func(i int) string { return fmt.Sprintf("/ws/%s/%d", s.class, i%objects) }
+	var fleet *load.Fleet
+	m, err := t.Measure(func() (err error) {
+		fleet, err = load.Dial(t.Server.Addr, sockets, 64, room)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return contest.Sample{}, err
 	}
 	defer fleet.Close()
-	full, err := settled(t, t.Peer.Hibernates)
+	wait := t.Peer.Hibernates
+	if s.awake {
+		wait = 0
+	}
+	full, err := settled(t, wait)
 	if err != nil {
-		return nil, err
+		return contest.Sample{}, err
 	}
 	want := "1"
-	if t.Peer.Hibernates > 0 {
+	if wait > 0 {
 		want = "2"
 	}
-	for i := range objects {
+	for i := range min(objects, 10) {
 		births, err := fleet.Ask(i, "births?")
 		if err != nil {
-			return nil, err
+			return contest.Sample{}, err
 		}
 		if births != want {
-			return nil, fmt.Errorf("the constructor of object %d has run %s times, want %s: not what was to be measured", i, births, want)
+			return contest.Sample{}, fmt.Errorf("the constructor of object %d has run %s times, want %s: not what was to be measured", i, births, want)
 		}
 	}
-	return contest.Sample{
-		"bytes": (float64(full) - float64(empty)) / float64(t.Pace.Idle),
-		"empty": float64(empty) / 1e6,
-	}, nil
+	return contest.Sample{Values: map[string]float64{
+		"bytes":             (float64(full) - float64(empty)) / float64(sockets),
+		"empty":             float64(empty) / 1e6,
+		"sockets":           float64(sockets),
+		contest.Memory.Name: float64(full) / 1e6,
+		contest.CPU.Name:    m.Sample(sockets).Values[contest.CPU.Name],
+	}}, nil
 }
 
 // useOnce makes the server load whatever it loads for its first object.
-func useOnce(t *contest.Target) error {
+func (s shape) useOnce(t *contest.Target) error {
 	fleet, err := load.Dial(t.Server.Addr, 1, 1, func(int) string { return "/ws/Idle/warm" })
 	if err != nil {
 		return err

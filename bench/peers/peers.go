@@ -3,7 +3,6 @@
 package peers
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,11 +11,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
 	"github.com/dormouse-dev/dormouse/bench/contest"
 	"github.com/dormouse-dev/dormouse/conformance/runtimes"
+)
+
+// The names of the peers, which are the table's columns.
+const (
+	Dormouse  = "Dormouse"
+	Workerd   = "workerd"
+	GoObjects = "Dormouse, Go objects"
+	WS        = "ws"
+	Bun       = "Bun"
+	Gobwas    = "gobwas/ws"
+	BareEpoll = "bare epoll"
+
+	// Of partyserver's question, and of TLS's.
+	PartyDormouse = "partyserver on Dormouse"
+	PartyWorkerd  = "partyserver on workerd"
+	TLSDormouse   = "Dormouse behind TLS"
+	TLSWorkerd    = "workerd behind TLS"
 )
 
 // hibernateAfter is what Dormouse is told; workerd's ten seconds are fixed.
@@ -29,18 +46,30 @@ func All(root, tmp string) ([]contest.Peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	bare, err := ours(root, tmp, "bareepoll", "bare epoll", "one loop, no objects")
+	bare, err := ours(root, tmp, "bareepoll", BareEpoll, "one loop, no objects")
 	if err != nil {
 		return nil, err
 	}
-	inGo, err := ours(root, tmp, "goobjects", "Dormouse, Go objects", "this commit")
+	inGo, err := ours(root, tmp, "goobjects", GoObjects, "this commit")
 	if err != nil {
 		return nil, err
 	}
 	inGo.Hibernates = 3 * hibernateAfter
-	return []contest.Peer{
+	goroutines, err := ours(root, tmp, "gobwas", Gobwas, "a goroutine for each connection")
+	if err != nil {
+		return nil, err
+	}
+	party, err := parties(root, tmp)
+	if err != nil {
+		return nil, err
+	}
+	behind, err := behindTLS(root, tmp, worker)
+	if err != nil {
+		return nil, err
+	}
+	return append(append([]contest.Peer{
 		{
-			Name:       "Dormouse",
+			Name:       Dormouse,
 			Version:    dormouseVersion(),
 			Hibernates: 3 * hibernateAfter,
 			Worker:     true,
@@ -49,7 +78,7 @@ func All(root, tmp string) ([]contest.Peer, error) {
 			},
 		},
 		{
-			Name:       "workerd",
+			Name:       Workerd,
 			Version:    version(runtimes.FindWorkerd()),
 			Hibernates: 13 * time.Second,
 			Worker:     true,
@@ -59,20 +88,35 @@ func All(root, tmp string) ([]contest.Peer, error) {
 		},
 		inGo,
 		ws(root),
+		bun(root),
+		goroutines,
 		bare,
-	}, nil
+	}, party...), behind...), nil
+}
+
+// bun is Bun's own server, the npm package of tools.
+func bun(root string) contest.Peer {
+	arch := map[string]string{"amd64": "x64", "arm64": "aarch64"}[runtime.GOARCH]
+	dir := filepath.Join(root, "tools/node_modules/@oven/bun-"+runtime.GOOS+"-"+arch)
+	v, err := packageVersion(dir)
+	return contest.Peer{
+		Name: Bun, Version: v,
+		Start: func(ctx context.Context) (*runtimes.Server, error) {
+			if err != nil {
+				return nil, err
+			}
+			return startTelling(ctx, exec.Command(filepath.Join(dir, "bin/bun"), filepath.Join(root, "bench/peers/bun/server.js")))
+		},
+	}
 }
 
 // ws is the npm package on Node, both from tools.
 func ws(root string) contest.Peer {
-	tools := os.Getenv("BENCH_WS")
-	if tools == "" {
-		tools = filepath.Join(root, "tools")
-	}
+	tools := filepath.Join(root, "tools")
 	node, nodeErr := runtimes.FindNode()
 	wsVersion, wsErr := packageVersion(filepath.Join(tools, "node_modules/ws"))
 	return contest.Peer{
-		Name:    "ws",
+		Name:    WS,
 		Version: fmt.Sprintf("ws %s on Node %s", wsVersion, version(node, nodeErr)),
 		Start: func(ctx context.Context) (*runtimes.Server, error) {
 			if err := errors.Join(nodeErr, wsErr); err != nil {
@@ -87,7 +131,7 @@ func ws(root string) contest.Peer {
 func packageVersion(dir string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "package.json"))
 	if err != nil {
-		return "not here", fmt.Errorf("ws is %w: looked in %s; install tools, or set BENCH_WS to a folder whose node_modules has it", runtimes.ErrNotHere, dir)
+		return "not here", fmt.Errorf("%s is %w: looked in %s; fetch it with make tools", filepath.Base(dir), runtimes.ErrNotHere, dir)
 	}
 	var p struct {
 		Version string `json:"version"`
@@ -98,13 +142,11 @@ func packageVersion(dir string) (string, error) {
 	return p.Version, nil
 }
 
-// ours builds a server below this folder.
+// ours is a server below this folder.
 func ours(root, tmp, folder, name, version string) (contest.Peer, error) {
 	bin := filepath.Join(tmp, folder)
-	build := exec.Command("go", "build", "-o", bin, "./bench/peers/"+folder)
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return contest.Peer{}, fmt.Errorf("build %s: %w\n%s", folder, err, out)
+	if err := build(root, bin, folder); err != nil {
+		return contest.Peer{}, err
 	}
 	return contest.Peer{
 		Name:    name,
@@ -115,24 +157,40 @@ func ours(root, tmp, folder, name, version string) (contest.Peer, error) {
 	}, nil
 }
 
+// build builds a server below this folder.
+func build(root, bin, folder string) error {
+	build := exec.Command("go", "build", "-o", bin, "./bench/peers/"+folder)
+	build.Dir = root
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", folder, err, out)
+	}
+	return nil
+}
+
+// told waits for the port that a server prints as its first line, and returns
+// its address.
+func told(s *runtimes.Server) (string, error) {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		if line, _, ok := strings.Cut(s.Log(), "\n"); ok {
+			return net.JoinHostPort("127.0.0.1", strings.TrimSpace(line)), nil
+		}
+		if time.Now().After(deadline) {
+			return "", fmt.Errorf("the server did not print its port: %s", s.Log())
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // startTelling starts a server that prints its port as its first line.
 func startTelling(ctx context.Context, cmd *exec.Cmd) (*runtimes.Server, error) {
 	s, err := runtimes.Start(cmd)
 	if err != nil {
 		return nil, err
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		line, err := bufio.NewReader(strings.NewReader(s.Log())).ReadString('\n')
-		if err == nil {
-			s.Addr = net.JoinHostPort("127.0.0.1", strings.TrimSpace(line))
-			break
-		}
-		if time.Now().After(deadline) {
-			s.Stop()
-			return nil, fmt.Errorf("%s did not print its port: %s", cmd.Path, s.Log())
-		}
-		time.Sleep(10 * time.Millisecond)
+	if s.Addr, err = told(s); err != nil {
+		s.Stop()
+		return nil, fmt.Errorf("%s: %w", cmd.Path, err)
 	}
 	if err := s.Ready(ctx, "/ready"); err != nil {
 		s.Stop()

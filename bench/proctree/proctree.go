@@ -149,3 +149,36 @@ func made(pid int) (uint64, error) {
 	}
 	return sum, nil
 }
+
+// Wakeups returns how often the threads of the tree have gone to sleep of their
+// own will; between two calls that is how often they have been woken.
+func Wakeups(root int) (uint64, error) {
+	tree, err := read(root)
+	if err != nil {
+		return 0, err
+	}
+	var sum uint64
+	for _, p := range tree {
+		tasks, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", p.pid))
+		if err != nil {
+			if p.pid == root {
+				return 0, err
+			}
+			continue // it has ended since
+		}
+		for _, task := range tasks {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/status", p.pid, task.Name()))
+			if err != nil {
+				continue
+			}
+			_, rest, _ := strings.Cut(string(text), "\nvoluntary_ctxt_switches:")
+			line, _, _ := strings.Cut(rest, "\n")
+			n, err := strconv.ParseUint(strings.TrimSpace(line), 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("read the status of thread %s: %w", task.Name(), err)
+			}
+			sum += n
+		}
+	}
+	return sum, nil
+}

@@ -9,22 +9,22 @@ import (
 	"github.com/dormouse-dev/dormouse/bench/load"
 )
 
-// Question is one socket with one message of 64 bytes on the way.
-func Question() contest.Question {
+// Group is one socket with one message of 64 bytes on the way.
+func Group() contest.Group {
 	payload := bytes.Repeat([]byte("m"), 64)
-	return contest.Question{
+	return contest.Group{Name: "roundtrip", Questions: []contest.Question{{
 		Name:    "round trip, 1 socket",
 		Asks:    "How long does a message take to an object and back?",
 		Metrics: []contest.Metric{contest.P50, contest.P99, contest.CPU},
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			fleet, err := load.Dial(t.Server.Addr, 1, 1, func(int) string { return "/ws/Echo/alone" })
 			if err != nil {
-				return nil, err
+				return contest.Sample{}, err
 			}
 			defer fleet.Close()
 			return t.Loop(func(w load.Window) (*load.Result, error) {
 				return fleet.Pump(load.Pump{Send: payload, Reply: payload, InFlight: 1}, w)
 			})
 		},
-	}
+	}}}
 }

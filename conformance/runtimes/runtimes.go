@@ -50,6 +50,9 @@ func (s *Server) PID() int { return s.cmd.Process.Pid }
 // Log returns the end of what the server has printed.
 func (s *Server) Log() string { return s.log.String() }
 
+// AtStop has f called when the server has ended.
+func (s *Server) AtStop(f func()) { s.cleanup = append(s.cleanup, f) }
+
 // Stop ends the server and waits for it: first by asking, then with its whole
 // process group.
 func (s *Server) Stop() { s.stop(stopLimit) }

@@ -181,6 +181,10 @@ func (s *server) receive(c *conn, b []byte, owe func(*conn, byte, []byte)) bool 
 		}
 		b = b[end+4:]
 	}
+	if c.kind == "Ceiling" {
+		s.mirror(c, b, owe)
+		return true
+	}
 	for {
 		op, payload, rest, ok := splitFrame(b)
 		if !ok {
@@ -191,7 +195,12 @@ func (s *server) receive(c *conn, b []byte, owe func(*conn, byte, []byte)) bool 
 		}
 		b = rest
 		if op == 8 {
-			return false
+			owe(c, 8, payload)
+			continue
+		}
+		if op == 9 {
+			owe(c, 10, payload)
+			continue
 		}
 		s.answer(c, op, payload, owe)
 	}
@@ -217,6 +226,18 @@ func (s *server) answer(c *conn, op byte, payload []byte, owe func(*conn, byte, 
 		owe(c, op, []byte("1"))
 	}
 }
+
+// mirror gives for every frame of 64 bytes the same one back without looking at
+// it: what is left is to read and to write, so it shows what the load reaches.
+func (s *server) mirror(c *conn, b []byte, owe func(*conn, byte, []byte)) {
+	const frame = 64 + 6
+	for ; len(b) >= frame; b = b[frame:] {
+		owe(c, 1, mirrored)
+	}
+	c.in = append(c.in[:0], b...)
+}
+
+var mirrored = bytes.Repeat([]byte("m"), 64)
 
 // shake answers a handshake, or GET /ready. head is borrowed.
 func (s *server) shake(c *conn, head []byte) bool {

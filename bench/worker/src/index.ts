@@ -15,6 +15,11 @@ interface Env {
 	Alarm: DurableObjectNamespace;
 	Callee: DurableObjectNamespace<Callee>;
 	Store: DurableObjectNamespace<Store>;
+	Chat: DurableObjectNamespace;
+	Tagged: DurableObjectNamespace;
+	Awake: DurableObjectNamespace;
+	Burner: DurableObjectNamespace;
+	Hello: DurableObjectNamespace;
 }
 
 /** Accepts whoever comes, hibernatably, and answers a Close. */
@@ -73,6 +78,50 @@ export class Alarm extends Room {
 
 	override alarm(): void {
 		for (const ws of this.ctx.getWebSockets()) ws.send("rang");
+	}
+}
+
+/** Keeps each message, and sends it to everyone in the room. */
+export class Chat extends Room {
+	constructor(ctx: DurableObjectState, env: Env) {
+		super(ctx, env);
+		ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS messages (id INTEGER PRIMARY KEY, text TEXT)");
+	}
+
+	override webSocketMessage(_: WebSocket, message: string | ArrayBuffer): void {
+		this.ctx.storage.sql.exec("INSERT INTO messages (text) VALUES (?)", message);
+		for (const ws of this.ctx.getWebSockets()) ws.send(message);
+	}
+}
+
+/** Its sockets have what an application gives them: a tag and an attachment. */
+export class Tagged extends Idle {
+	override fetch(): Response {
+		const { 0: client, 1: server } = new WebSocketPair();
+		this.ctx.acceptWebSocket(server, [`user-${Math.floor(Math.random() * 1e9)}`, "room"]);
+		server.serializeAttachment({ user: "somebody", joined: Date.now(), colour: "grey" });
+		return new Response(null, { status: 101, webSocket: client });
+	}
+}
+
+/** Stays in memory: it has a timer. */
+export class Awake extends Idle {
+	readonly timer = setTimeout(() => {}, 3_600_000);
+}
+
+/** Computes for so many milliseconds, as the message says. */
+export class Burner extends Room {
+	override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
+		let n = 0;
+		for (let i = 0; i < Number(message) * 200_000; i++) n = (n * 31 + i) | 0;
+		ws.send(n === 0.5 ? "never" : message);
+	}
+}
+
+/** Answers a request. */
+export class Hello extends DurableObject<Env> {
+	override fetch(): Response {
+		return new Response("hello");
 	}
 }
 
