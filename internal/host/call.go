@@ -34,6 +34,7 @@ type Call struct {
 	x     guest.Exchange
 	early []func(*Call) // what the asker said before
 	over  bool          // nothing more is said to the answer
+	left  bool          // the instance is gone: nothing more is said to the guest
 	open  halves        // as they have passed the gate
 
 	// What the guest has said, which may still be behind the gate.
@@ -95,12 +96,32 @@ func (c *Call) end() {
 		c.shard.Registry.Release(c.socket)
 		c.socket = 0
 	}
+	if c.left {
+		delete(c.object.parting, c)
+		return
+	}
 	if o := c.object; o != nil && o.live != nil {
 		delete(o.live.calls, c)
 	}
 	if l := c.shard.lives[c.guest]; l != nil {
 		delete(l.calls, c.x)
 		c.shard.retiredIfEmpty(l)
+	}
+}
+
+// spoken says that the guest has given the whole answer: it only waits for
+// commits, which the end of the instance does not touch.
+func (c *Call) spoken() bool { return c.heard && !c.body && c.socket == 0 && !c.over }
+
+// part has the answer of a call that is spoken outlive the instance.
+func (c *Call) part(reason string) {
+	c.left = true
+	if l := c.shard.lives[c.guest]; l != nil {
+		delete(l.calls, c.x)
+	}
+	if c.open&request != 0 {
+		c.open &^= request
+		c.answer.Cancel(reason)
 	}
 }
 
@@ -176,7 +197,7 @@ func (c *Call) BodyAbort(reason string) {
 
 func (c *Call) Credit(n uint32) {
 	c.post(func(c *Call) {
-		if c.open&response != 0 {
+		if c.open&response != 0 && !c.left {
 			c.window += int(n)
 			c.guest.Credit(c.x, n)
 		}
@@ -190,7 +211,9 @@ func (c *Call) Cancel(reason string) {
 		}
 		c.over = true
 		if c.guest != nil {
-			c.guest.Cancel(c.x, reason)
+			if !c.left {
+				c.guest.Cancel(c.x, reason)
+			}
 			c.end()
 		}
 	})

@@ -2,6 +2,7 @@ package host_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -331,31 +332,84 @@ func TestActivationOverAWALStartsClosed(t *testing.T) {
 }
 
 // TestOutputsOfADeadGuestLeaveWhenDurable: they were said, and nothing that they
-// tell is lost. What was asked of others is not asked any more.
+// tell is lost: messages, and answers that were given whole. What was asked of
+// others is not asked any more.
 func TestOutputsOfADeadGuestLeaveWhenDurable(t *testing.T) {
 	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
 		s, k := w.one(), key(0, "lobby")
 		c := s.connect(k, "amy")
 		s.auto(false)
-		a := s.fetch(k, nil)
+		whole, half, none := s.fetch(k, nil), s.fetch(k, nil), s.fetch(k, nil)
 		i, g := s.guest.Last(), s.guest
 		s.on(func() {
 			i.Commit()
 			g.Send(c.server, "said")
 			x := g.Ask(i, target("other"), post())
 			g.Peer().Body(x, []byte("chunk"))
-			g.Respond(4, 200, "")
+			g.Respond(4, 200, "all of it")
+			g.Peer().Response(6, &guest.Response{Status: 200, HasBody: true})
+			g.Peer().Body(6, []byte("a part"))
 			g.Die(errors.New("crashed"))
 		})
 		next := s.newGuest(true)
 		c.gets()
-		a.got("failure The process that ran this Durable Object ended, and the object was reset. retryable reset")
+		whole.got()
+		const gone = "failure The process that ran this Durable Object ended, and the object was reset. retryable reset"
+		half.got(gone)
+		none.got(gone)
 		s.sync(1, nil)
 		c.gets("said")
+		whole.got("response 200", "body all of it", "end")
 		s.heardBy(next)
 		c.say("hello")
 		s.heardBy(next, "start 1 [1.2 tags=amy]", "message 1.2 text hello")
 	})
+}
+
+// TestAnswersOutliveTheInstance: one that was given whole waits for the disk
+// alone, whatever ends the instance that gave it; if the disk fails it fails too.
+func TestAnswersOutliveTheInstance(t *testing.T) {
+	ends := map[string]func(*shard, *guesttest.Guest, *guesttest.Instance){
+		"hibernates": func(s *shard, _ *guesttest.Guest, _ *guesttest.Instance) { sleep(hibernateAfter) },
+		"moves": func(s *shard, g *guesttest.Guest, _ *guesttest.Instance) {
+			s.newGuest(true)
+			s.on(func() { s.host.Retire(g, 0, func() {}) })
+			sleep(1)
+		},
+		"dies": func(s *shard, g *guesttest.Guest, _ *guesttest.Instance) {
+			s.on(func() { g.Die(errors.New("crashed")) })
+		},
+	}
+	for name, end := range ends {
+		for _, fails := range []error{nil, errDisk} {
+			t.Run(fmt.Sprint(name, ", ", fails), func(t *testing.T) {
+				inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
+					s, k := w.one(), key(0, "lobby")
+					s.auto(false)
+					a := s.fetch(k, post())
+					i, g := s.guest.Last(), s.guest
+					s.on(func() {
+						g.Turn()
+						i.Commit()
+						g.Respond(2, 200, "kept")
+						g.Peer().Cancel(2, "read enough")
+					})
+					s.auto(true)
+					end(s, g, i)
+					if s.state(k) == "active" || s.state(k) == "idle" {
+						t.Fatalf("the object is %s, want it to be gone", s.state(k))
+					}
+					s.sync(1, fails)
+					if fails != nil {
+						a.got("body not wanted", "failure Durable Object storage failed, and the object was reset: no space left on device retryable reset")
+						return
+					}
+					a.got("body not wanted", "response 200", "body kept", "end")
+					s.wantState(k, "unknown")
+				})
+			})
+		}
+	}
 }
 
 // TestGateHasABound: an object that says more than may wait is reset.

@@ -145,6 +145,9 @@ func (s *Shard) GiveUp() {
 	}
 	for _, o := range s.objects {
 		o.failMail(&errUpdated)
+		for x := range o.parting {
+			x.fail(&errUpdated)
+		}
 	}
 }
 

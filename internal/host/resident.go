@@ -38,6 +38,10 @@ type resident struct {
 
 	repeated map[dormouse.SocketID]bool // sockets whose last words were said again
 
+	// Exchanges of instances that are gone, of which everything has been said
+	// and waits at the gate.
+	parting map[parting]struct{}
+
 	hasName bool
 	paused  bool // its sockets are not read: it has too much before it
 	wanted  bool // waits for a guest
@@ -46,6 +50,9 @@ type resident struct {
 	settled bool // has a place in the shard's settings
 	dozes   bool // counted as hibernated
 }
+
+// parting is a Call or a session.
+type parting interface{ fail(*dormouse.Error) }
 
 // activation is what exists only while an object is in memory.
 type activation struct {
@@ -308,7 +315,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	if o.live == nil {
 		return
 	}
-	o.endExchanges(e)
+	o.endExchanges(e, false)
 	l := s.lives[o.guest]
 	if l != nil {
 		delete(l.activations, o.num)
@@ -391,7 +398,7 @@ func (o *resident) broke(e *dormouse.Error, dropSockets bool) {
 	s.remember(o.key, Moment{What: "reset", Why: e.Error()})
 	s.Config.Log.Error("object reset", append(s.attrs(o), "reason", e.Error())...)
 	o.gate.Drop()
-	o.endExchanges(e)
+	o.endExchanges(e, true)
 	if o.set == nil {
 		return
 	}
@@ -403,22 +410,46 @@ func (o *resident) broke(e *dormouse.Error, dropSockets bool) {
 	}
 }
 
-// endExchanges fails what the instance was asked and gives up what it asked.
-func (o *resident) endExchanges(e *dormouse.Error) {
+// endExchanges fails what the instance was asked and gives up what it asked. Of
+// an answer that it has given whole only the wait for the disk is left, and that
+// is the object's: it leaves later, unless the gate was dropped.
+func (o *resident) endExchanges(e *dormouse.Error, dropped bool) {
+	if dropped {
+		for x := range o.parting {
+			x.fail(e)
+		}
+	}
 	if o.live == nil {
 		return
 	}
 	calls, asks, sessions := o.live.calls, o.live.asks, o.live.sessions
 	o.live.calls, o.live.asks, o.live.sessions = nil, nil, nil
 	for c := range calls {
+		if c.spoken() && !dropped {
+			o.keepUntilSaid(c)
+			c.part(e.Message)
+			continue
+		}
 		c.fail(e)
 	}
 	for a := range asks {
 		a.cancel(e.Message)
 	}
 	for c := range sessions {
+		if c.last && !dropped {
+			o.keepUntilSaid(c)
+			continue
+		}
 		c.fail(e)
 	}
+}
+
+// keepUntilSaid: pairs with the end of the exchange.
+func (o *resident) keepUntilSaid(x parting) {
+	if o.parting == nil {
+		o.parting = make(map[parting]struct{})
+	}
+	o.parting[x] = struct{}{}
 }
 
 // The object as Recipient of its hibernatable sockets.

@@ -159,8 +159,11 @@ func (c *session) forget() {
 func (c *session) end() {
 	c.over = true
 	c.forget()
-	if o := c.object; o != nil && o.live != nil {
-		delete(o.live.sessions, c)
+	if o := c.object; o != nil {
+		delete(o.parting, c)
+		if o.live != nil {
+			delete(o.live.sessions, c)
+		}
 	}
 }
 
@@ -289,7 +292,7 @@ func (s sessions) SessionFailure(x guest.Session, e *dormouse.Error) {
 }
 
 // lastWord passes on what the guest says at the end. Until it has passed the
-// gate it can still be lost with the instance.
+// gate it can still be lost with a commit, but not with the instance.
 func (s sessions) lastWord(x guest.Session, last []byte, say func(*session, []byte)) {
 	c := s.at(x)
 	if c == nil {

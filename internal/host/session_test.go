@@ -190,6 +190,32 @@ func TestSessionsWaitForCommits(t *testing.T) {
 	})
 }
 
+// TestLastWordsOfSessionsOutliveTheInstance: they wait for the disk alone.
+func TestLastWordsOfSessionsOutliveTheInstance(t *testing.T) {
+	for _, fails := range []error{nil, errDisk} {
+		inWorld(t, options{shards: 2, disk: true}, func(t *testing.T, w *world) {
+			from, to := w.shards[0], w.shards[1]
+			from.fetch(key(0, "asker"), nil)
+			asker := from.guest.Last()
+			to.auto(false)
+			from.on(func() { from.guest.OpenSession(asker, guest.Target{ID: key(1, "asked").ID}, "x") })
+			to.on(func() {
+				g := to.guest
+				g.Last().Commit()
+				g.Sessions().SessionClose(2, []byte("done"))
+				g.Die(nil)
+			})
+			from.take()
+			to.sync(1, fails)
+			want := "session 1 close done"
+			if fails != nil {
+				want = "session 1 failure Durable Object storage failed, and the object was reset: no space left on device retryable reset"
+			}
+			has(t, from.guest, want)
+		})
+	}
+}
+
 // TestSessionsKeepToTheirCredit: a guest that does not is ended.
 func TestSessionsKeepToTheirCredit(t *testing.T) {
 	for _, c := range []struct {

@@ -185,7 +185,9 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 	}
 	s.lostWith(l)
 	for _, c := range l.calls {
-		c.fail(&errGuestGone)
+		if c.object == nil || !c.spoken() { // the others may have their answer still
+			c.fail(&errGuestGone)
+		}
 	}
 	for _, c := range l.sessions {
 		c.fail(&errGuestGone)
