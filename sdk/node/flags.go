@@ -22,7 +22,6 @@ func Flags(o Options) []string {
 	flags := []string{
 		// ctx.abort() throws an object's stack away (V8's termination); Node
 		// takes the stack of async hooks that this leaves for a bug and dies.
-		"--prof", "--no-logfile-per-isolate", "--logfile=/tmp/durable/nodeprof/v8-%p.log",
 		"--no-force-async-hooks-checks",
 		// Bundles carry source maps: stacks name the author's files.
 		"--enable-source-maps",
