@@ -44,7 +44,10 @@ func MakeFolder(data string) (*Folder, error) {
 	// It brings in order what a server has left in the middle of its work: from
 	// here on databases are whole without it, and it does not undo what others
 	// change.
-	e, _, err := journal.Open(DatabaseFolder(data), journal.Options{})
+	e, _, err := journal.Open(DatabaseFolder(data), journal.Options{
+		KeepFor: journal.KeepAll, KeepBytes: journal.KeepAll, // the budgets are the server's
+		CheckImage: checkImage,
+	})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("data folder %s: %w", data, err), l.release())
 	}

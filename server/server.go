@@ -66,6 +66,10 @@ type Config struct {
 	// power cut may then take what a client was told. The death of a process
 	// never does.
 	Relaxed bool
+	// HistoryTime and HistoryBytes are how much of what objects were is kept. 0 is
+	// 30 days and 2 GiB; with negative bytes none is.
+	HistoryTime  time.Duration
+	HistoryBytes int64
 
 	AutoReply      bool // answer a client's Close for the application
 	Compress       bool // negotiate permessage-deflate

@@ -15,6 +15,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/internal/storage/journal"
+	"github.com/dormouse-dev/dormouse/internal/storage/sqlitefile"
 )
 
 // DatabaseFolder is where the databases of a data folder lie, with the journal
@@ -44,6 +45,12 @@ func (s *Server) newStore() *store {
 	t := &store{folder: DatabaseFolder(s.Data)}
 	t.options.NeedCheckpoint = s.needCheckpoint
 	t.options.Observe = s.syncs.wrote
+	t.options.KeepFor, t.options.KeepBytes = s.HistoryTime, s.HistoryBytes
+	if s.HistoryBytes < 0 {
+		t.options.KeepBytes = journal.NoHistory
+	}
+	t.options.CheckImage = checkImage
+	t.options.PastFailed = func(err error) { s.log.Error("history cannot be kept as it should be", "reason", err) }
 	if s.Relaxed {
 		t.options.Durability = storage.Relaxed
 		s.log.Warn("durability is relaxed: what is confirmed outlives the death of any process, but a power cut may take the last second of it")
@@ -81,6 +88,15 @@ func (s *Server) openStorage() error {
 		s.log.Error("an object's database is missing; it begins anew: restore it from a backup if it should not", "namespace", k.Namespace, "object", k.ID)
 	}
 	return nil
+}
+
+// checkImage looks for damage in a database that was made out of history.
+func checkImage(path string) error {
+	db, err := sqlitefile.OpenCopy(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Check(context.Background()), db.Close())
 }
 
 // Close ends the engine, if it is open. The store can be opened again.

@@ -433,7 +433,8 @@ func (r *runner) serverConfig() server.Config {
 		Name: r.config.Name, Data: o.Data,
 		Guests: guests{&r.versions, r.log, r.spare(shards)},
 		Shards: shards, HibernateAfter: o.HibernateAfter,
-		Relaxed:        o.Durability == settings.Relaxed,
+		Relaxed:     o.Durability == settings.Relaxed,
+		HistoryTime: o.HistoryTime, HistoryBytes: historyBytes(o),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
 		SlowEvent: o.Log.Slow, Version: version, Commit: commit,
 		Limits: server.Limits{
@@ -445,6 +446,14 @@ func (r *runner) serverConfig() server.Config {
 			MailboxEvents: o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
 		},
 	}
+}
+
+// historyBytes is the budget of history as package server counts it.
+func historyBytes(o *settings.Settings) int64 {
+	if o.HistoryBytes == 0 {
+		return -1
+	}
+	return o.HistoryBytes
 }
 
 // spare says whether a guest more is kept ready for each.

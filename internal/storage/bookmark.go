@@ -18,6 +18,25 @@ type Bookmark struct {
 	Record uint32 // counts in the batch
 }
 
+// nextRestore is set in the Record of a bookmark that names the state just before
+// the first restore after it, which may be still to come.
+const nextRestore = 1 << 31
+
+// EndOfBatch is greater than any record's number.
+const EndOfBatch = nextRestore - 1
+
+// BeforeNextRestore returns the bookmark of the state that an object will have
+// just before it is next restored after b, so that the restore can be undone.
+func (b Bookmark) BeforeNextRestore() Bookmark {
+	return Bookmark{b.Batch, b.Record | nextRestore}
+}
+
+// NextRestore undoes BeforeNextRestore; ok says whether there was anything to
+// undo.
+func (b Bookmark) NextRestore() (after Bookmark, ok bool) {
+	return Bookmark{b.Batch, b.Record &^ nextRestore}, b.Record&nextRestore != 0
+}
+
 // Compare returns -1, 0 or +1 when b is before, at or after o.
 func (b Bookmark) Compare(o Bookmark) int {
 	switch {

@@ -44,6 +44,19 @@ var (
 	// ErrNewerFormat: a file in the data folder was written by a newer
 	// Dormouse.
 	ErrNewerFormat = errors.New("written by a newer version of Dormouse")
+	// ErrTooOld: a bookmark or a time lies before what history is kept of.
+	ErrTooOld = errors.New("the history that is kept does not go back so far")
+	// ErrNotYet: a bookmark names a point that has not come.
+	ErrNotYet = errors.New("the bookmark names a point that has not come yet")
+	// ErrNoPast: no history is kept.
+	ErrNoPast = errors.New("no history is kept: history_bytes is 0")
+	// ErrPurged: the object was removed for good since then.
+	ErrPurged = errors.New("the object was removed for good since then")
+	// ErrNotWhole: the state that was asked for was found in history and is
+	// damaged.
+	ErrNotWhole = errors.New("that state is damaged in the history")
+	// ErrNoObject: there is no database.
+	ErrNoObject = errors.New("the object has no data")
 	// ErrLocked: another process writes to this data folder.
 	ErrLocked = errors.New("data folder is in use by another process")
 )
@@ -81,11 +94,12 @@ type Done func(Bookmark, error)
 //     snapshot; it ends the snapshot; Checkpointed is called.
 //  4. The last close of a connection checkpoints too, unless that connection is
 //     read-only. So the last one to close is read-only, and leaves the WAL to
-//     the engine; or it closes after a Sync that was begun when no other
-//     connection was left.
+//     the engine; or it closes after a Checkpoint that was begun when no other
+//     connection was left, and Release follows.
 //
 // A method that returns an error has not accepted the request, and its Done is
-// not called. Requests for one object are answered in order.
+// not called. Requests for one object are answered in order, but for Checkpoint,
+// which may be answered later.
 type Engine interface {
 	// Open declares that the object's database is about to be used. done is
 	// called when what its WAL already holds is durable: until then nothing
@@ -101,7 +115,8 @@ type Engine interface {
 	Sync(key dormouse.Key, done Done) error
 
 	// Checkpoint asks whether the frames in the snapshot that the keeper holds
-	// may go to the database file. ready is told when they may.
+	// may go to the database file. ready is told when they may: they are on disk,
+	// and so is what they will write over.
 	Checkpoint(key dormouse.Key, ready Done) error
 
 	// Checkpointed ends what Checkpoint began: the first frames of the WAL, as
@@ -129,6 +144,32 @@ type Engine interface {
 	// objects should have been released.
 	Close() error
 }
+
+// Span is what is kept of history.
+type Span struct {
+	Since    time.Time // what was from here on can be reached
+	Bytes    int64     // that the past takes, without what recovery needs
+	Segments int
+	Damage   error // why it does not go back further; nil: no more was kept
+}
+
+// Point is a moment in the history of an object.
+type Point struct {
+	At    Bookmark
+	Time  time.Time
+	What  PointKind
+	Pages int // that were written
+}
+
+// PointKind says what happened.
+type PointKind string
+
+const (
+	Committed PointKind = "commit" // or several that were taken together
+	Created   PointKind = "created"
+	Restored  PointKind = "restored" // what follows put it back to an earlier state
+	Removed   PointKind = "removed"
+)
 
 // Wake says when an object has to be asked for its alarm. The zero value
 // means never.

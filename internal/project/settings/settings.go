@@ -25,6 +25,8 @@ type Settings struct {
 	Node             string // absolute; empty: look for one
 	TLSCert, TLSKey  string // absolute; both or neither
 	Durability       Durability
+	HistoryTime      time.Duration
+	HistoryBytes     int64 // 0: no history is kept
 	GuestMemory      int64
 	GuestPermissions bool
 	TrustedProxies   []netip.Prefix

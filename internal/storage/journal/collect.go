@@ -98,7 +98,7 @@ func (b *batch) note(n note) {
 	case movedRecord:
 		b.add(appendMoved(b.buf, n.key.Namespace, n.to))
 	default:
-		b.add(appendEmpty(b.buf, n.kind, n.key))
+		b.add(append(appendRecord(b.buf, n.kind, n.key, len(n.body)), n.body...))
 	}
 }
 

@@ -12,6 +12,7 @@ package journal
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -46,6 +47,20 @@ type Options struct {
 	// files are put in order. Default 5 s.
 	RestDelay time.Duration
 
+	// KeepFor and KeepBytes are the budgets of history: segments that recovery
+	// needs no more are kept so long, and so many bytes of them. Default 30 days
+	// and 2 GiB; KeepBytes may be NoHistory, and either may be KeepAll.
+	KeepFor   time.Duration
+	KeepBytes int64
+
+	// CheckImage looks for damage in a database as it once was, before it takes
+	// the place of the present one. May be nil.
+	CheckImage func(path string) error
+
+	// PastFailed is told when history could not be kept within its budgets. It
+	// must not block. May be nil.
+	PastFailed func(error)
+
 	// NeedCheckpoint is told of objects whose keeper should checkpoint. It is
 	// called on a goroutine of the engine, must not block, and is called again
 	// after a while when nothing happens. May be nil.
@@ -65,6 +80,13 @@ type Write struct {
 	Took    time.Duration // with the wait for the disk
 	Err     error
 }
+
+const (
+	// NoHistory as Options.KeepBytes: nothing is kept.
+	NoHistory = -1
+	// KeepAll as a budget: there is none.
+	KeepAll = math.MaxInt64
+)
 
 const (
 	smallestSegment = 512 << 10
@@ -88,6 +110,12 @@ func (o *Options) fill() {
 	or(&o.Budget, 512<<20)
 	o.Budget = max(o.Budget, 3*o.SegmentBytes)
 	or(&o.CheckpointBytes, 4<<20)
+	if o.KeepBytes != NoHistory {
+		or(&o.KeepBytes, 2<<30)
+	}
+	if o.KeepFor <= 0 {
+		o.KeepFor = 30 * 24 * time.Hour
+	}
 	if o.OpenFiles <= 0 {
 		o.OpenFiles = 512
 	}
@@ -113,6 +141,7 @@ type Engine struct {
 	upkeep  upkeep
 	log     segments
 	wakes   wakes
+	past    past
 
 	// Owned by the collector, which is whoever has set collecting.
 	wals wals
@@ -179,6 +208,7 @@ type note struct {
 	kind   recordKind
 	key    dormouse.Key
 	to     dormouse.Namespace // of a movedRecord
+	body   []byte             // owned by the note
 	object *object            // whom it is about, if known
 
 	// durable is called when it is on disk, or when it could not be written.
@@ -285,7 +315,13 @@ func (e *Engine) Sync(key dormouse.Key, done storage.Done) error {
 
 // Checkpoint implements storage.Engine.
 func (e *Engine) Checkpoint(key dormouse.Key, ready storage.Done) error {
-	return e.request(key, checkpointRequest, ready)
+	return e.request(key, checkpointRequest, func(m storage.Bookmark, err error) {
+		if err != nil {
+			ready(m, err)
+			return
+		}
+		e.captureFirst(key, m, ready)
+	})
 }
 
 func (e *Engine) request(key dormouse.Key, kind requestKind, done storage.Done) error {

@@ -18,7 +18,11 @@ import (
 //	record:   header, namespace, body (record.go)
 
 const (
-	formatVersion = 1
+	formatVersion = 2
+
+	// plainVersion is that of segments that say nothing of what checkpoints have
+	// written over, and so are no history.
+	plainVersion = 1
 
 	// blockSize is the unit in which batches begin and end, so that writing
 	// one never touches a block that holds an older one.
@@ -44,12 +48,17 @@ type segmentHeader struct {
 	first   uint64 // number of its first batch
 	oldest  uint64 // segments before this one are not needed
 	created time.Time
+	plain   bool // of plainVersion
 }
 
 func (h *segmentHeader) encode() []byte {
 	b := make([]byte, 0, blockSize)
 	b = append(b, segmentMagic...)
-	b = binary.LittleEndian.AppendUint32(b, formatVersion)
+	version := uint32(formatVersion)
+	if h.plain {
+		version = plainVersion
+	}
+	b = binary.LittleEndian.AppendUint32(b, version)
 	b = binary.LittleEndian.AppendUint32(b, blockSize)
 	b = binary.LittleEndian.AppendUint64(b, h.number)
 	b = binary.LittleEndian.AppendUint64(b, h.first)
@@ -80,6 +89,7 @@ func parseSegmentHeader(b []byte) (segmentHeader, error) {
 		first:   binary.LittleEndian.Uint64(b[24:]),
 		oldest:  binary.LittleEndian.Uint64(b[32:]),
 		created: time.Unix(0, int64(binary.LittleEndian.Uint64(b[40:]))),
+		plain:   binary.LittleEndian.Uint32(b[8:]) == plainVersion,
 	}, nil
 }
 

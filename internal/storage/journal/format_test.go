@@ -28,9 +28,9 @@ func records(t testing.TB) ([]byte, wal.Header) {
 	frames = w.AppendFrame(frames, 9, 12, bytes.Repeat([]byte{5}, 512))
 	b := appendBase(nil, testKey, []byte("a database"))
 	b = appendFrames(b, testKey, &h, h.Offset(4), frames)
-	b = appendEmpty(b, syncedRecord, testKey)
-	b = appendEmpty(b, cleanRecord, testKey)
-	b = appendEmpty(b, deletedRecord, testKey)
+	b = appendRecord(b, syncedRecord, testKey, 0)
+	b = appendRecord(b, cleanRecord, testKey, 0)
+	b = appendRecord(b, deletedRecord, testKey, 0)
 	b = appendMoved(b, "chat-Room", "chat-Hall")
 	b = appendWake(b, testKey, storage.Wake{At: time.UnixMilli(1_800_000_000_123), Retry: 3})
 	return appendWake(b, testKey, storage.Wake{}), h

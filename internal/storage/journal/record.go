@@ -33,6 +33,11 @@ const (
 	movedRecord
 	// wakeRecord: when the object has to be woken.
 	wakeRecord
+	// beforeRecord: pages of the database file as they were before a
+	// checkpoint. Only history needs it.
+	beforeRecord
+	// restoredRecord: what follows puts the object back to an earlier state.
+	restoredRecord
 )
 
 // stampNote is no record: it asks for a batch whose header is up to date.
@@ -85,9 +90,15 @@ const framesHeaderSize = wal.HeaderSize + 8
 // appendFrames appends frames that begin at the offset in the WAL.
 func appendFrames(b []byte, key dormouse.Key, h *wal.Header, offset int64, frames []byte) []byte {
 	b = appendRecord(b, framesRecord, key, framesHeaderSize+len(frames))
-	b = append(b, h[:]...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(offset))
+	b = append(b, framesHeader(h, offset)...)
 	return append(b, frames...)
+}
+
+// framesHeader begins the body of a framesRecord.
+func framesHeader(h *wal.Header, offset int64) []byte {
+	b := make([]byte, 0, framesHeaderSize)
+	b = append(b, h[:]...)
+	return binary.LittleEndian.AppendUint64(b, uint64(offset))
 }
 
 // frames reads the body of a framesRecord: whole frames, of which at least one.
@@ -106,11 +117,6 @@ func (r *record) frames() (h wal.Header, offset int64, frames []byte, err error)
 		return h, 0, nil, errRecord
 	}
 	return h, int64(raw), frames, nil
-}
-
-// appendEmpty appends a record without a body.
-func appendEmpty(b []byte, kind recordKind, key dormouse.Key) []byte {
-	return appendRecord(b, kind, key, 0)
 }
 
 func appendMoved(b []byte, from, to dormouse.Namespace) []byte {

@@ -46,7 +46,11 @@ func Open(data string, opts Options) (*Engine, Recovery, error) {
 		return nil, Recovery{}, fmt.Errorf("open the journal: %w", err)
 	}
 	e.lock = lock
-	r, err := e.recover()
+	err = e.startPast()
+	var r Recovery
+	if err == nil {
+		r, err = e.recover()
+	}
 	if err != nil {
 		e.lock.Close()
 		return nil, Recovery{}, fmt.Errorf("open the journal: %w", err)
@@ -66,6 +70,9 @@ func (e *Engine) recover() (Recovery, error) {
 	start := time.Now()
 	h, err := readHistory(e.fs, e.dir)
 	if err != nil {
+		return Recovery{}, err
+	}
+	if err := e.number(h); err != nil {
 		return Recovery{}, err
 	}
 	wakesFrom, err := readWakes(e.fs, e.dir, e.wakes.load)
@@ -91,6 +98,9 @@ func (e *Engine) recover() (Recovery, error) {
 	}
 	r := Recovery{Batches: len(h.batches)}
 	if err := e.redoMoves(p.moves); err != nil {
+		return Recovery{}, err
+	}
+	if err := e.captureRecovered(h, p); err != nil {
 		return Recovery{}, err
 	}
 	var written []string
@@ -176,11 +186,8 @@ func syncFile(fsys disk.FS, name string) error {
 func (e *Engine) begin(h *history) error {
 	s := &e.log
 	s.fs, s.dir, s.size = e.fs, e.dir, e.opts.SegmentBytes
-	for _, n := range h.segments {
-		s.last = max(s.last, n)
-	}
+	s.retire, s.plain = e.past.takeLocked, e.past.off
 	s.last++
-	e.next = h.next() + batchesSkipped
 	e.durable, e.oldest = e.next-1, e.next
 	e.mark = storage.Bookmark{Batch: e.next - 1}
 	if err := e.writeWakes(s.last); err != nil {
@@ -190,6 +197,8 @@ func (e *Engine) begin(h *history) error {
 	if err := s.begin(segmentHeader{first: e.next, oldest: e.oldest, created: time.Now()}); err != nil {
 		return err
 	}
+	e.past.mu.Lock()
+	defer e.past.mu.Unlock()
 	for _, n := range h.segments {
 		s.discard(n)
 	}
@@ -214,7 +223,7 @@ func (e *Engine) Close() error {
 	}
 	e.syncDue = true
 	e.work.Broadcast()
-	for len(e.pending) > 0 || len(e.notes) > 0 || len(e.wakes.changed) > 0 || !e.batch.empty() || e.syncDue || e.writing || e.collecting {
+	for len(e.pending) > 0 || len(e.notes) > 0 || len(e.wakes.changed) > 0 || !e.batch.empty() || e.syncDue || e.writing || e.collecting || e.past.captures.running {
 		e.calm.Wait()
 	}
 	e.idle = true

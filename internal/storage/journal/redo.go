@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -65,6 +64,7 @@ func (r *redo) take(rec recordPlace) error {
 		*r = redo{}
 	case deletedRecord:
 		*r = redo{gone: true}
+	case beforeRecord, restoredRecord: // for history
 	default:
 		return fmt.Errorf("record of kind %d: %w", rec.kind, errRecord)
 	}
@@ -191,22 +191,11 @@ func (s *openSegments) close() {
 
 // copy copies size bytes of the journal to the database.
 func (s *openSegments) copy(db disk.File, to int64, from place, size int) error {
-	if s.file == nil || s.number != from.segment {
-		s.close()
-		f, err := s.h.fs.Open(s.h.name(from.segment), openRead)
-		if err != nil {
-			return err
-		}
-		s.file, s.number = f, from.segment
-	}
-	s.buf = slices.Grow(s.buf[:0], size)[:size]
-	if _, err := s.file.ReadAt(s.buf, from.offset); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
+	b, err := s.read(from, size)
+	if err != nil {
 		return err
 	}
-	_, err := db.WriteAt(s.buf, to)
+	_, err = db.WriteAt(b, to)
 	return err
 }
 

@@ -53,6 +53,9 @@ func (e *Engine) delete(o *object) (storage.Bookmark, error) {
 	if err == nil {
 		err = removeAll(e.fs, o.path, o.path+"-wal", o.path+"-shm")
 	}
+	if err == nil && e.Ordered(o.key) {
+		err = e.changeOrders(func(p map[dormouse.Key]storage.Bookmark) { delete(p, o.key) })
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	o.removed = false
@@ -93,6 +96,9 @@ func (e *Engine) Move(from, to dormouse.Namespace, done storage.Done) error {
 func (e *Engine) move(from, to dormouse.Namespace) (storage.Bookmark, error) {
 	err := e.vacate(from, to)
 	stuck := false
+	if err == nil {
+		err = e.moveOrders(from, to)
+	}
 	if err == nil {
 		err = e.put(note{kind: movedRecord, key: dormouse.Key{Namespace: from}, to: to})
 	}

@@ -108,8 +108,11 @@ func (e *Engine) rest(objects []*object) {
 		return
 	}
 	unsettled := e.settle(objects)
+	uncaptured := e.captureRest(slices.DeleteFunc(slices.Clone(objects), func(o *object) bool { return unsettled[o] != nil }))
 	objects = e.each(objects, func(o *object) error {
 		switch err := unsettled[o]; {
+		case uncaptured[o] != nil:
+			return uncaptured[o]
 		case err == nil:
 			return e.fold(o)
 		case errors.Is(err, storage.ErrJournal):
@@ -192,7 +195,7 @@ func (e *Engine) fold(o *object) error {
 	e.mu.Lock()
 	kept := o.kept
 	e.mu.Unlock()
-	pages, size, err := e.readPages(o, kept)
+	pages, size, err := e.readPages(o, kept, 0)
 	if err != nil {
 		return err
 	}
@@ -208,9 +211,10 @@ func (e *Engine) fold(o *object) error {
 	return nil
 }
 
-// readPages finds where in the WAL the last version of each page is. There is
-// none if the last close of a connection has moved everything.
-func (e *Engine) readPages(o *object, kept tail) (pages map[uint32]int64, size uint32, err error) {
+// readPages finds where in the WAL, behind the first frames, the last version of
+// each page is. There is none if the last close of a connection has moved
+// everything.
+func (e *Engine) readPages(o *object, kept tail, from int) (pages map[uint32]int64, size uint32, err error) {
 	if kept.frames() == 0 {
 		return nil, 0, nil
 	}
@@ -231,7 +235,7 @@ func (e *Engine) readPages(o *object, kept tail) (pages map[uint32]int64, size u
 	}
 	pages = make(map[uint32]int64)
 	var head [wal.FrameHeaderSize]byte
-	for at := int64(wal.HeaderSize); at < kept.taken.Offset; at += int64(h.FrameSize()) {
+	for at := h.Offset(from); at < kept.taken.Offset; at += int64(h.FrameSize()) {
 		if _, err := log.ReadAt(head[:], at); err != nil {
 			return nil, 0, err
 		}
@@ -299,6 +303,9 @@ func (e *Engine) mend(o *object, cause error) error {
 	if r == nil || !r.touched {
 		return cause // it was damaged before it was opened: leave it as it is
 	}
+	if err := e.captureMended(o, h, r); err != nil {
+		return err
+	}
 	if err := r.apply(e.fs, h, o.path); err != nil {
 		return err
 	}
@@ -361,6 +368,12 @@ func (e *Engine) letGo(objects []*object) {
 func (e *Engine) dropLocked(o *object) {
 	if o.file != nil {
 		o.file.Close()
+		o.file = nil
+	}
+	if o.removed { // is being restored, and stays as if it was new
+		fresh := tail{generation: o.tail.generation}
+		o.tail, o.kept, o.needs, o.last = fresh, fresh, nil, 0
+		return
 	}
 	delete(e.objects, o.key)
 }

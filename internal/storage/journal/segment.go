@@ -21,6 +21,12 @@ type segments struct {
 	dir  string
 	size int64 // of a full segment
 
+	plain bool // what checkpoints write over is not in the journal
+
+	// retire is given a segment that is not needed any more, and says whether it
+	// has taken the file.
+	retire func(name string, number uint64) bool
+
 	preparers sync.WaitGroup
 
 	// Owned by the writer, which is whoever has set Engine.writing.
@@ -172,7 +178,7 @@ func (s *segments) room(size int64, h *batchHeader) error {
 	if err != nil {
 		return fmt.Errorf("prepare a segment of the journal: %w", err)
 	}
-	header := segmentHeader{number: seg.number, first: h.number, oldest: h.oldest, created: time.Now()}
+	header := segmentHeader{number: seg.number, first: h.number, oldest: h.oldest, created: time.Now(), plain: s.plain}
 	if _, err := seg.file.WriteAt(header.encode(), 0); err != nil {
 		s.drop(seg)
 		return err
@@ -277,7 +283,7 @@ func (s *segments) begin(h segmentHeader) error {
 	if err != nil {
 		return err
 	}
-	h.number = seg.number
+	h.number, h.plain = seg.number, s.plain
 	if err = zero(seg.file, blank, seg.size); err == nil { // nobody waits yet
 		_, err = seg.file.WriteAt(h.encode(), 0)
 	}
@@ -291,6 +297,19 @@ func (s *segments) begin(h segmentHeader) error {
 	s.current, s.end = seg, blockSize
 	s.live = []liveSegment{{seg.number, seg.size, h.first}}
 	return nil
+}
+
+// firstOf is the number of a segment's first batch, or of the oldest segment's
+// if it is not there any more.
+func (s *segments) firstOf(number uint64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range s.live {
+		if l.number >= number {
+			return l.first
+		}
+	}
+	return 0
 }
 
 // firstBatch is the number of a segment's first batch, or 0 if there is no
@@ -321,10 +340,17 @@ func (s *segments) cut(oldest uint64) {
 	}
 }
 
-// discard removes a segment, or keeps it to be used again. If it fails, or a
-// power cut brings the file back, recovery knows that it does not count.
+// discard takes a segment out of the journal. If it fails, or a power cut brings
+// the file back, recovery knows that it does not count.
 func (s *segments) discard(number uint64) {
 	name := s.name(number)
+	if !s.retire(name, number) {
+		s.reuse(name)
+	}
+}
+
+// reuse keeps a file to be used again, or removes it.
+func (s *segments) reuse(name string) {
 	info, err := s.fs.Stat(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -52,10 +52,14 @@ func (u *upkeep) start(e *Engine) {
 	u.timer.Stop()
 	go func() {
 		defer close(u.done)
+		old := time.NewTicker(pruneEvery) // history grows old also while nothing happens
+		defer old.Stop()
 		for {
 			select {
 			case <-u.ring:
 				e.keepHouse(false)
+			case <-old.C:
+				e.prunePast()
 			case <-u.quit:
 				e.keepHouse(true)
 				return
@@ -127,6 +131,7 @@ func (e *Engine) keepHouse(last bool) {
 	}
 	e.rest(resting)
 	e.shorten()
+	e.prunePast()
 }
 
 // syncSoonLocked: something is confirmed that is not on disk.
@@ -225,7 +230,7 @@ func (e *Engine) shorten() {
 		e.mu.Unlock()
 		// When this is on disk, recovery does not miss what is removed.
 		if e.put(note{kind: stampNote}) == nil {
-			e.log.cut(oldest)
+			e.cut(oldest)
 			bytes, current = e.log.extent()
 		}
 	}

@@ -117,12 +117,12 @@ func (h *handle) connect(create bool) (err error) {
 	return h.conn.SetDefensive(true)
 }
 
-// end closes the database, after everything in its WAL is durable: the last
-// close of a connection moves the WAL into the database. If that cannot be had
+// end closes the database, after the engine has let everything in its WAL be
+// moved: the last close of a connection does that. If that cannot be had
 // the connection stays open, and end returns false: the WAL is for the next one
 // to open.
 func (h *handle) end(e Engine) bool {
-	if h.opened && wait(func(d storage.Done) error { return e.Sync(h.key, d) }) != nil {
+	if h.opened && wait(func(d storage.Done) error { return e.Checkpoint(h.key, d) }) != nil {
 		return h.conn == nil
 	}
 	if h.conn != nil {

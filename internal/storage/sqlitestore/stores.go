@@ -25,7 +25,6 @@ import (
 // Engine is what Stores need of a storage.Engine.
 type Engine interface {
 	Open(dormouse.Key, storage.User, storage.Done) error
-	Sync(dormouse.Key, storage.Done) error
 	Checkpoint(dormouse.Key, storage.Done) error
 	Checkpointed(dormouse.Key, int)
 	Release(dormouse.Key)

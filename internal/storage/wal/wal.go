@@ -59,6 +59,28 @@ func ParseHeader(b []byte) (Header, error) {
 	return h, nil
 }
 
+// NewHeader opens a generation of a log of one's own making. Its frames need no
+// valid checksums where Raw reads them.
+func NewHeader(pageSize int, salts [8]byte) Header {
+	var h Header
+	binary.BigEndian.PutUint32(h[0:], magic)
+	binary.BigEndian.PutUint32(h[4:], version)
+	binary.BigEndian.PutUint32(h[8:], uint32(pageSize))
+	copy(h[16:], salts[:])
+	sum := h.sum(Sum{}, h[:24])
+	binary.BigEndian.PutUint32(h[24:], sum[0])
+	binary.BigEndian.PutUint32(h[28:], sum[1])
+	return h
+}
+
+// AppendRaw appends a frame as Raw reads it, without a checksum.
+func AppendRaw(b []byte, f Frame) []byte {
+	b = binary.BigEndian.AppendUint32(b, f.Number)
+	b = binary.BigEndian.AppendUint32(b, f.Commit)
+	b = append(b, make([]byte, FrameHeaderSize-8)...)
+	return append(b, f.Page...)
+}
+
 func (h *Header) word(at int) uint32 { return binary.BigEndian.Uint32(h[at:]) }
 
 func (h *Header) start() Sum { return Sum{h.word(24), h.word(28)} }
