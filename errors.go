@@ -19,6 +19,9 @@ type Error struct {
 	ObjectReset bool // the instance that was called is gone
 
 	Extra []byte // V8 serialisation of own properties and cause, or nil
+
+	// Where it happened, where that is told (dormouse dev); nil: it is not.
+	Where *Where
 }
 
 func (e *Error) Error() string {

@@ -148,7 +148,7 @@ func (r runtime) Timeline(k dormouse.Key) []admin.Moment {
 	sh := r.s.of(k)
 	sh.loop.Call(func() {
 		for _, m := range sh.host.History(k) {
-			list = append(list, admin.Moment{At: m.At, What: m.What, Why: m.Why, Events: m.Events, Lasted: m.Lasted.Seconds()})
+			list = append(list, admin.Moment{At: m.At, What: m.What, Why: m.Why, Event: m.Event, Events: m.Events, Lasted: m.Lasted.Seconds()})
 		}
 	})
 	return list

@@ -28,6 +28,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
 	"github.com/dormouse-dev/dormouse/internal/observe/tail"
+	"github.com/dormouse-dev/dormouse/internal/observe/trace"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
 
@@ -86,6 +87,8 @@ type Config struct {
 	// SlowEvent is how long an event may take until it is logged, with where it
 	// waited; 0: for ever.
 	SlowEvent time.Duration
+	// Tracer writes spans of requests and events; nil: nobody does.
+	Tracer trace.Tracer
 	// Version and Commit are shown among the metrics.
 	Version, Commit string
 }
@@ -132,6 +135,9 @@ type GuestHost interface {
 	Remains(g guest.Guest, begun, unbegun []guest.Event)
 	Culprit(g guest.Guest, o guest.Object)
 	Waited(g guest.Guest, o guest.Object, d time.Duration)
+	InTrace(g guest.Guest, context string)
+	Blamed(g guest.Guest, o guest.Object, event uint32)
+	Caused(g guest.Guest, session bool, number uint32)
 	Unfit(guest.Place, *dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
 	// Held is a file that the processes of guests inherit: the data folder is
@@ -368,6 +374,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes, OwnGuests: c.Limits.OwnGuests},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
+		Tracer: c.Tracer, Details: c.Details,
 		Route: s.route, Outside: beside,
 	})
 	introduced := &introduced{sh.host, sh.guests, s.lock.f}

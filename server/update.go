@@ -285,7 +285,7 @@ func (s *Server) newFront(files *assets.Router, compress bool) *edge.Front {
 		Counts: &s.http,
 		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
 		Compress: compress, Details: c.Details, MaxBody: c.Limits.RequestBody, TrustedProxies: c.TrustedProxies,
-		Full: s.room.full, Clients: s.clients,
+		Full: s.room.full, Clients: s.clients, Tracer: c.Tracer,
 	}
 	if files != nil {
 		f.Assets = files

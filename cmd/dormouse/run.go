@@ -65,6 +65,7 @@ type runner struct {
 	out, errs io.Writer
 
 	log      *slog.Logger
+	tracer   tracer
 	nodeBin  project.Node
 	config   *project.Config // of the version that serves, or that is to
 	settings *settings.Settings
@@ -103,6 +104,10 @@ func (r *runner) run(c *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := r.tracer.open(ctx, r.settings, r.config.Name, r.log); err != nil {
+		return err
+	}
+	defer r.tracer.close()
 	s, clients, operators, err := r.open(ctx, heir)
 	if err != nil {
 		return err
@@ -409,7 +414,7 @@ func (r *runner) deployOptions() deploy.Options {
 	l := &r.settings.Limits
 	return deploy.Options{
 		Data: r.settings.Data, Node: r.nodeBin.Path,
-		Inspect: r.inspect, EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
+		Inspect: r.inspect, Trace: r.settings.Trace.Endpoint != "", EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),
@@ -436,6 +441,7 @@ func (r *runner) serverConfig() server.Config {
 		Relaxed:     o.Durability == settings.Relaxed,
 		HistoryTime: o.HistoryTime, HistoryBytes: historyBytes(o),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
+		Tracer:    r.tracer.get(),
 		SlowEvent: o.Log.Slow, Version: version, Commit: commit,
 		Limits: server.Limits{
 			Message: int(o.Limits.MessageBytes), Outbound: int(o.Limits.OutboundBytes),

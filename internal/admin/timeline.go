@@ -16,8 +16,9 @@ type Timeline interface {
 // Moment is something that happened to an object.
 type Moment struct {
 	At     time.Time `json:"at"`
-	What   string    `json:"what"` // wake, sleep, reset, isolated
+	What   string    `json:"what"` // wake, sleep, reset, isolated, error
 	Why    string    `json:"why,omitempty"`
+	Event  string    `json:"event_id,omitempty"`
 	Events uint32    `json:"events,omitempty"`
 	Lasted float64   `json:"lasted_seconds,omitempty"`
 }

@@ -33,6 +33,7 @@ type Options struct {
 	// and so it is while somebody debugs.
 	Stall   time.Duration
 	Inspect string // address for DevTools; empty for none
+	Trace   bool   // requests have contexts of traces
 	// Where code may connect to: what is denied may not be reached but for what
 	// is allowed.
 	EgressAllow, EgressDeny []netip.Prefix
@@ -270,7 +271,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 			"guestStall": o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},
 		"egress":  map[string]any{"allow": texts(o.EgressAllow), "deny": texts(o.EgressDeny)},
-		"inspect": o.Inspect != "", "marks": true,
+		"inspect": o.Inspect != "", "marks": true, "trace": o.Trace,
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/observe/trace"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
 
@@ -62,6 +63,8 @@ type Front struct {
 	// Full says that there is no room for another WebSocket on this connection;
 	// nil: there always is.
 	Full func(context.Context) bool
+	// Tracer writes a span of each request; nil: nobody does.
+	Tracer trace.Tracer
 }
 
 // ServeHTTP carries one request to the Worker and its answer back.
@@ -94,6 +97,8 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer func() { lease.Done() }() // unless a socket has it
 	}
 	req := f.request(r)
+	span := f.begin(r, req)
+	defer span.end()
 	if f.MaxBody > 0 {
 		// Without w: a body is read while the answer is written.
 		r.Body = http.MaxBytesReader(nil, r.Body, f.MaxBody)
@@ -121,18 +126,22 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
 	case err != nil:
 		f.Counts.count(countLeft)
+		span.left()
 		x.leave()
 		asker.Cancel("the client left")
 	case resp.failure != nil:
 		f.Counts.count(countFailed)
+		span.failed(resp.failure)
 		f.fail(w, resp.failure)
 	case resp.Socket != 0:
 		f.Counts.count(countUpgraded)
+		span.answered(http.StatusSwitchingProtocols)
 		if f.upgrade(w, r, resp.Response, lease) {
 			lease = nil
 		}
 	default:
 		f.Counts.count(countAnswered)
+		span.answered(resp.Status)
 		if !x.copyTo(ctx, w, r.Method, resp.Response, asker) {
 			defer panic(http.ErrAbortHandler) // the client must see that it is cut short
 		}
@@ -211,6 +220,9 @@ func (f *Front) fail(w http.ResponseWriter, e *dormouse.Error) {
 	if !f.Details {
 		http.Error(w, http.StatusText(status), status)
 		return
+	}
+	if e.Where != nil {
+		w.Header().Set("Dormouse-Error", e.Where.String())
 	}
 	text := e.Error()
 	if e.Stack != "" {

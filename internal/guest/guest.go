@@ -62,6 +62,12 @@ type Guest interface {
 	Incarnation() uint32
 }
 
+// Tracing is a guest that takes contexts of traces; docs/guest-protocol.md.
+type Tracing interface {
+	// Trace is said right before an event that is no request.
+	Trace(context string)
+}
+
 // OperatorEntrypoint is what an operator's request to an object is for: the
 // guest answers it itself, and the object's class does not see it. Only the host
 // may name it; docs/guest-protocol.md has what may be asked.

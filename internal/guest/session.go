@@ -38,4 +38,5 @@ type Opening struct {
 	Entrypoint string // of a Worker; empty: its default export
 	Props      []byte // of the entrypoint, serialised; empty: none
 	First      []byte // the first message
+	Trace      string // the context that it belongs to; empty: none
 }

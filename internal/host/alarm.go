@@ -6,6 +6,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/observe"
+	"github.com/dormouse-dev/dormouse/internal/observe/trace"
 )
 
 // AlarmEnd is how a run of an alarm has ended.
@@ -45,6 +46,7 @@ func (s *Shard) Alarm(k dormouse.Key, class int, scheduled time.Time, retry int,
 
 func (c *Call) beginAlarm(g guest.Guest, num guest.Object, scheduled time.Time, retry int) {
 	if c.enter(g, response) {
+		c.span = c.object.traced(observe.Alarm, trace.Context{})
 		g.Alarm(c.x, num, scheduled, retry)
 	}
 }

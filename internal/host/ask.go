@@ -224,5 +224,11 @@ func (a *ask) Cancel(reason string) {
 }
 
 func (a *ask) Failure(e *dormouse.Error) {
-	a.sayOf(response, func() { a.guest.Failure(a.x, e); a.end() })
+	a.sayOf(response, func() {
+		if l := a.shard.lives[a.guest]; l != nil && e.Where != nil {
+			l.errors.calls.note(uint32(a.x), e.Where)
+		}
+		a.guest.Failure(a.x, e)
+		a.end()
+	})
 }

@@ -3,6 +3,7 @@ package host
 import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/observe/trace"
 )
 
 // halves are the directions of an exchange that have not ended.
@@ -44,12 +45,18 @@ type Call struct {
 	socket dormouse.SocketID // it passes this end on, and has not left yet
 
 	replied bool // Response has been said to the answer
+
+	span  trace.Span      // of the event; nil: it is not recorded
+	where *dormouse.Where // the same event, where errors are named; see errors.go
 }
 
 // begin delivers the call.
 func (c *Call) begin(g guest.Guest, num guest.Object, r *guest.Request) {
 	if !c.enter(g, halvesOf(r.HasBody)) {
 		return
+	}
+	if c.object != nil {
+		c.span = c.object.tracedRequest(r)
 	}
 	g.Request(c.x, num, r)
 	c.sayEarly()
@@ -63,6 +70,7 @@ func (c *Call) enter(g guest.Guest, open halves) bool {
 		return false
 	}
 	c.x, c.guest, c.open = l.nextCall(), g, open
+	c.name()
 	l.calls[c.x] = c
 	if o := c.object; o != nil {
 		if o.live.calls == nil {
@@ -226,6 +234,9 @@ func (c *Call) respond(r *guest.Response) {
 	c.window += guest.Credit
 	if r.Socket != 0 {
 		c.shard.Registry.Passed(r.Socket, true)
+		if c.span != nil {
+			c.shard.tracing.opened(c.object.key, r.Socket.Peer(), c.span.Context())
+		}
 	}
 	c.gated(512, func() {
 		c.replied, c.socket = true, 0

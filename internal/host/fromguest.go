@@ -10,6 +10,8 @@ import (
 // Started tells that the constructor has run.
 func (s *Shard) Started(g guest.Guest, num guest.Object, took time.Duration) {
 	if o := s.at(g, num); o != nil {
+		o.live.started = true
+		o.live.spans.constructed(s.Loop.Now())
 		o.account().constructed(took)
 		s.stats.Constructor += took
 		s.stats.Constructions++

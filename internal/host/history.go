@@ -9,8 +9,9 @@ import (
 // Moment is something that happened to an object's instance.
 type Moment struct {
 	At     time.Time
-	What   string // wake, sleep, reset, isolated
+	What   string // wake, sleep, reset, isolated, error
 	Why    string
+	Event  string        // of an error: the event's name in the log
 	Events uint32        // of a sleep: that this life had
 	Lasted time.Duration // of a sleep: this life
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
+	"github.com/dormouse-dev/dormouse/internal/observe/trace"
 )
 
 // Class is a class of objects as the host knows it. Its place in Config.Classes
@@ -147,6 +148,11 @@ type Config struct {
 	// Traced says whether somebody listens to all that an object does; nil: nobody
 	// can. It is asked often.
 	Traced func(class string, k dormouse.Key, name string) bool
+	// Tracer writes spans of events; nil: nobody does, and it costs nothing.
+	Tracer trace.Tracer
+	// Details has errors remembered for a while, so that what they caused elsewhere
+	// can name them.
+	Details bool
 	// Route finds the shard of an object.
 	Route func(dormouse.Key) *Shard
 	// Outside answers what guests ask of targets that are no objects.

@@ -22,9 +22,11 @@ type observed struct {
 	ranAway     uint64
 	slow        uint64
 	lines       slowLines
+	errors      slowLines // of errors in the histories
 }
 
-// maxSlowLines is how many slow events a shard logs in a second. When a disk or
+// maxSlowLines is how many slow events a shard logs in a second, and how many
+// errors it puts into histories. When a disk or
 // a guest stands still all events are slow, and the log would be, too.
 const maxSlowLines = 10
 
@@ -191,6 +193,9 @@ func (o *resident) finished(total uint32) {
 		}
 	})
 	l.gateWait = 0
+	if l.spans != nil {
+		l.spans.finished(total, s.Loop.Now())
+	}
 }
 
 // trace tells somebody who listens to the object of events that have ended.

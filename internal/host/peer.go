@@ -114,6 +114,7 @@ func (p peer) Cancel(x guest.Exchange, reason string) {
 func (p peer) Failure(x guest.Exchange, e *dormouse.Error) {
 	if c := p.call(x); c != nil {
 		c.blame(AlarmFailed)
+		c.failed(e)
 		c.gated(256, func() { c.fail(e) })
 	}
 }

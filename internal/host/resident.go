@@ -75,6 +75,8 @@ type activation struct {
 	requests  []uint32          // events that are none of sockets, and have not begun
 	ending    []ending          // sockets whose last words the guest has, and has not begun
 	alarm     time.Time         // that the next commit sets
+	spans     *spans            // nil: nobody traces
+	started   bool              // its constructor has run
 	announced bool              // there is one
 
 	// What is counted of it; observe.go.
@@ -325,6 +327,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 		o.live.outsider.left()
 	}
 	live := o.live
+	live.spans.left(why, s.Loop.Now())
 	s.remember(o.key, Moment{What: "sleep", Why: why, Events: o.m.Delivered(), Lasted: s.Loop.Now().Sub(live.since)})
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
@@ -459,6 +462,7 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 	if o.arrive() {
 		o.count(len(payload))
 		o.sent(observe.Message, 0)
+		o.tracedSocket(observe.Message, id)
 		o.guest.Message(id, text, payload)
 		o.shard.throttle(o.guest)
 		return
@@ -493,6 +497,10 @@ func kindOf(e guest.Event) observe.Kind {
 
 // hand gives the guest an event that has been counted.
 func (o *resident) hand(e guest.Event) {
+	o.tracedSocket(kindOf(e), e.Socket)
+	if t := o.shard.tracing; t != nil && e.Kind != guest.MessageEvent {
+		t.closed(o.key, e.Socket)
+	}
 	switch e.Kind {
 	case guest.MessageEvent:
 		o.guest.Message(e.Socket, e.Text, e.Payload)
@@ -578,6 +586,9 @@ var errTooMuchOutput = dormouse.Error{
 }
 
 func (o *resident) Emptied() {
+	if t := o.shard.tracing; t != nil {
+		t.emptied(o.key)
+	}
 	o.leftDoze()
 	o.forget()
 }

@@ -3,6 +3,8 @@ package host
 import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/observe"
+	"github.com/dormouse-dev/dormouse/internal/observe/trace"
 )
 
 // Bounds of sessions. A guest opens no more than maxSessions; past maxUntaken
@@ -53,6 +55,7 @@ func (s *Shard) OpenSession(g guest.Guest, x guest.Session, from guest.Object, t
 		return
 	}
 	c := &session{shard: s, guest: rpc, x: x, object: s.at(g, from), window: guest.Window}
+	o.Trace = l.takeTraced()
 	if from != 0 && c.object == nil {
 		return // it crossed the end of the activation
 	}
@@ -119,6 +122,8 @@ func (c *session) begin(g guest.Guest, num guest.Object, o *guest.Opening) {
 	if r := c.object; r != nil {
 		r.live.requests = append(r.live.requests, r.m.Delivered())
 	}
+	c.announce(g, o.Trace)
+	c.name()
 	rpc.BeginSession(c.x, num, o)
 	early := c.early
 	c.early = nil
@@ -307,4 +312,16 @@ func (s sessions) lastWord(x guest.Session, last []byte, say func(*session, []by
 		c.end()
 		say(c, last)
 	})
+}
+
+// announce tells the guest which trace the session belongs to.
+func (c *session) announce(g guest.Guest, context string) {
+	if c.object != nil {
+		parent, _ := trace.ParseText(context)
+		c.object.traced(observe.Request, parent)
+		return
+	}
+	if t, ok := g.(guest.Tracing); ok && context != "" {
+		t.Trace(context)
+	}
 }

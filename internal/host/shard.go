@@ -36,6 +36,7 @@ type Shard struct {
 	stats     Stats
 	observed  observed
 	history   history
+	tracing   *tracing // nil: nobody traces
 	unfinished
 	accounts []account // of each class
 }
@@ -56,6 +57,8 @@ type life struct {
 	sessions    map[guest.Session]*session
 	lastSession guest.Session
 	databases   map[guest.Object]*database
+	traced      string      // the context of the next session; see InTrace
+	errors      guestErrors // see errors.go
 
 	// Of a guest that a newer one has replaced.
 	retired func() // called when nothing of it is left; nil: it is in use
@@ -87,8 +90,13 @@ type Stats struct {
 func New(c Config) *Shard {
 	c.Limits.defaults()
 	main := &place{name: guest.Everywhere}
+	var t *tracing
+	if c.Tracer != nil {
+		t = &tracing{Tracer: c.Tracer}
+	}
 	return &Shard{
 		Config:    c,
+		tracing:   t,
 		main:      main,
 		places:    map[guest.Place]*place{main.name: main},
 		objects:   make(map[dormouse.Key]*resident),
@@ -350,6 +358,9 @@ func (s *Shard) Log(g guest.Guest, num guest.Object, level int, at time.Time, te
 	r := slog.NewRecord(at, levels[level], string(text), 0)
 	if o := s.at(g, num); o != nil {
 		r.Add(s.attrs(o)...)
+	}
+	if l := s.lives[g]; l != nil {
+		s.logged(l, num, &r)
 	}
 	r.Add(runner(g)...)
 	r.Add(slog.Bool("console", true))

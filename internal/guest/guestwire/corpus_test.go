@@ -38,7 +38,7 @@ func (l *line) frame() []byte {
 }
 
 func (l *line) toGuest() bool {
-	return l.t < guestwire.Response || l.t == guestwire.BeginSession || l.t >= guestwire.Database && l.t <= guestwire.CloseDatabase
+	return l.t < guestwire.Response || l.t == guestwire.Trace || l.t == guestwire.BeginSession || l.t >= guestwire.Database && l.t <= guestwire.CloseDatabase
 }
 func (l *line) peer() bool {
 	return l.t >= guestwire.Response && l.t <= guestwire.Failure || l.t >= guestwire.SessionMessage && l.t <= guestwire.SessionFailure
@@ -144,6 +144,28 @@ func TestCorpusToTheHost(t *testing.T) {
 				t.Errorf("%s: %v", l.name, err)
 			}
 			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint64(nil, n))
+		} else if l.t == guestwire.Traced {
+			context, err := guestwire.ReadTraced(l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			h.Raw(uint8(l.t), []byte(context))
+		} else if l.t == guestwire.Blame {
+			o, n, err := guestwire.ReadBlame(l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(o)), n))
+		} else if l.t == guestwire.Cause {
+			session, n, err := guestwire.ReadCause(l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			b := []byte{0}
+			if session {
+				b[0] = 1
+			}
+			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(b, n))
 		} else if l.t == guestwire.Waited {
 			o, d, err := guestwire.ReadWaited(l.body)
 			if err != nil {
@@ -207,6 +229,15 @@ func read(b []byte) error {
 		return err
 	case typ == guestwire.Handled:
 		_, err := guestwire.ReadHandled(body)
+		return err
+	case typ == guestwire.Traced:
+		_, err := guestwire.ReadTraced(body)
+		return err
+	case typ == guestwire.Blame:
+		_, _, err := guestwire.ReadBlame(body)
+		return err
+	case typ == guestwire.Cause:
+		_, _, err := guestwire.ReadCause(body)
 		return err
 	case typ == guestwire.Waited:
 		_, _, err := guestwire.ReadWaited(body)

@@ -90,6 +90,12 @@ const (
 	Pause  Type = 0x86
 	Waited Type = 0x98
 
+	// About the frame that follows; the first to the guest, the others to the host.
+	Trace  Type = 0xc8
+	Traced Type = 0xc9
+	Blame  Type = 0xca
+	Cause  Type = 0xcb
+
 	// About databases: to the guest up to CloseDatabase, the others to the host.
 	Database       Type = 0x60
 	Checkpoint     Type = 0x61

@@ -40,6 +40,13 @@ type Host interface {
 	// Waited tells that an event has begun that had to wait for the object's
 	// input gate.
 	Waited(g guest.Guest, o guest.Object, d time.Duration)
+	// InTrace tells the context of the session that is opened next; Blamed in which
+	// event of an object's (of the Worker's: exchange or session) the error happened
+	// that is logged next; Caused which exchange or session of the guest's own has
+	// brought the error of the failure that comes next.
+	InTrace(g guest.Guest, context string)
+	Blamed(g guest.Guest, o guest.Object, event uint32)
+	Caused(g guest.Guest, session bool, number uint32)
 }
 
 // stream carries bytes to and from a process. Its methods are called on the
@@ -144,6 +151,8 @@ func (p *Process) frames(b []byte) []byte {
 			err = p.handled(body)
 		case t == guestwire.Waited:
 			err = p.waited(body)
+		case t == guestwire.Traced, t == guestwire.Blame, t == guestwire.Cause:
+			err = p.about(t, body)
 		default:
 			err = guestwire.Dispatch(p, p.host, t, body)
 		}
@@ -296,6 +305,13 @@ func (p *Process) Closed(s dormouse.SocketID, c guest.Closing) {
 func (p *Process) Errored(s dormouse.SocketID, message string) {
 	if p.alive() {
 		p.out.Errored(s, message)
+	}
+}
+
+// Trace implements guest.Tracing.
+func (p *Process) Trace(context string) {
+	if p.alive() {
+		p.out.Trace(context)
 	}
 }
 

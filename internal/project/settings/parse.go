@@ -6,6 +6,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"reflect"
 	"strconv"
@@ -61,6 +62,11 @@ func (s *Setting) parse(text, dir string) (any, error) {
 		return filepath.Join(dir, text), nil
 	case Address:
 		return s.parseAddress(text)
+	case URL:
+		if u, err := url.Parse(text); text != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			return nil, wrong("Write it like http://127.0.0.1:4318.", "%q is not a URL of http or https", text)
+		}
+		return text, nil
 	case Addresses:
 		return parseNetworks(text, nil)
 	case Networks:

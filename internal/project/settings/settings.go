@@ -34,6 +34,7 @@ type Settings struct {
 	StopDeadline     time.Duration
 	UpgradeDeadline  time.Duration
 	Log              Log
+	Trace            Trace
 	Limits           Limits
 	Sockets          Sockets
 	// Classes are the settings of single classes of objects, whole: what a class
@@ -75,6 +76,12 @@ type Log struct {
 	Level  string        // debug, info, warn, error
 	Format string        // text, json
 	Slow   time.Duration // 0: never
+}
+
+// Trace says where traces go.
+type Trace struct {
+	Endpoint string // a URL; empty: nowhere
+	OneIn    int
 }
 
 // Limits bound what clients and objects may do.

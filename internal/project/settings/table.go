@@ -18,6 +18,7 @@ const (
 	Choice    Type = "choice"    // one of Choices
 	Addresses Type = "addresses" // a list of IP addresses and networks
 	Networks  Type = "networks"  // the same, with words for sets of them
+	URL       Type = "URL"       // http:// or https://, and a host
 )
 
 // Setting is one setting. Its name in the file has dots for objects within
@@ -113,6 +114,11 @@ var table = []*Setting{
 		Doc: "How it is logged: for people or for programs."},
 	{Name: "log.slow", Type: Duration, Default: "1s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.Log.Slow },
 		Doc: "An event that takes longer than this, from its arrival to its last output, is logged with where it waited; 0 logs none."},
+
+	{Name: "trace.endpoint", Type: URL, field: func(s *Settings) any { return &s.Trace.Endpoint },
+		Doc: "Where traces are sent: a collector of OpenTelemetry (OTLP over HTTP), such as http://127.0.0.1:4318. Without it nothing is traced."},
+	{Name: "trace.one_in", Type: Int, Default: "1", Min: 1, Max: 1 << 30, field: func(s *Settings) any { return &s.Trace.OneIn },
+		Doc: "Of the traces that begin here one in so many is recorded; those that come in (traceparent) are if their sender records them."},
 
 	{Name: "limits.attachment_bytes", Type: Bytes, Default: "0", Max: 512 * mib, field: func(s *Settings) any { return &s.Limits.AttachmentBytes },
 		Doc: "The size of a socket's attachment; 0 follows the compatibility date (2,048 bytes before 2026-01-01, then 16,384)."},

@@ -37,6 +37,8 @@ export interface Config {
   egress: { allow: string[]; deny: string[] };
   inspect: boolean;
   marks: boolean;
+  /** Somebody traces: requests bring contexts. */
+  trace: boolean;
 }
 
 /** Fields that the host leaves out have the values of the documentation. */
@@ -76,5 +78,6 @@ export function parseConfig(json: string): Config {
     egress: { allow: given.egress?.allow ?? [], deny: given.egress?.deny ?? [] },
     inspect: given.inspect ?? false,
     marks: given.marks ?? false,
+    trace: given.trace ?? false,
   };
 }

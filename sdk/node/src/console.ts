@@ -6,29 +6,32 @@ import { Console } from "node:console";
 import { inspect } from "node:util";
 import { ambient, currentOwner } from "./ambient.ts";
 import type { Owner } from "./owner.ts";
+import { frame } from "./wire.ts";
 
 export const level = { debug: 0, info: 1, warn: 2, error: 3 } as const;
 
 /** A longer line is cut. */
 const maxLine = 64 << 10;
 
-export function log(owner: Owner, severity: number, text: string): void {
+/** `event`: in which event of the owner's it happened, for errors. */
+export function log(owner: Owner, severity: number, text: string, event?: number): void {
   const number = owner.gone ? 0 : owner.number;
   const clipped = text.length > maxLine ? `${text.slice(0, maxLine)}… (${text.length} characters)` : text;
   // Not an output in the sense of the gate: never held.
+  if (event !== undefined && !owner.gone) ambient.turns.out.twoNumbers(frame.blame, number, event);
   ambient.turns.out.log(number, severity, Date.now(), clipped);
   ambient.worker.touch();
 }
 
 /** Something of the author's that was thrown and that nobody caught. */
-export function logError(owner: Owner, what: string, error: unknown): void {
+export function logError(owner: Owner, what: string, error: unknown, event?: number): void {
   let text: string;
   try {
     text = error instanceof Error && typeof error.stack === "string" ? inspect(error) : inspect(error);
   } catch {
     text = "an error that cannot be printed";
   }
-  log(owner, level.error, `${what}: ${text}`);
+  log(owner, level.error, `${what}: ${text}`, event);
 }
 
 const levels: Record<string, number> = {

@@ -12,11 +12,12 @@ import { decoded, outgoing } from "./http/encoding.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
 import { incomingRequest, type Request, signalOf } from "./http/request.ts";
 import { encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
-import type { OutboundRequest } from "./outlet.ts";
+import type { OutboundRequest, Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
 import type { Scope } from "./scope.ts";
 import { BodyIn, BodyOut } from "./stream.ts";
 import type { Task } from "./tasks.ts";
+import { contextIn, withContext } from "./trace.ts";
 import { endOf, socketOf } from "./websocket.ts";
 import { frame, ProtocolError, type Reader } from "./wire.ts";
 
@@ -135,6 +136,10 @@ export class HostExchange implements Exchange {
   readonly entrypoint: string;
   readonly bodyIn: BodyIn | null = null;
   bodyOut: BodyOut | null = null;
+  /** The context of the trace that it belongs to. */
+  readonly trace: string | null;
+  /** The number of the event that it is; of the Worker's its own. */
+  event: number;
   /** Called when the answer is over. */
   onClosed: (() => void) | null = null;
   readonly #all: Exchanges;
@@ -152,6 +157,8 @@ export class HostExchange implements Exchange {
     const url = r.str();
     const headers = r.headers();
     const cf = r.str();
+    this.trace = ambient.config.trace ? contextIn(headers) : null;
+    this.event = id;
     this.entrypoint = r.str();
     r.done();
     this.#upgrade = headers.some(([name, value]) => name.toLowerCase() === "upgrade" && value.toLowerCase() === "websocket");
@@ -259,7 +266,8 @@ export class HostExchange implements Exchange {
     if (this.#aborted) return;
     this.owner.touch();
     // With the author's stack, which stays on this side; what came from elsewhere was logged there.
-    if (this.owner.number === 0 || !cameFromElsewhere(error)) logError(this.owner, "Uncaught (in fetch)", error);
+    if (this.owner.number === 0 || !cameFromElsewhere(error)) logError(this.owner, "Uncaught (in fetch)", error, this.event);
+    tellCause(this.owner.out, error);
     this.owner.out.numberAndError(frame.failure, this.id, toWire(error, remote, enhancedErrors()));
     this.bodyIn?.end(null);
     this.#all.close(this.id);
@@ -291,7 +299,23 @@ function discard(response: Response): void {
   else if (content.kind === "stream") content.stream.cancel().catch(() => {}); // Locked: somebody reads it after all.
 }
 
-function cameFromElsewhere(error: unknown): boolean {
+/** What has brought an error to this guest: the kind of a cause, and its number. */
+const causes = new WeakMap<object, readonly [number, number]>();
+export const ofExchange = 0;
+export const ofSession = 1;
+
+/** A call of ours has failed with it; whoever passes it on can say so. */
+export function hasCause(error: unknown, kind: number, number: number): void {
+  if (typeof error === "object" && error !== null) causes.set(error, [kind, number]);
+}
+
+/** Before a failure: which call of ours has brought the error, if one has. */
+function tellCause(out: Outlet, error: unknown): void {
+  const cause = typeof error === "object" && error !== null ? causes.get(error) : undefined;
+  if (cause !== undefined) out.cause(cause[0], cause[1]);
+}
+
+export function cameFromElsewhere(error: unknown): boolean {
   return typeof error === "object" && error !== null && (error as { remote?: unknown }).remote === true;
 }
 
@@ -343,7 +367,7 @@ class GuestExchange implements Exchange {
     this.#fromWorker = to.target === 2;
     const body = hasContent(request);
     const content = body ? takeContent(request) : null;
-    const headers = rawOf(request.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
+    const headers = withContext(this.#scope, rawOf(request.headers).map(([name, value]): [string, string] => [name, asBytes(value)]));
     const length = content === null ? null : knownLength(content);
     if (length !== null && !headers.some(([name]) => name === "content-length")) headers.push(["content-length", `${length}`]);
     owner.touch();
@@ -436,6 +460,7 @@ class GuestExchange implements Exchange {
     }
     this.#over();
     const thrown = fromWire(error);
+    hasCause(thrown, ofExchange, this.id);
     if (this.#object !== null && enhancedErrors()) Object.assign(thrown, { durableObjectId: this.#object });
     this.owner.turns.later(this.#scope, () => this.#reject(thrown));
   }

@@ -11,6 +11,7 @@ import { isRequest, Request, type RequestInit, signalOf } from "./http/request.t
 import { incomingResponse, type Response } from "./http/response.ts";
 import { nativeFetch, type NativeResponseType } from "./native.ts";
 import { outside, type Scope } from "./scope.ts";
+import { withContext } from "./trace.ts";
 import { upgrade } from "./upgrade.ts";
 import { socketOf } from "./websocket.ts";
 
@@ -46,14 +47,14 @@ function through<T>(scope: Scope, promise: Promise<T>): Promise<T> {
 /** What a connection does for itself and no request may ask for. */
 const hop = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "expect", "proxy-connection"]);
 
-function fieldsOf(request: Request): [string, string][] {
-  return rawOf(request.headers).map(([name, value]) => [name, asBytes(value)]);
+function fieldsOf(scope: Scope, request: Request): [string, string][] {
+  return withContext(scope, rawOf(request.headers).map(([name, value]) => [name, asBytes(value)]));
 }
 
 async function fetchPlain(scope: Scope, request: Request, content: Content): Promise<Response> {
   const init: Record<string, unknown> = {
     method: request.method,
-    headers: fieldsOf(request).filter(([name]) => !hop.has(name)),
+    headers: fieldsOf(scope, request).filter(([name]) => !hop.has(name)),
     redirect: request.redirect,
     signal: relayed(signalOf(request)),
   };
@@ -131,7 +132,7 @@ function reading(scope: Scope, stream: ReadableStream<Uint8Array>): Incoming {
 async function fetchSocket(scope: Scope, request: Request): Promise<Response> {
   const url = new URL(request.url);
   const [near, far] = ambient.sockets.pair();
-  const answer = await upgrade(scope.owner, far, url, fieldsOf(request), signalOf(request));
+  const answer = await upgrade(scope.owner, far, url, fieldsOf(scope, request), signalOf(request));
   if (answer.upgraded) {
     near.protocol = answer.protocol;
     near.url = url.href;

@@ -20,6 +20,7 @@ import { Outlet } from "./outlet.ts";
 import { report } from "./report.ts";
 import { Sessions } from "./rpc/sessions.ts";
 import { Scope, Invocation } from "./scope.ts";
+import { announce, forget } from "./trace.ts";
 import { Sockets } from "./sockets.ts";
 import type { ObjectStorage } from "./storage/index.ts";
 import { Runaways } from "./runaway.ts";
@@ -103,6 +104,7 @@ export class Guest implements Receiver, Home {
     }
     if (this.#worker === null) throw new ProtocolError(`frame 0x${type.toString(16)} before ready`);
     this.#control(type, r);
+    if (type !== frame.trace) forget();
   }
 
   batchBegin(): void {
@@ -132,7 +134,10 @@ export class Guest implements Receiver, Home {
 
   #message(r: Reader): void {
     const end = this.#sockets.get(r.u64());
-    if (end === undefined) return; // It crossed with our own last word about that socket.
+    if (end === undefined) {
+      forget();
+      return; // It crossed with our own last word about that socket.
+    }
     const data = r.u8() === textKind ? r.restText() : r.restArrayBuffer();
     if (end.mode === "hibernatable") (end.owner as GuestObject).message(end, data);
     else end.sink?.message(data);
@@ -140,6 +145,9 @@ export class Guest implements Receiver, Home {
 
   #control(type: number, r: Reader): void {
     switch (type) {
+      case frame.trace:
+        announce(r.restText());
+        break;
       case frame.database:
         this.#databases.given(r.u32(), r.restText());
         break;
@@ -335,7 +343,7 @@ export class Guest implements Receiver, Home {
       this.#exchanges.hostRequest(exchange, this.#owner, r, (x) => {
         const invocation = new Invocation();
         x.onClosed = () => invocation.release();
-        this.#turns.event(new Scope(this.#owner, this.#owner.root, invocation), () => this.#worker!.fetch(x));
+        this.#turns.event(new Scope(this.#owner, this.#owner.root, invocation, x.trace), () => this.#worker!.fetch(x));
       });
       return;
     }
@@ -345,14 +353,16 @@ export class Guest implements Receiver, Home {
       return;
     }
     this.#exchanges.hostRequest(exchange, o, r, (x: HostExchange) => {
-      o.run(() =>
-        run(x, () => {
+      announce(x.trace);
+      o.run(() => {
+        x.event = o.event;
+        return run(x, () => {
           if (x.entrypoint === operatorEntrypoint) return operate(o.storage!, x.request);
           const instance = o.instance!;
           if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
           return (instance as { fetch(r: unknown): unknown }).fetch(x.request);
-        }),
-      );
+        });
+      });
     });
   }
 

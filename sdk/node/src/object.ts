@@ -13,6 +13,7 @@ import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
 import { nowhere, Outlet } from "./outlet.ts";
 import { Owner } from "./owner.ts";
 import { enterScope, Scope, scopeOf } from "./scope.ts";
+import { eventScope } from "./trace.ts";
 import type { ObjectStorage } from "./storage/index.ts";
 import { makeState, type DurableObjectState } from "./state.ts";
 import { clearTimers } from "./timers.ts";
@@ -147,12 +148,12 @@ export class GuestObject extends Owner {
   message(end: End, data: Payload): void {
     if (this.root.open) {
       this.turns.pulse.turn(this.number);
-      enterScope(this.scope);
+      enterScope(eventScope(this));
       this.#runMessage(end, data);
       this.turns.drain();
       this.turns.afterTurn();
     } else {
-      this.turns.event(this.scope, () => this.#runMessage(end, data));
+      this.turns.event(eventScope(this), () => this.#runMessage(end, data));
     }
   }
 
@@ -168,14 +169,14 @@ export class GuestObject extends Owner {
     try {
       result = (instance as unknown as Handlers).webSocketMessage(end.socket ?? socketOf(end), data);
     } catch (e) {
-      this.#failed(e);
+      this.#failed(e, this.#started);
       return;
     }
     this.#settle(result);
   }
 
   closed(end: End, code: number, reason: string, clean: boolean, ended: boolean): void {
-    this.turns.event(this.scope, () => {
+    this.turns.event(eventScope(this), () => {
       if (this.instance === null) return;
       end.closedIn = true;
       if (ended) end.dead = true;
@@ -186,7 +187,7 @@ export class GuestObject extends Owner {
   }
 
   errored(end: End, message: string): void {
-    this.turns.event(this.scope, () => {
+    this.turns.event(eventScope(this), () => {
       if (this.instance === null) return;
       end.failed = end.dead = true;
       this.#last(end, "webSocketError", [new Error(message)]);
@@ -207,7 +208,7 @@ export class GuestObject extends Owner {
       threw = { error };
     }
     this.#unlist(end);
-    if (threw !== null) this.#failed(threw.error);
+    if (threw !== null) this.#failed(threw.error, this.#started);
     else this.#settle(result);
   }
 
@@ -220,19 +221,24 @@ export class GuestObject extends Owner {
   }
 
   /** Runs an event of another kind; `work` must settle or throw. */
-  run(work: () => unknown): void {
-    this.turns.event(this.scope, () => {
+  run(work: () => unknown, scope = eventScope(this)): void {
+    this.turns.event(scope, () => {
       if (this.instance === null) return;
       this.#begin();
       let result: unknown;
       try {
         result = work();
       } catch (e) {
-        this.#failed(e);
+        this.#failed(e, this.#started);
         return;
       }
       this.#settle(result);
     });
+  }
+
+  /** The number of the event that has begun last. */
+  get event(): number {
+    return this.#started;
   }
 
   /**
@@ -307,7 +313,8 @@ export class GuestObject extends Owner {
     }
     const promise = Promise.resolve(result);
     if (this.eventTimeout > 0) this.#limit(promise, this.eventTimeout, "Actor exceeded event execution time and was disconnected.");
-    promise.then(this.#done, this.#failed);
+    const event = this.#started;
+    promise.then(this.#done, (error: unknown) => this.#failed(error, event));
   }
 
   readonly #done = (): void => {
@@ -315,10 +322,10 @@ export class GuestObject extends Owner {
     if (!this.touched) this.turns.touch(this);
   };
 
-  readonly #failed = (error: unknown): void => {
+  #failed(error: unknown, event: number): void {
     this.#done();
-    this.uncaught(error);
-  };
+    this.uncaught(error, event);
+  }
 
   /** Semantics 2.6 and 5.5: an event that takes longer costs the instance its life. */
   #limit(promise: Promise<unknown>, time: number, text: string): void {
@@ -333,8 +340,8 @@ export class GuestObject extends Owner {
     promise.then(stop, stop);
   }
 
-  uncaught(error: unknown): void {
-    if (!this.gone) logError(this, "Uncaught", error);
+  uncaught(error: unknown, event?: number): void {
+    if (!this.gone) logError(this, "Uncaught", error, event);
   }
 
   // ---- Sockets

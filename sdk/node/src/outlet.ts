@@ -289,6 +289,21 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  /** Which call of this guest's own has brought the error of the next frame. */
+  cause(kind: number, number: number): void {
+    const start = this.begin(frame.cause, 5);
+    this.u8(kind);
+    this.u32(number);
+    this.end(start);
+  }
+
+  /** The context of the session that the next frame opens. */
+  traced(context: string): void {
+    const start = this.begin(frame.traced, 0);
+    this.text(context);
+    this.end(start);
+  }
+
   /** Opens the frame of a session's first message; `end` closes it. */
   rpcOpen(session: number, from: number, to: Route): number {
     const start = this.begin(frame.rpcOpen, 48);

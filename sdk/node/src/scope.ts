@@ -15,11 +15,14 @@ export class Scope {
   readonly section: Section;
   /** What ends with the call of the Worker's that this is; objects have none. */
   readonly invocation: Invocation | null;
+  /** The context of the trace that its event belongs to: trace.ts. */
+  readonly trace: string | null;
 
-  constructor(owner: Owner, section: Section, invocation: Invocation | null = null) {
+  constructor(owner: Owner, section: Section, invocation: Invocation | null = null, trace: string | null = null) {
     this.owner = owner;
     this.section = section;
     this.invocation = invocation;
+    this.trace = trace;
   }
 }
 

@@ -80,6 +80,12 @@ export const frame = {
   pause: 0x86,
   waited: 0x98,
 
+  // About the frame that follows; the first to the guest, the others to the host.
+  trace: 0xc8,
+  traced: 0xc9,
+  blame: 0xca,
+  cause: 0xcb,
+
   // About databases: to the guest up to closeDatabase, the others to the host.
   database: 0x60,
   checkpoint: 0x61,

@@ -165,6 +165,10 @@ const tables: Record<number, Field[]> = {
   [frame.databaseClosed]: [u32],
   [frame.request]: [u32, u32, below(4), u16, id, bool, str, ...request],
   [frame.waited]: [u32, u32],
+  [frame.trace]: [text],
+  [frame.traced]: [text],
+  [frame.blame]: [u32, u32],
+  [frame.cause]: [below(2), u32],
   [frame.rpcOpen]: [u32, u32, below(5), u16, id, bool, str, str, bytes, raw],
   [frame.rpcBegin]: [u32, u32, str, bytes, raw],
   [frame.rpcMessage]: [u32, raw],
@@ -239,7 +243,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.response: return out.response(v[0], v[1], v[2], (v[3] & 1) !== 0, v[4], v[5]);
     case frame.body: return out.body(v[0], v[1]);
     case frame.bodyAbort: case frame.cancel: case frame.report: return out.numberAndText(type, v[0], v[1]);
-    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.checkpointed: case frame.waited: return out.twoNumbers(type, v[0], v[1]);
+    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.checkpointed: case frame.waited: case frame.blame: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcCredit: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcOpen: {
       const start = out.rpcOpen(v[0], v[1], { target: v[2], index: v[3], id: v[4], name: v[5] === 0 ? null : v[6], entrypoint: v[7], props: v[8] });
@@ -255,6 +259,8 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.rpcFailure: case frame.failure: case frame.startFailed: return out.numberAndError(type, v[0], v[1]);
     case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: case frame.snapshotHeld: case frame.databaseClosed: return out.number(type, v[0]);
     case frame.handled: return out.handled(v[0]);
+    case frame.cause: return out.cause(v[0], v[1]);
+    case frame.traced: return out.traced(v[0]);
     case frame.ready: return out.ready(v[0], v[1]);
     case frame.unfit: return out.unfit(v[0]);
     case frame.started: return out.started(v[0], v[1]);
@@ -284,7 +290,7 @@ function say(out: Outlet, type: number, v: any[]): void {
 
 test("Outlet writes what a guest says as the corpus has it", () => {
   for (const { name, type, body } of corpus("good.hex")) {
-    if (type < frame.response || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
+    if (type < frame.response || type === frame.trace || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
     const out = new Outlet(8);
     say(out, type, read(type, body));
     out.settle();

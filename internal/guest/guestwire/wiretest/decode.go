@@ -215,6 +215,16 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 	case 0x04:
 		s, text, p := r.socket(), r.text(), r.rest()
 		return func() { d.To.Message(s, text, p) }, nil
+	case 0xc8:
+		context := string(r.rest())
+		if len(context) > 1024 {
+			return nil, ErrLong
+		}
+		return func() {
+			if t, ok := d.To.(interface{ Trace(string) }); ok {
+				t.Trace(context)
+			}
+		}, nil
 	case 0x05:
 		s, c := r.socket(), guest.Closing{Code: r.u16()}
 		f := r.below(4)

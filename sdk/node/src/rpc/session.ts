@@ -9,7 +9,9 @@
  */
 
 import { scopeNow } from "../ambient.ts";
+import { logError } from "../console.ts";
 import { durableObjectReset, enhancedErrors, flagged, fromWire, overloaded, remote, retryable, toWire, type WireError } from "../errors.ts";
+import { cameFromElsewhere, hasCause, ofSession } from "../exchange.ts";
 import { GuestObject } from "../object.ts";
 import type { Outlet } from "../outlet.ts";
 import type { Owner } from "../owner.ts";
@@ -44,6 +46,8 @@ export class Session {
   readonly #broken: ((error: Error) => void) | null;
   /** Called once, at the end. */
   onEnd: (() => void) | null = null;
+  /** The number of the event that it is here, if the other end has opened it; of the Worker's its own. */
+  event: number;
   #over = false;
   readonly #ended = Promise.withResolvers<void>();
 
@@ -69,6 +73,7 @@ export class Session {
 
   constructor(id: number, scope: Scope, all: Sessions, broken: ((error: Error) => void) | null) {
     this.id = id;
+    this.event = id;
     this.owner = scope.owner;
     this.scope = scope;
     this.#all = all;
@@ -388,6 +393,8 @@ export class Session {
     if (!this.#answers.has(id) || this.#over || this.owner.gone) return;
     const { owner } = this;
     const object = owner instanceof GuestObject && !this.#nobody ? owner.birth.id : "";
+    // With the author's stack, which stays on this side; what came from elsewhere was logged there.
+    if (!this.#nobody && !cameFromElsewhere(error)) logError(owner, "Uncaught (in RPC)", error, this.event);
     this.#last((w) => {
       w.u8(message.error);
       w.u32(id);
@@ -435,6 +442,7 @@ export class Session {
     const question = this.#questions.get(r.u32());
     if (kind === message.error) {
       const thrown = readThrown(r);
+      hasCause(thrown, ofSession, this.id);
       if (question === undefined) return;
       question.failed(thrown);
       this.finish(question);

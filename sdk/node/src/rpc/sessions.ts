@@ -10,6 +10,7 @@ import type { Route } from "../namespace.ts";
 import type { GuestObject } from "../object.ts";
 import type { Owner } from "../owner.ts";
 import { Invocation, Scope } from "../scope.ts";
+import { eventScope, take } from "../trace.ts";
 import { deserialize } from "../storage/clone.ts";
 import { frame, ProtocolError, type Reader } from "../wire.ts";
 import type { Worker } from "../worker.ts";
@@ -58,7 +59,10 @@ export class Sessions {
     this.#open.set(id, session);
     scope.invocation?.adopt(session);
     try {
-      return session.open(path, args, (out) => out.rpcOpen(id, owner.number, to));
+      return session.open(path, args, (out) => {
+        if (scope.trace !== null) out.traced(scope.trace);
+        return out.rpcOpen(id, owner.number, to);
+      });
     } catch (e) {
       session.leave();
       return failed(e);
@@ -67,16 +71,20 @@ export class Sessions {
 
   /** A session that the host begins with an object. */
   beginObject(id: number, o: GuestObject, r: Reader): void {
-    const session = new Session(id, o.scope, this, null);
+    const scope = eventScope(o);
+    const session = new Session(id, scope, this, null);
     this.#open.set(id, session);
     const call = this.#first(session, r);
-    o.run(() => (call === null ? undefined : session.runFirst(() => rootOfObject(o), call.path, call.args)));
+    o.run(() => {
+      session.event = o.event;
+      return call === null ? undefined : session.runFirst(() => rootOfObject(o), call.path, call.args);
+    }, scope);
   }
 
   /** A session that the host begins with an entrypoint of the Worker. */
   beginWorker(id: number, owner: Owner, worker: Worker, entrypoint: string, props: Uint8Array, r: Reader): void {
     const invocation = new Invocation();
-    const session = new Session(id, new Scope(owner, owner.root, invocation), this, null);
+    const session = new Session(id, new Scope(owner, owner.root, invocation, take()), this, null);
     this.#open.set(id, session);
     session.onEnd = () => invocation.release();
     const call = this.#first(session, r);

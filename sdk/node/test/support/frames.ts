@@ -323,6 +323,9 @@ export type Said =
   | { type: "setAlarm"; object: number; time: number | null; committed: boolean }
   | { type: "foundAlarm"; object: number; time: number }
   | { type: "waited"; object: number; us: number }
+  | { type: "traced"; context: string }
+  | { type: "blame"; object: number; event: number }
+  | { type: "cause"; session: boolean; number: number }
   | { type: "log"; object: number; level: number; time: number; text: string }
   | { type: "aborted"; object: number; error: WireError; flags: number }
   | { type: "asleep"; object: number }
@@ -409,6 +412,12 @@ function read(type: number, r: Reader): Said {
       return { type: "commit", object: r.u32(), number: r.u32(), unconfirmed: r.u8() !== 0 };
     case frame.awaitDurable:
       return { type: "awaitDurable", object: r.u32(), commit: r.u32() };
+    case frame.traced:
+      return { type: "traced", context: r.restText() };
+    case frame.blame:
+      return { type: "blame", object: r.u32(), event: r.u32() };
+    case frame.cause:
+      return { type: "cause", session: r.u8() === 1, number: r.u32() };
     case frame.waited:
       return { type: "waited", object: r.u32(), us: r.u32() };
     case frame.foundAlarm:

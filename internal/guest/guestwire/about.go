@@ -1,0 +1,48 @@
+package guestwire
+
+import (
+	"fmt"
+
+	"github.com/dormouse-dev/dormouse/internal/guest"
+)
+
+// maxTrace is the longest context of a trace: a traceparent of some later version,
+// and a tracestate of 512 bytes.
+const maxTrace = 1024
+
+// Trace writes the context of the event in the next frame.
+func (w *Writer) Trace(context string) {
+	w.begin(Trace)
+	w.text(context[:min(len(context), maxTrace)])
+	w.end()
+}
+
+// ReadTraced reads the context of the session that the next frame opens.
+func ReadTraced(body []byte) (string, error) {
+	if len(body) > maxTrace {
+		return "", frameError(Traced, fmt.Errorf("context of %d bytes; the limit is %d", len(body), maxTrace))
+	}
+	return string(body), nil
+}
+
+// ReadBlame reads in which event of an object the error happened that the next
+// frame logs; of the Worker, in which exchange or session.
+func ReadBlame(body []byte) (o guest.Object, event uint32, err error) {
+	r := &reader{b: body}
+	o, event = r.object(), r.u32()
+	if err := r.done(); err != nil {
+		return 0, 0, frameError(Blame, err)
+	}
+	return o, event, nil
+}
+
+// ReadCause reads which exchange or session of the guest's own has brought the
+// error that the next frame passes on.
+func ReadCause(body []byte) (session bool, number uint32, err error) {
+	r := &reader{b: body}
+	session, number = r.bool(), r.u32()
+	if err := r.done(); err != nil {
+		return false, 0, frameError(Cause, err)
+	}
+	return session, number, nil
+}
