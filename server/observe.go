@@ -113,7 +113,7 @@ func (sh *shard) ask(ctx context.Context, f func()) bool {
 }
 
 func (s *Server) newHealth() *health.Watcher {
-	return &health.Watcher{Log: s.log, Checks: []health.Check{s.checkLife, s.checkShards, health.Disk(s.Data)}}
+	return &health.Watcher{Log: s.log, Clock: s.Parts.clock(), Checks: []health.Check{s.checkLife, s.checkShards, health.Disk(s.Data)}}
 }
 
 // checkLife says whether the server runs.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"os"
+	"time"
 
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/ws"
@@ -13,6 +14,15 @@ type Parts struct {
 	Loop      func() (*loop.Loop, error)
 	Transport func(*loop.Loop) Transport
 	Control   *Control // is given the server; may be nil
+	// Clock is what is watched for jumps; see health.Watcher.
+	Clock func() (day time.Time, passed time.Duration)
+}
+
+func (p *Parts) clock() func() (time.Time, time.Duration) {
+	if p == nil {
+		return nil
+	}
+	return p.Clock
 }
 
 // Transport is where a loop's client sockets come from.

@@ -21,8 +21,9 @@ type ready struct {
 	} `json:"problems"`
 }
 
-// waitReadyz waits until /readyz says so, and the log has the line.
-func waitReadyz(t *testing.T, d *Dormouse, want bool, part, text, logged string) {
+// waitReadyz waits until /readyz says so, the log has the line, and the tail and
+// the page show it.
+func waitReadyz(t *testing.T, d *Dormouse, w *witness, want bool, part, text, logged string) {
 	t.Helper()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -50,28 +51,31 @@ func waitReadyz(t *testing.T, d *Dormouse, want bool, part, text, logged string)
 		t.Fatal(err)
 	}
 	t.Logf("the log said so after %v", time.Since(began).Round(time.Millisecond))
+	w.sees(want, text, logged)
 }
 
 // TestReadyzSaysThatAGuestIsStopped: also when there is nothing to handle, so
 // that nothing else would notice.
 func TestReadyzSaysThatAGuestIsStopped(t *testing.T) {
 	d := startRunaway(t)
+	w := watch(t, d.Admin)
 	dial(t, d, t.Name()).ask("before")
 	pid := d.GuestPIDs()[0]
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	waitReadyz(t, d, false, "guest", "has been stopped by a signal", "not ready: guest ")
+	waitReadyz(t, d, w, false, "guest", "has been stopped by a signal", "not ready: guest ")
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	waitReadyz(t, d, true, "", "", "ready again")
+	waitReadyz(t, d, w, true, "", "", "ready again")
 }
 
 // TestReadyzSaysThatGuestsEndAllTheTime: one that is ready each time it is asked
 // and ends right after is no guest either.
 func TestReadyzSaysThatGuestsEndAllTheTime(t *testing.T) {
 	d := startRunaway(t)
+	w := watch(t, d.Admin)
 	for range 3 {
 		pid := d.GuestPIDs()[0]
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
@@ -98,7 +102,7 @@ func TestReadyzSaysThatGuestsEndAllTheTime(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	waitReadyz(t, d, false, "guest", "guests end all the time", "not ready: guests end all the time")
+	waitReadyz(t, d, w, false, "guest", "guests end all the time", "not ready: guests end all the time")
 }
 
 // TestReadyzSaysThatTheDiskIsFull fills a disk of its own, which takes root.
@@ -109,7 +113,8 @@ func TestReadyzSaysThatTheDiskIsFull(t *testing.T) {
 	}
 	t.Cleanup(func() { syscall.Unmount(data, syscall.MNT_DETACH) })
 	d := StartDormouse(t, Options{Dir: filepath.Join(root(t), "internal/e2e/testdata/runaway"), Data: data})
-	waitReadyz(t, d, true, "disk", "MiB left", "make room before commits fail")
+	w := watch(t, d.Admin)
+	waitReadyz(t, d, w, true, "disk", "MiB left", "make room before commits fail")
 	filler := filepath.Join(data, "filler")
 	f, err := os.Create(filler)
 	if err != nil {
@@ -119,9 +124,9 @@ func TestReadyzSaysThatTheDiskIsFull(t *testing.T) {
 		_, err = f.Write(block)
 	}
 	f.Close()
-	waitReadyz(t, d, false, "disk", "no space left on device", "not ready: the data folder")
+	waitReadyz(t, d, w, false, "disk", "no space left on device", "not ready: the data folder")
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	waitReadyz(t, d, true, "disk", "MiB left", "ready again")
+	waitReadyz(t, d, w, true, "disk", "MiB left", "ready again")
 }

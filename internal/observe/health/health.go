@@ -36,6 +36,9 @@ const Every = 2 * time.Second
 type Watcher struct {
 	Checks []Check
 	Log    *slog.Logger
+	// Clock tells the time of day, and how much time has passed since some moment
+	// whatever anybody does to it; nil: the machine's.
+	Clock func() (day time.Time, passed time.Duration)
 
 	mu    sync.Mutex // guards the following
 	clock clock
@@ -49,7 +52,10 @@ func (w *Watcher) Look(ctx context.Context) Report {
 		r.Problems = append(r.Problems, c(ctx)...)
 	}
 	w.mu.Lock()
-	r.Problems = append(r.Problems, w.clock.look(time.Now())...)
+	if w.Clock == nil {
+		w.Clock = machine()
+	}
+	r.Problems = append(r.Problems, w.clock.look(w.Clock())...)
 	w.mu.Unlock()
 	for _, p := range r.Problems {
 		r.Ready = r.Ready && p.Warning
@@ -105,31 +111,36 @@ const (
 	jumpShown = time.Minute
 )
 
-// clock notices when somebody sets the clock of the machine.
-type clock struct {
-	last   time.Time
-	jumped time.Duration
-	at     time.Time
+// machine is the machine's own clock: a time of Go has both.
+func machine() func() (time.Time, time.Duration) {
+	began := time.Now()
+	return func() (time.Time, time.Duration) {
+		now := time.Now()
+		return now.Round(0), now.Sub(began)
+	}
 }
 
-// look compares the time of day with the monotonic clock: now has both.
-func (c *clock) look(now time.Time) []Problem {
-	if !c.last.IsZero() {
-		day := now.Round(0).Sub(c.last.Round(0))
-		c.see(day-now.Sub(c.last), now)
+// clock notices when somebody sets the clock of the machine. The zero value has
+// seen nothing yet.
+type clock struct {
+	seen   bool
+	day    time.Time
+	passed time.Duration
+	jumped time.Duration // 0: never
+	at     time.Duration // as passed
+}
+
+// look compares the time of day with the time that has passed.
+func (c *clock) look(day time.Time, passed time.Duration) []Problem {
+	if by := day.Sub(c.day) - (passed - c.passed); c.seen && (by > jump || by < -jump) {
+		c.jumped, c.at = by, passed
 	}
-	c.last = now
-	if c.at.IsZero() || now.Sub(c.at) > jumpShown {
+	c.seen, c.day, c.passed = true, day, passed
+	if c.jumped == 0 || passed-c.at > jumpShown {
 		return nil
 	}
 	return []Problem{{
 		Part: "clock", Warning: true,
-		Text: fmt.Sprintf("the machine's clock jumped by %v %v ago: alarms and timers follow the new time", c.jumped.Round(100*time.Millisecond), now.Sub(c.at).Round(time.Second)),
+		Text: fmt.Sprintf("the machine's clock jumped by %v %v ago: alarms and timers follow the new time", c.jumped.Round(100*time.Millisecond), (passed - c.at).Round(time.Second)),
 	}}
-}
-
-func (c *clock) see(by time.Duration, now time.Time) {
-	if by > jump || by < -jump {
-		c.jumped, c.at = by, now
-	}
 }

@@ -50,21 +50,24 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 
 func TestClockThatJumps(t *testing.T) {
 	var c clock
-	start := time.Now()
-	if p := c.look(start); p != nil {
+	day, passed := time.Unix(1_800_000_000, 0), time.Duration(0)
+	look := func(set, wait time.Duration) []Problem {
+		day, passed = day.Add(set+wait), passed+wait
+		return c.look(day, passed)
+	}
+	if p := look(0, 0); p != nil {
 		t.Fatalf("got %+v at the first look", p)
 	}
-	// What look does with two readings, of which the test cannot set the
-	// monotonic part.
-	c.see(time.Second, start)
-	if p := c.look(start); p != nil {
+	if p := look(time.Second, time.Second); p != nil {
 		t.Errorf("got %+v for a second, want nothing", p)
 	}
-	c.see(-time.Hour, start)
-	if p := c.look(start.Add(time.Second)); len(p) != 1 || !strings.Contains(p[0].Text, "-1h0m0s") || !p[0].Warning {
+	if p := look(-time.Hour, time.Second); len(p) != 1 || !strings.Contains(p[0].Text, "-1h0m0s") || !p[0].Warning {
 		t.Errorf("got %+v, want a warning of an hour back", p)
 	}
-	if p := c.look(start.Add(jumpShown + time.Second)); p != nil {
+	if p := look(0, jumpShown/2); len(p) != 1 {
+		t.Errorf("got %+v half a minute later, want it said still", p)
+	}
+	if p := look(0, jumpShown); p != nil {
 		t.Errorf("got %+v a minute later, want nothing", p)
 	}
 }
