@@ -29,7 +29,7 @@ export class Storage {
     try {
       const c = await ask(`${this.path}/tables`);
       this.summary.replaceChildren(
-        el("p", { class: "soft" }, `${bytes(c.bytes)}, ${count(c.keys)} keys${c.alarm ? `, alarm at ${c.alarm}` : ""}`),
+        el("p", { class: "soft" }, `${bytes(c.bytes)}, ${count(c.keys)} ${c.keys === 1 ? "key" : "keys"}${c.alarm ? `, alarm at ${c.alarm}` : ""}`),
         el("div", { class: "bar" }, (c.tables ?? []).map((t) => el("button", { title: t.sql, onclick: () => this.select(t.name) }, t.name))),
       );
       this.keys();
@@ -49,7 +49,8 @@ export class Storage {
       const rows = (r.rows ?? []).map((row) => row.map(printed));
       this.result.replaceChildren(table(r.columns ?? [], rows), r.more ? el("p", { class: "soft" }, `only the first ${most} rows`) : "");
     } catch (e) {
-      this.result.replaceChildren(el("p", { class: "failed", role: "alert" }, e.message));
+      const text = e.message.replace(/: say --write$/, "; dormouse storage sql --write can change it");
+      this.result.replaceChildren(el("p", { class: "failed", role: "alert" }, text));
     }
   }
 
