@@ -24,7 +24,7 @@ func (s *State) ID() ID { return s.i.ID() }
 
 // Name returns the name that the id was made from. ok is false if it was made
 // from none, if the name has more than 1,024 bytes, or if nobody who knows it
-// has called the object since the server began.
+// has called the object since the server began and it had no alarm since.
 func (s *State) Name() (name string, ok bool) { return s.i.Name() }
 
 // Storage returns the object's own database.

@@ -18,8 +18,8 @@ type ReadyState int
 // The states of a socket, numbered as in browsers.
 const (
 	SocketOpen    ReadyState = 1 + iota
-	SocketClosing            // one side has closed
-	SocketClosed             // both have, or the connection is gone
+	SocketClosing            // one side has closed, or the connection is lost
+	SocketClosed             // both have
 )
 
 // String is open, closing or closed.

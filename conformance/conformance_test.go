@@ -27,6 +27,7 @@ func TestDormouseAnswersAsRecorded(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs all scripts against Dormouse")
 	}
+	t.Parallel() // with that of Go: both mostly wait
 	root, err := runtimes.Root()
 	if err != nil {
 		t.Fatal(err)
@@ -41,6 +42,42 @@ func TestDormouseAnswersAsRecorded(t *testing.T) {
 	}
 	for _, d := range suite.Compare(script.Dormouse, scripts, answers) {
 		t.Error(d)
+	}
+}
+
+// Objects written in Go answer as recorded what the scripts ask that has a meaning
+// for Go, and the README's table says how much that is.
+func TestGoAnswersAsRecorded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs the scripts against objects written in Go")
+	}
+	t.Parallel()
+	root, err := runtimes.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	scope, err := suite.LoadScope(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scripts := load(t)
+	answers, err := suite.RunGo(t.Context(), scope.ForGo(scripts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, covered := scope.Compare(scripts, answers)
+	for _, d := range found {
+		t.Error(d)
+	}
+	for _, line := range scope.Unused() {
+		t.Errorf("goworker/scope.txt leaves out %s, which no script has", line)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want, err := suite.PutGoTable(string(readme), suite.GoTable(covered)); err != nil || want != string(readme) {
+		t.Errorf("the table of Go in conformance/README.md is not that of the scripts (%v): run go run ./conformance -side go -table", err)
 	}
 }
 

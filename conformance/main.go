@@ -3,10 +3,12 @@
 //
 //	go run ./conformance                    both sides, for real (about a minute)
 //	go run ./conformance -side dormouse     only one of them
+//	go run ./conformance -side go           objects written in Go
 //	go run ./conformance -only 'tags|close' some scripts
 //	go run ./conformance -record            take workerd's answers into the scripts
 //	go run ./conformance -differs 'Not yet: …' -only calls
 //	                                        take Dormouse's answers as differences
+//	go run ./conformance -side go -table    and put what they cover into the README
 //	go run ./conformance -table             put the tables of coverage into the READMEs
 package main
 
@@ -36,7 +38,7 @@ func main() {
 	flag.BoolVar(&o.record, "record", false, "take workerd's answers into the scripts")
 	flag.StringVar(&o.differs, "differs", "", "take Dormouse's answers into the scripts as differences, for this reason")
 	flag.StringVar(&o.only, "only", "", "run the scripts whose name matches this regular expression")
-	flag.StringVar(&o.side, "side", "both", "workerd, dormouse or both")
+	flag.StringVar(&o.side, "side", "both", "workerd, dormouse, both, or go for objects written in Go")
 	flag.BoolVar(&o.table, "table", false, "put the tables of coverage into conformance/README.md and README.md, and run nothing")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -71,6 +73,8 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	switch {
+	case o.side == "go":
+		return compareGo(ctx, root, scripts, o.table && o.only == "")
 	case o.table && o.only != "":
 		return errors.New("-table is made from all scripts: leave out -only")
 	case o.table:
@@ -80,9 +84,43 @@ func run(ctx context.Context, o options) error {
 	case o.differs != "":
 		return differAll(ctx, root, dir, scripts, o.differs)
 	case sides[o.side] == nil:
-		return fmt.Errorf("-side %q: want workerd, dormouse or both", o.side)
+		return fmt.Errorf("-side %q: want workerd, dormouse, go or both", o.side)
 	}
 	return compareAll(ctx, root, scripts, sides[o.side])
+}
+
+// compareGo holds the objects written in Go against the scripts, and puts what is
+// covered into the table.
+func compareGo(ctx context.Context, root string, scripts []*script.Script, table bool) error {
+	scope, err := suite.LoadScope(root)
+	if err != nil {
+		return err
+	}
+	answers, err := suite.RunGo(ctx, scope.ForGo(scripts))
+	if err != nil {
+		return err
+	}
+	found, covered := scope.Compare(scripts, answers)
+	for _, d := range found {
+		fmt.Printf("Go: %s", d)
+	}
+	fmt.Printf("Go: %d scripts, %d steps answered otherwise than recorded\n", len(scripts), len(found))
+	if len(found) > 0 {
+		return fmt.Errorf("%d steps differ without a reason", len(found))
+	}
+	if !table {
+		return nil
+	}
+	file := filepath.Join(root, "conformance/README.md")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	out, err := suite.PutGoTable(string(text), suite.GoTable(covered))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, []byte(out), 0o644)
 }
 
 func compareAll(ctx context.Context, root string, scripts []*script.Script, sides []script.Kind) error {

@@ -442,8 +442,13 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.theFront().ServeHTTP(w, r) })
 }
 
-// Serve serves clients on a listener until Shutdown, with TLS if t is not nil.
+// Serve starts the server if need be, and serves clients on a listener until
+// Shutdown, with TLS if t is not nil. It closes the listener.
 func (s *Server) Serve(l net.Listener, t *tls.Config) error {
+	if err := s.Start(context.Background()); err != nil {
+		l.Close()
+		return err
+	}
 	h := &http.Server{
 		Handler:           s.door.hold(s.Handler()),
 		ReadHeaderTimeout: s.Limits.HeaderTimeout,

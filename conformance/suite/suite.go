@@ -4,14 +4,12 @@ package suite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/dormouse-dev/dormouse/conformance/drive"
@@ -88,29 +86,7 @@ func Run(ctx context.Context, root string, side script.Kind, scripts []*script.S
 		servers[dir] = rt
 	}
 
-	var (
-		mu      sync.Mutex // guards the following
-		answers = make(Answers)
-		errs    []error
-		wg      sync.WaitGroup
-		slots   = make(chan struct{}, atOnce)
-	)
-	for _, s := range scripts {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			got, err := drive.Run(ctx, servers[folder(s)], s)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, err)
-				return
-			}
-			answers[s.Name] = got
-		})
-	}
-	wg.Wait()
-	return answers, errors.Join(errs...)
+	return runAll(ctx, scripts, func(s *script.Script) drive.Runtime { return servers[folder(s)] })
 }
 
 // folder is the Worker that a script talks to.
@@ -184,15 +160,21 @@ func Table(scripts []*script.Script) string {
 // A table stands in a README between these lines.
 const (
 	tableBegin = "<!-- table: go run ./conformance -table -->\n"
+	goBegin    = "<!-- table: go run ./conformance -side go -table -->\n"
 	tableEnd   = "<!-- end of table -->\n"
 )
 
 // PutTable returns a README with the table in its place.
-func PutTable(readme, table string) (string, error) {
-	before, rest, ok := strings.Cut(readme, tableBegin)
+func PutTable(readme, table string) (string, error) { return put(readme, tableBegin, table) }
+
+// PutGoTable does the same for objects written in Go.
+func PutGoTable(readme, table string) (string, error) { return put(readme, goBegin, table) }
+
+func put(readme, begin, table string) (string, error) {
+	before, rest, ok := strings.Cut(readme, begin)
 	_, after, ok2 := strings.Cut(rest, tableEnd)
 	if !ok || !ok2 {
-		return "", fmt.Errorf("the README lacks the lines %q and %q", strings.TrimSpace(tableBegin), strings.TrimSpace(tableEnd))
+		return "", fmt.Errorf("the README lacks the lines %q and %q", strings.TrimSpace(begin), strings.TrimSpace(tableEnd))
 	}
-	return before + tableBegin + "\n" + table + "\n" + tableEnd + after, nil
+	return before + begin + "\n" + table + "\n" + tableEnd + after, nil
 }

@@ -70,8 +70,22 @@ func (i *instance) Bind(face func(author.Socket) any) {
 // ID implements author.Instance.
 func (i *instance) ID() [32]byte { return i.key.ID }
 
-// Name implements author.Instance.
-func (i *instance) Name() (string, bool) { return i.name, i.hasName }
+// Name implements author.Instance. Who is woken by an alarm is not told its name:
+// the storage has kept it.
+func (i *instance) Name() (string, bool) {
+	if i.hasName || i.g.open == nil {
+		return i.name, i.hasName
+	}
+	i.looked.Do(func() {
+		t, err := storage{i}.open()
+		if err != nil {
+			return
+		}
+		// An error is told by the first use of the storage.
+		i.keptName, i.hasKept, _ = t.Name()
+	})
+	return i.keptName, i.hasKept
+}
 
 // onMessage is a message of a socket.
 type onMessage struct{}
@@ -92,7 +106,7 @@ type onClose guest.Closing
 // run implements work.
 func (c onClose) run(e *event) error {
 	s := e.socket
-	s.lost(c.Ended)
+	s.lost(c.Ended, c.Clean)
 	defer e.i.remove(s)
 	if e.i.closed == nil {
 		return nil
@@ -108,7 +122,8 @@ type onError string
 // run implements work.
 func (text onError) run(e *event) error {
 	s := e.socket
-	s.lost(true)
+	s.lost(true, false)
+	s.fail()
 	defer e.i.remove(s)
 	if e.i.errored == nil {
 		return nil
@@ -120,10 +135,17 @@ func (onError) drop(*event, *dormouse.Error) {}
 
 // lost notes that nothing more comes from the client, and with over that
 // nothing can be sent to it.
-func (s *socket) lost(over bool) {
+func (s *socket) lost(over, clean bool) {
 	s.i.mu.Lock()
 	defer s.i.mu.Unlock()
-	s.peerClosed, s.over = true, s.over || over
+	s.peerClosed, s.over, s.clean = true, s.over || over, clean
+}
+
+// fail notes that the connection has failed: Close changes nothing any more.
+func (s *socket) fail() {
+	s.i.mu.Lock()
+	defer s.i.mu.Unlock()
+	s.failed = true
 }
 
 // remove takes a socket off the list.

@@ -28,6 +28,10 @@ type instance struct {
 	name    string
 	hasName bool
 
+	looked   sync.Once // sets what follows
+	keptName string    // of the storage, if nobody has said a name
+	hasKept  bool
+
 	// Owned by the loop.
 	gone  bool // the host knows that it has ended: nothing that it says counts
 	calls map[*fetch]struct{}

@@ -30,6 +30,8 @@ type socket struct {
 	weClosed   bool
 	peerClosed bool
 	over       bool // nothing can be sent any more
+	clean      bool // its close frame came, and was answered if over
+	failed     bool // WebSocketError was told
 }
 
 // restore makes a socket that an earlier instance has accepted. What row points
@@ -93,6 +95,7 @@ func (s *socket) Close(code int, reason string) error {
 		return i.dead
 	}
 	if s.weClosed || s.over {
+		s.weClosed = s.weClosed || !s.failed
 		return nil
 	}
 	s.weClosed = true
@@ -120,7 +123,7 @@ func (s *socket) State() int {
 	s.i.mu.Lock()
 	defer s.i.mu.Unlock()
 	switch {
-	case s.over || s.weClosed && s.peerClosed:
+	case s.weClosed && s.peerClosed, s.over && s.clean:
 		return int(dormouse.SocketClosed)
 	case s.weClosed || s.peerClosed:
 		return int(dormouse.SocketClosing)

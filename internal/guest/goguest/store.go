@@ -25,6 +25,8 @@ type Store interface {
 	// FinishAlarm tells that the handler has ended. An alarm that is done, and
 	// was not set anew, is deleted.
 	FinishAlarm(done bool) error
+	// Name returns the name that SetAlarm has kept with the alarm.
+	Name() (name string, ok bool, err error)
 	// Close undoes what was not committed and lets go of the database, as soon as
 	// nobody is inside. It does not wait for that.
 	Close()
@@ -39,6 +41,8 @@ type StoreHooks interface {
 	Broken(error)
 	// HasAlarm says whether the object has an alarm handler.
 	HasAlarm() bool
+	// Name is the object's name, if whoever called it has said it.
+	Name() (string, bool)
 	// Durable waits until everything committed is on disk.
 	Durable(context.Context) error
 }
@@ -259,6 +263,9 @@ func (h hooks) HasAlarm() bool {
 	h.i.mu.Unlock()
 	return !began || h.i.alarm != nil
 }
+
+// Name implements StoreHooks.
+func (h hooks) Name() (string, bool) { return h.i.name, h.i.hasName }
 
 // Durable implements StoreHooks.
 func (h hooks) Durable(ctx context.Context) error {

@@ -7,8 +7,11 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest/goguest"
 )
 
-// Rows of the table _cf_METADATA, as workerd has them.
-const alarmRow = 1 // nanoseconds since 1970, or NULL
+// Rows of the table _cf_METADATA, see docs/storage.md.
+const (
+	alarmRow = 1   // as workerd has it: nanoseconds since 1970, or NULL
+	nameRow  = 100 // the name behind the id of an object that has had an alarm
+)
 
 const createMetadata = `CREATE TABLE IF NOT EXISTS _cf_METADATA (
         key INTEGER PRIMARY KEY,
@@ -22,19 +25,25 @@ var (
 
 // stored returns the alarm in the database, in milliseconds; 0: none.
 func (s *Store) stored() (int64, error) {
+	value, err := s.meta(alarmRow)
+	n, _ := value.(int64)
+	return n / 1e6, err
+}
+
+// meta reads a row of _cf_METADATA; nil: there is none.
+func (s *Store) meta(row int) (any, error) {
 	h, err := s.reading()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	if there, err := s.table(h, &s.hasMeta, "_cf_METADATA"); err != nil || !there {
-		return 0, err
+		return nil, err
 	}
-	rows, err := h.ask("SELECT value FROM _cf_METADATA WHERE key = ?", alarmRow)
+	rows, err := h.ask("SELECT value FROM _cf_METADATA WHERE key = ?", row)
 	if err != nil || len(rows) == 0 {
-		return 0, s.check(err)
+		return nil, s.check(err)
 	}
-	n, _ := rows[0][0].(int64)
-	return n / 1e6, nil
+	return rows[0][0], nil
 }
 
 func when(ms int64) time.Time {
@@ -104,8 +113,35 @@ func (s *Store) setAlarm(ms int64) error {
 		value = ms * 1e6
 		s.hidden = false
 	}
-	_, err = h.ask("INSERT INTO _cf_METADATA VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", alarmRow, value)
+	if err := s.setMeta(h, alarmRow, value); err != nil || ms == 0 {
+		return err
+	}
+	// What wakes an object for its alarm does not know its name.
+	name, ok := s.hooks.Name()
+	if kept, has, err := s.name(); err != nil || !ok || has && kept == name {
+		return err
+	}
+	return s.setMeta(h, nameRow, name)
+}
+
+func (s *Store) setMeta(h *handle, row int, value any) error {
+	_, err := h.ask("INSERT INTO _cf_METADATA VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value", row, value)
 	return s.check(err)
+}
+
+// Name implements goguest.Store.
+func (s *Store) Name() (name string, ok bool, err error) {
+	if err := s.enter(); err != nil {
+		return "", false, err
+	}
+	defer s.leave()
+	return s.name()
+}
+
+func (s *Store) name() (name string, ok bool, err error) {
+	value, err := s.meta(nameRow)
+	name, ok = value.(string)
+	return name, ok, err
 }
 
 // noteAlarm remembers the alarm that is committed, before it is moved.

@@ -28,6 +28,7 @@ type object struct {
 func (o *object) Written()                      { o.written++ }
 func (o *object) Broken(err error)              { o.broken = err }
 func (o *object) HasAlarm() bool                { return true }
+func (o *object) Name() (string, bool)          { return "", false }
 func (o *object) Durable(context.Context) error { return nil }
 
 type world struct {
