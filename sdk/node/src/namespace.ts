@@ -245,7 +245,7 @@ function withMethods<T extends Fetcher>(stub: T): T {
 
 /** The stub's own members. */
 class Plain implements ProxyHandler<Fetcher> {
-  readonly #bound = new Map<string, unknown>();
+  #bound: Map<string, unknown> | undefined; // most stubs are made for one call
   protected readonly stub: Fetcher;
 
   constructor(stub: Fetcher) {
@@ -256,8 +256,9 @@ class Plain implements ProxyHandler<Fetcher> {
     const value: unknown = Reflect.get(target, key, target);
     if (typeof key === "symbol" || typeof value !== "function" || (key !== "fetch" && key !== "connect")) return value;
     // Private fields need the real `this`.
-    let method = this.#bound.get(key);
-    if (method === undefined) this.#bound.set(key, (method = (value as (...args: unknown[]) => unknown).bind(target)));
+    const bound = (this.#bound ??= new Map());
+    let method: unknown = bound.get(key);
+    if (method === undefined) bound.set(key, (method = (value as (...args: unknown[]) => unknown).bind(target)));
     return method;
   }
 }

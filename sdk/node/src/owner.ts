@@ -14,7 +14,7 @@ export abstract class Owner {
   /** 0: the Worker. */
   readonly number: number;
   readonly turns: Turns;
-  readonly tasks = new Tasks();
+  readonly tasks: Tasks;
 
   readonly root: Section;
   readonly scope: Scope;
@@ -38,6 +38,7 @@ export abstract class Owner {
 
   constructor(number: number, turns: Turns, out: Outlet) {
     this.number = number;
+    this.tasks = new Tasks(number !== 0);
     this.turns = turns;
     this.out = out;
     this.root = new Section(null, 0);

@@ -10,7 +10,7 @@ export interface Task {
   readonly kind: TaskKind;
   readonly since: number; // ms since 1970
   readonly detail: string;
-  /** Has the author's stack as its `stack`; formatted only when somebody asks. */
+  /** Has the author's stack as its `stack`, of an object's task; formatted only when somebody asks. */
   readonly trace: { stack?: string };
   /** False when the task no longer keeps the object (limits.taskKeepalive, ignoreTimersBeyond). */
   counts: boolean;
@@ -18,7 +18,13 @@ export interface Task {
 
 export class Tasks {
   readonly #all = new Set<Task>();
+  readonly #traced: boolean;
   #counted = 0;
+
+  /** Whether to keep from which line each comes: microseconds, and nobody asks why the Worker is awake. */
+  constructor(traced = true) {
+    this.#traced = traced;
+  }
 
   /** How many keep the object in memory. */
   get count(): number {
@@ -36,7 +42,7 @@ export class Tasks {
   }
 
   begin(kind: TaskKind, detail: string, counts: boolean): Task {
-    const task: Task = { kind, since: Date.now(), detail, trace: trace(), counts };
+    const task: Task = { kind, since: Date.now(), detail, trace: this.#traced ? trace() : untraced, counts };
     this.#all.add(task);
     if (counts) this.#counted++;
     return task;
@@ -73,6 +79,8 @@ export class Tasks {
       .map((t) => ({ kind: t.kind, since: t.since, detail: t.detail, stack: authorLine(t.trace.stack ?? "") }));
   }
 }
+
+const untraced = {};
 
 /** A stack is captured (microseconds) but not formatted. */
 function trace(): { stack?: string } {
