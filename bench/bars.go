@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/dormouse-dev/dormouse/bench/contest"
+	"github.com/dormouse-dev/dormouse/bench/growth"
 	"github.com/dormouse-dev/dormouse/bench/peers"
 )
 
@@ -28,6 +29,8 @@ var bars = []contest.Bar{
 	against(peers.Workerd, "connects", "connects", "rate", 3, 0),
 	{Says: "memory of an idle hibernated socket", Question: "memory of an idle socket, hibernated", Metric: "bytes", Of: peers.Dormouse, Most: 1500, Unit: "bytes"},
 	against(peers.Workerd, "wake, p50", wakeName, "p50", 0, 1),
+	{Says: "memory of a hibernated object and its 100 sockets, of 100,000 in memory, for each socket", Question: growth.Name(100_000), Metric: "bytes", Of: peers.InMemory, Most: 3000, Unit: "bytes"},
+	{Says: "cost per message at 1,000,000 sockets, of that at 10,000", Question: growth.Name(1_000_000), Metric: "cpu", Of: peers.InMemory, Against: peers.InMemory, AgainstQuestion: growth.Name(10_000), Most: 1.2},
 	against(peers.BareEpoll, "echo 100 × 32 through Node, of the bare loop", echoMany, "rate", 0.5, 0),
 	against(peers.BareEpoll, "echo 100 × 1 through Node, of the bare loop", echoOne, "rate", 0.5, 0),
 	{Says: "echo 100 × 32 of objects in Go, of the bare loop", Question: echoMany, Metric: "rate", Of: peers.GoObjects, Against: peers.BareEpoll, Least: 0.7},

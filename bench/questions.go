@@ -15,6 +15,7 @@ import (
 	"github.com/dormouse-dev/dormouse/bench/contest"
 	"github.com/dormouse-dev/dormouse/bench/durable"
 	"github.com/dormouse-dev/dormouse/bench/echo"
+	"github.com/dormouse-dev/dormouse/bench/growth"
 	"github.com/dormouse-dev/dormouse/bench/idle"
 	"github.com/dormouse-dev/dormouse/bench/memory"
 	"github.com/dormouse-dev/dormouse/bench/neighbour"
@@ -48,6 +49,7 @@ func groups() []contest.Group {
 		party.Group(),
 	}, memory.Groups(), []contest.Group{
 		idle.Group(),
+		growth.Group(),
 		ceiling.Group(),
 	})
 }

@@ -29,6 +29,9 @@ const (
 	Gobwas    = "gobwas/ws"
 	BareEpoll = "bare epoll"
 
+	// InMemory is a shard alone, over sockets in memory.
+	InMemory = "Dormouse, in memory"
+
 	// Of partyserver's question, and of TLS's.
 	PartyDormouse = "partyserver on Dormouse"
 	PartyWorkerd  = "partyserver on workerd"
@@ -59,6 +62,11 @@ func All(root, tmp string) ([]contest.Peer, error) {
 	if err != nil {
 		return nil, err
 	}
+	inMemory, err := ours(root, tmp, "inmemory", InMemory, "this commit")
+	if err != nil {
+		return nil, err
+	}
+	inMemory.Special = true
 	party, err := parties(root, tmp)
 	if err != nil {
 		return nil, err
@@ -91,6 +99,7 @@ func All(root, tmp string) ([]contest.Peer, error) {
 		bun(root),
 		goroutines,
 		bare,
+		inMemory,
 	}, party...), behind...), nil
 }
 

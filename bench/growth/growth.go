@@ -1,0 +1,55 @@
+// Package growth asks: what does a socket cost, and a message, among a thousand
+// and among a million?
+package growth
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/dormouse-dev/dormouse/bench/contest"
+	"github.com/dormouse-dev/dormouse/bench/peers"
+)
+
+// Name is that of the question with so many sockets.
+func Name(sockets int) string { return fmt.Sprintf("growth, %d sockets in memory", sockets) }
+
+// Group fills one shard over the transport in memory, with the real registry, a
+// hundred sockets for each object, and a guest that echoes at once. All objects
+// sleep when bytes are counted, and all are awake when messages are, each on a
+// socket chosen by chance.
+func Group() contest.Group {
+	g := contest.Group{Name: "growth"}
+	for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
+		g.Questions = append(g.Questions, contest.Question{
+			Name:    Name(n),
+			Asks:    "What do a socket and a message cost among so many?",
+			Metrics: []contest.Metric{{Name: "bytes", Unit: "bytes per hibernated socket"}, contest.CPU, {Name: "open", Unit: "µs CPU per new socket"}},
+			Peers:   []string{peers.InMemory},
+			Rounds:  1,
+			Ask:     func(t *contest.Target) (contest.Sample, error) { return grow(t, n) },
+		})
+	}
+	return g
+}
+
+func grow(t *contest.Target, n int) (contest.Sample, error) {
+	res, err := http.Get(fmt.Sprintf("http://%s/grow?sockets=%d", t.Server.Addr, n))
+	if err != nil {
+		return contest.Sample{}, err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return contest.Sample{}, err
+	}
+	if res.StatusCode != http.StatusOK {
+		return contest.Sample{}, fmt.Errorf("%d sockets: %s", n, text)
+	}
+	var m struct{ Bytes, Message, Open float64 }
+	if err := json.Unmarshal(text, &m); err != nil {
+		return contest.Sample{}, err
+	}
+	return contest.Sample{Values: map[string]float64{"bytes": m.Bytes, contest.CPU.Name: m.Message, "open": m.Open}}, nil
+}

@@ -1,0 +1,265 @@
+// Inmemory is a shard of Dormouse without a descriptor: the real registry and
+// the real residency over sockets in memory, with a guest that echoes at once.
+// It holds more sockets than a process may open, and shows what each costs where
+// the kernel and Node have no part. It prints the port on which it is asked:
+//
+//	GET /grow?sockets=N  opens sockets until there are N, a hundred for each
+//	                     object, lets all objects sleep, and measures
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+
+	gws "github.com/gobwas/ws"
+
+	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/guest"
+	"github.com/dormouse-dev/dormouse/internal/guest/guesttest"
+	"github.com/dormouse-dev/dormouse/internal/hibernation"
+	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/object"
+	"github.com/dormouse-dev/dormouse/internal/ws"
+	"github.com/dormouse-dev/dormouse/internal/ws/wspipe"
+)
+
+const (
+	perObject = 100
+	messages  = 200_000 // of one measurement
+	atOnce    = 100
+	size      = 64
+)
+
+func main() {
+	w := newWorld()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/grow", func(rw http.ResponseWriter, r *http.Request) {
+		n, err := strconv.Atoi(r.FormValue("sockets"))
+		if err != nil || n < len(w.ends) || n%perObject != 0 {
+			http.Error(rw, fmt.Sprintf("want sockets=N, a multiple of %d and no less than %d", perObject, len(w.ends)), http.StatusBadRequest)
+			return
+		}
+		m, err := w.grow(n)
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		json.NewEncoder(rw).Encode(m)
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(l.Addr().(*net.TCPAddr).Port)
+	log.Fatal(http.Serve(l, mux))
+}
+
+// measured is the answer to /grow.
+type measured struct {
+	Bytes   float64 `json:"bytes"`   // of heap for each socket and its part of a hibernated object
+	Message float64 `json:"message"` // µs of CPU for each message and its echo
+	Open    float64 `json:"open"`    // µs of CPU for each new socket
+}
+
+// world is the shard and the clients' ends of its sockets.
+type world struct {
+	loop     *loop.Loop
+	host     *host.Shard
+	registry *hibernation.Registry
+	guest    *guesttest.Guest
+	far      []dormouse.SocketID // accepted, and not attached yet; on the loop
+	full     chan struct{}       // holds one: far has an object's sockets
+	ends     []*wspipe.End
+	keys     []dormouse.Key
+	empty    uint64
+}
+
+const namespace = dormouse.Namespace("bench-Room")
+
+func newWorld() *world {
+	w := &world{loop: loop.NewPortable(), full: make(chan struct{}, 1)}
+	transport := wspipe.New(w.loop)
+	w.registry = hibernation.New(hibernation.Config{
+		Loop: w.loop, Transport: transport, MaxSockets: dormouse.MaxSocketsPerObject,
+		Home: func(uint32) *hibernation.Registry { return w.registry },
+	})
+	w.host = host.New(host.Config{
+		Loop: w.loop, Log: slog.New(slog.DiscardHandler), Registry: registry{w.registry, transport},
+		Classes: []host.Class{{Name: "Room", Namespace: namespace, Rest: object.Rest{Hibernate: time.Hour}}}, // it is told when
+		Route:   func(dormouse.Key) *host.Shard { return w.host },
+	})
+	w.loop.Start()
+	g := guesttest.New(w.host, w.loop, 1)
+	g.Auto, g.Deaf = true, true
+	g.OnRequest = func(i *guesttest.Instance, x guest.Exchange, _ *guest.Request) {
+		server, client := g.Pair()
+		i.Accept(server)
+		if w.far = append(w.far, client); len(w.far) == perObject {
+			w.full <- struct{}{}
+		}
+		g.Peer().Response(x, &guest.Response{Status: http.StatusSwitchingProtocols, Socket: client})
+	}
+	g.OnMessage = func(_ *guesttest.Instance, s dormouse.SocketID, _ bool, payload string) { g.Send(s, payload) }
+	w.guest = g
+	w.loop.Call(g.Ready)
+	w.empty = heap()
+	return w
+}
+
+func (w *world) grow(n int) (m measured, err error) {
+	began, had := cpu(), len(w.ends)
+	for len(w.ends) < n {
+		if err := w.open(); err != nil {
+			return m, err
+		}
+	}
+	if n > had {
+		m.Open = micros(cpu()-began) / float64(n-had)
+	}
+	if err := w.sleep(); err != nil {
+		return m, err
+	}
+	m.Bytes = float64(heap()-w.empty) / float64(n)
+	random := rand.New(rand.NewPCG(1, uint64(n)))
+	if err := w.echo(func(i int) int { return i * perObject }, len(w.keys)); err != nil { // wakes them all
+		return m, err
+	}
+	began = cpu()
+	err = w.echo(func(int) int { return random.IntN(n) }, messages)
+	m.Message = micros(cpu()-began) / messages
+	return m, err
+}
+
+// open adds an object with its sockets.
+func (w *world) open() error {
+	name := fmt.Sprint("room ", len(w.keys))
+	k := dormouse.Key{Namespace: namespace, ID: namespace.IDFromName(name)}
+	w.keys = append(w.keys, k)
+	for range perObject {
+		w.host.Fetch(k, 0, &name, &guest.Request{Method: "GET", URL: "http://x/"}, discard{})
+	}
+	<-w.full
+	var err error
+	w.loop.Call(func() {
+		for _, id := range w.far {
+			near, conn := wspipe.Pipe()
+			w.ends = append(w.ends, near)
+			err = errors.Join(err, w.registry.Attach(id, conn, nil, ws.Options{}))
+		}
+		w.far = w.far[:0]
+	})
+	for _, e := range w.ends[len(w.ends)-perObject:] {
+		e.Take()
+	}
+	return err
+}
+
+// sleep has every object leave memory.
+func (w *world) sleep() error {
+	w.loop.Call(func() {
+		for _, k := range w.keys {
+			w.host.Hibernate(k, true, func(bool) {})
+		}
+	})
+	for range 1000 {
+		awake := 0
+		w.loop.Call(func() { awake = w.guest.Live() })
+		if awake == 0 {
+			return nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return errors.New("objects do not leave memory")
+}
+
+// echo sends n messages, some at a time, each on the socket that which says, and
+// checks what comes back.
+func (w *world) echo(which func(int) int, n int) error {
+	payload := make([]byte, size)
+	for i := range payload {
+		payload[i] = 'm'
+	}
+	frame := gws.MustCompileFrame(gws.MaskFrameWith(gws.NewTextFrame(payload), [4]byte{1, 2, 3, 4}))
+	reply := gws.MustCompileFrame(gws.NewTextFrame(payload))
+	got := make([]byte, len(reply))
+	for i := 0; i < n; {
+		batch := make([]*wspipe.End, 0, atOnce)
+		for ; i < n && len(batch) < atOnce; i++ {
+			e := w.ends[which(i)]
+			if _, err := e.Write(frame); err != nil {
+				return err
+			}
+			batch = append(batch, e)
+		}
+		for _, e := range batch {
+			if _, err := io.ReadFull(e, got); err != nil {
+				return err
+			}
+			if string(got) != string(reply) {
+				return fmt.Errorf("want the message back, got %q", got)
+			}
+		}
+	}
+	return nil
+}
+
+// registry introduces the two packages to each other, as package server does.
+type registry struct {
+	*hibernation.Registry
+	*wspipe.Transport
+}
+
+func (r registry) NewSet(to host.Recipient, hibernatable bool) host.Set {
+	return r.Registry.NewSet(to, hibernatable)
+}
+
+func (r registry) Accept(t host.Set, s dormouse.SocketID, tags []string) error {
+	return r.Registry.Accept(t.(*hibernation.Set), s, tags)
+}
+
+func (r registry) Open(t host.Set, s dormouse.SocketID) error {
+	return r.Registry.Open(t.(*hibernation.Set), s)
+}
+
+// discard is an Answer that nobody reads.
+type discard struct{}
+
+func (discard) Response(*guest.Response) {}
+func (discard) Body([]byte)              {}
+func (discard) BodyEnd()                 {}
+func (discard) BodyAbort(string)         {}
+func (discard) Credit(uint32)            {}
+func (discard) Cancel(string)            {}
+func (discard) Failure(*dormouse.Error)  {}
+
+// heap is how much is in use after everything unused is gone.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		log.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
