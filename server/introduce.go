@@ -58,10 +58,14 @@ type incarnations struct {
 	list []uint32   // rising
 }
 
+// add may be told of them in any order: a spare guest takes over long after it
+// was started, and those started since may have been ready before.
 func (i *incarnations) add(n uint32) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.list = append(i.list, n)
+	if at, there := slices.BinarySearch(i.list, n); !there {
+		i.list = slices.Insert(i.list, at, n)
+	}
 }
 
 func (i *incarnations) has(n uint32) bool {
