@@ -1,7 +1,8 @@
 // Package endure_test kills Dormouse, its guests and both at random moments,
-// while clients write numbers to many objects and remember which of them were
-// acknowledged. Nothing that was acknowledged may be missing, nothing
-// half-written be seen, and no object be stuck.
+// while clients write numbers to many objects, over sockets, requests and RPC,
+// and have alarms write others, and remember which of them were acknowledged.
+// Nothing that was acknowledged may be missing, nothing half-written be seen,
+// no alarm be forgotten, and no object be stuck.
 package endure_test
 
 import (
@@ -36,7 +37,7 @@ func TestKillEverything(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: processes are killed for a minute")
 	}
-	objects, kills, span := 12, 1000, 30*time.Second
+	objects, kills, span := 12, 1000, time.Minute
 	if n := os.Getenv("DORMOUSE_KILLS"); n != "" {
 		kills, span = atoi(t, n), time.Hour
 	} else if os.Getenv("DORMOUSE_SOAK") != "" {
@@ -54,11 +55,10 @@ func TestKillEverything(t *testing.T) {
 	for i := range objects {
 		l := &ledger{name: "ledger " + strconv.Itoa(i), written: make(map[int64]bool)}
 		w.ledgers = append(w.ledgers, l)
-		// RPC is to come here too: a third client, and steps of three.
-		for k, say := range []func(context.Context, *client, int64) error{bySocket, byRequest} {
-			c := &client{world: w, ledger: l, next: int64(k + 1), random: rand.New(rand.NewPCG(seed, uint64(2*i+k+2)))}
+		for k, say := range ways {
+			c := &client{world: w, ledger: l, way: k, next: int64(k + 1), random: rand.New(rand.NewPCG(seed, uint64(len(ways)*i+k+2)))}
 			l.clients = append(l.clients, c)
-			clients.Go(func() { c.run(ctx, say) })
+			clients.Go(func() { c.run(ctx, say.write) })
 		}
 	}
 	began := time.Now()
@@ -77,14 +77,30 @@ func TestKillEverything(t *testing.T) {
 	cancel()
 	clients.Wait()
 	w.verify()
-	var acknowledged, refused int64
+	acknowledged, refused := map[string]int64{}, int64(0)
 	for _, l := range w.ledgers {
 		for _, c := range l.clients {
-			acknowledged += c.acknowledged.Load()
+			acknowledged[ways[c.way].name] += c.acknowledged.Load()
 			refused += c.refused.Load()
 		}
 	}
-	t.Logf("killed %v in %v; %d numbers acknowledged, %d not", done, time.Since(began).Round(time.Second), acknowledged, refused)
+	t.Logf("killed %v in %v; numbers acknowledged by %v, %d not", done, time.Since(began).Round(time.Second), acknowledged, refused)
+	for _, way := range ways {
+		if acknowledged[way.name] == 0 {
+			t.Errorf("nothing was acknowledged by %s", way.name)
+		}
+	}
+}
+
+// ways are how a number gets to an object. Each object has a client for each.
+var ways = []struct {
+	name  string
+	write func(context.Context, *client, int64) error
+}{
+	{"socket", bySocket},
+	{"request", byRequest},
+	{"RPC", byCall},
+	{"alarm", byAlarm},
 }
 
 func atoi(t *testing.T, s string) int {
@@ -154,7 +170,7 @@ func (w *world) progress(what string) {
 	err := e2e.Until(ctx, "every object has written something since "+what+" was killed", func() (bool, error) {
 		for c, n := range before {
 			if c.acknowledged.Load() == n {
-				return false, fmt.Errorf("%s (client %d) has not; the last error: %v", c.ledger.name, c.next%2, c.last())
+				return false, fmt.Errorf("%s has not, by %s; the last error: %v", c.ledger.name, ways[c.way].name, c.last())
 			}
 		}
 		return true, nil
@@ -222,10 +238,11 @@ func (l *ledger) verify(w *world) error {
 	return nil
 }
 
-// client writes every second number to one object.
+// client writes every fourth number to one object: one way has one client.
 type client struct {
 	world        *world
 	ledger       *ledger
+	way          int
 	random       *rand.Rand
 	next         int64
 	conn         io.ReadWriteCloser // of a socket
@@ -244,7 +261,7 @@ type failure struct{ error }
 func (c *client) run(ctx context.Context, say func(context.Context, *client, int64) error) {
 	for ctx.Err() == nil {
 		n := c.next
-		c.next += 2
+		c.next += int64(len(ways))
 		err := say(ctx, c, n)
 		if err == nil {
 			c.ledger.mu.Lock()
@@ -258,6 +275,8 @@ func (c *client) run(ctx context.Context, say func(context.Context, *client, int
 		}
 		if c.random.IntN(20) == 0 {
 			c.pause(ctx, time.Second) // long enough for the object to leave memory
+		} else {
+			c.pause(ctx, 30*time.Millisecond) // what is killed is the point, not what is written
 		}
 	}
 	if c.conn != nil {
@@ -309,6 +328,36 @@ func byRequest(ctx context.Context, c *client, n int64) error {
 	if err == nil && answer != n {
 		err = fmt.Errorf("%d was answered for %d", answer, n)
 		c.world.t.Error(err)
+	}
+	return err
+}
+
+func byCall(ctx context.Context, c *client, n int64) error {
+	var answer int64
+	err := c.world.call(ctx, "POST", c.ledger.name, "call=write&n="+strconv.FormatInt(n, 10), &answer)
+	if err == nil && answer != n {
+		err = fmt.Errorf("%d was answered for %d", answer, n)
+		c.world.t.Error(err)
+	}
+	return err
+}
+
+// byAlarm sets an alarm that writes the number. Once that is acknowledged the
+// alarm has to come, whatever is killed.
+func byAlarm(ctx context.Context, c *client, n int64) error {
+	var answer int64
+	query := "&n=" + strconv.FormatInt(n, 10)
+	if err := c.world.call(ctx, "POST", c.ledger.name, "call=writeSoon"+query, &answer); err != nil {
+		return err
+	}
+	soon, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := e2e.Until(soon, "the alarm has come", func() (written bool, err error) {
+		err = c.world.call(soon, "GET", c.ledger.name, "call=has"+query, &written)
+		return written, err
+	})
+	if err != nil && ctx.Err() == nil {
+		c.world.t.Errorf("%s: the alarm that was to write %d: %v", c.ledger.name, n, err)
 	}
 	return err
 }

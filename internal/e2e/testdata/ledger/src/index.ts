@@ -12,6 +12,30 @@ export class Ledger extends DurableObject<Env> {
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS entries(n INTEGER PRIMARY KEY); CREATE TABLE IF NOT EXISTS copies(n INTEGER, pad BLOB)");
+    ctx.storage.sql.exec("CREATE TABLE IF NOT EXISTS due(n INTEGER PRIMARY KEY)");
+  }
+
+  /** Is called by the Worker. */
+  write(n: number): number {
+    this.#write(n);
+    return n;
+  }
+
+  /** Has the alarm write a number. It is due from the same commit on as the alarm is set. */
+  writeSoon(n: number): number {
+    this.ctx.storage.sql.exec("INSERT INTO due VALUES (?)", n);
+    void this.ctx.storage.setAlarm(Date.now() + 50);
+    return n;
+  }
+
+  override alarm(): void {
+    const { sql } = this.ctx.storage;
+    for (const { n } of sql.exec("SELECT n FROM due").toArray()) this.#write(n as number);
+    sql.exec("DELETE FROM due");
+  }
+
+  has(n: number): boolean {
+    return this.ctx.storage.sql.exec("SELECT 1 FROM entries WHERE n = ?", n).toArray().length > 0;
   }
 
   #write(n: number): void {
@@ -24,6 +48,10 @@ export class Ledger extends DurableObject<Env> {
   }
 
   webSocketMessage(ws: WebSocket, message: string): void {
+    if (message === "?") {
+      ws.send(this.ctx.storage.sql.exec("SELECT n FROM entries ORDER BY n").toArray().map((row) => row["n"]).join(" "));
+      return;
+    }
     this.#write(Number(message));
     ws.send(message);
   }
@@ -53,9 +81,20 @@ export class Ledger extends DurableObject<Env> {
 }
 
 export default {
-  fetch(request: Request, env: Env): Promise<Response> | Response {
-    const name = new URL(request.url).pathname.slice(1);
+  async fetch(request: Request, env: Env): Promise<Response> {
+    const { pathname, searchParams } = new URL(request.url);
+    const name = pathname.slice(1);
     if (name === "") return new Response("ok");
-    return env.LEDGERS.get(env.LEDGERS.idFromName(name)).fetch(request);
+    const ledger = env.LEDGERS.get(env.LEDGERS.idFromName(name));
+    const n = Number(searchParams.get("n"));
+    switch (searchParams.get("call")) {
+      case "write":
+        return Response.json(await ledger.write(n));
+      case "writeSoon":
+        return Response.json(await ledger.writeSoon(n));
+      case "has":
+        return Response.json(await ledger.has(n));
+    }
+    return ledger.fetch(request);
   },
 };
