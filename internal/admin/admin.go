@@ -194,6 +194,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
 		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
+	if i, ok := rt.(Inspector); ok {
+		inspectHandler(mux, i)
+	}
 	if t, ok := rt.(Timeline); ok {
 		timelineHandler(mux, rt, t)
 	}

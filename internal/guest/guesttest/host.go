@@ -131,13 +131,13 @@ func (h *Host) Aborted(g guest.Guest, o guest.Object, e *dormouse.Error, a guest
 func (h *Host) Waited(g guest.Guest, o guest.Object, d time.Duration) {
 	h.hear(g, "waited %d %v", o, d)
 }
-func (h *Host) InTrace(g guest.Guest, context string) { h.hear(g, "traced %s", context) }
-func (h *Host) Blamed(g guest.Guest, o guest.Object, event uint32) {
-	h.hear(g, "blamed %d event %d", o, event)
-}
-func (h *Host) Caused(g guest.Guest, session bool, number uint32) {
-	h.hear(g, "caused session=%v %d", session, number)
-}
+
+// What is only for people is not part of the contract: a guest may leave it out.
+
+func (h *Host) InTrace(guest.Guest, string)              {}
+func (h *Host) Blamed(guest.Guest, guest.Object, uint32) {}
+func (h *Host) Caused(guest.Guest, bool, uint32)         {}
+
 func (h *Host) Asleep(g guest.Guest, o guest.Object)       { h.hear(g, "asleep %d", o) }
 func (h *Host) Awake(g guest.Guest, o guest.Object)        { h.hear(g, "awake %d", o) }
 func (h *Host) SnapshotHeld(g guest.Guest, o guest.Object) { h.hear(g, "snapshot held %d", o) }

@@ -46,3 +46,27 @@ func ReadCause(body []byte) (session bool, number uint32, err error) {
 	}
 	return session, number, nil
 }
+
+// Inspect asks the guest to let DevTools in, or no longer.
+func (w *Writer) Inspect(on bool) {
+	w.begin(Inspect)
+	w.bool(on)
+	w.end()
+}
+
+// maxURL is the longest answer to Inspect.
+const maxURL = 4096
+
+// ReadInspecting reads where DevTools finds the guest (empty: nowhere), or why
+// not.
+func ReadInspecting(body []byte) (url, failure string, err error) {
+	r := &reader{b: body}
+	url, failure = r.str(), r.str()
+	if len(url)+len(failure) > maxURL {
+		r.fail(fmt.Errorf("%d bytes; the limit is %d", len(url)+len(failure), maxURL))
+	}
+	if err := r.done(); err != nil {
+		return "", "", frameError(Inspecting, err)
+	}
+	return url, failure, nil
+}

@@ -38,7 +38,7 @@ func (l *line) frame() []byte {
 }
 
 func (l *line) toGuest() bool {
-	return l.t < guestwire.Response || l.t == guestwire.Trace || l.t == guestwire.BeginSession || l.t >= guestwire.Database && l.t <= guestwire.CloseDatabase
+	return l.t < guestwire.Response || l.t == guestwire.Trace || l.t == guestwire.Inspect || l.t == guestwire.BeginSession || l.t >= guestwire.Database && l.t <= guestwire.CloseDatabase
 }
 func (l *line) peer() bool {
 	return l.t >= guestwire.Response && l.t <= guestwire.Failure || l.t >= guestwire.SessionMessage && l.t <= guestwire.SessionFailure
@@ -144,6 +144,16 @@ func TestCorpusToTheHost(t *testing.T) {
 				t.Errorf("%s: %v", l.name, err)
 			}
 			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint64(nil, n))
+		} else if l.t == guestwire.Inspecting {
+			url, failure, err := guestwire.ReadInspecting(l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			var b []byte
+			for _, s := range []string{url, failure} {
+				b = append(binary.LittleEndian.AppendUint32(b, uint32(len(s))), s...)
+			}
+			h.Raw(uint8(l.t), b)
 		} else if l.t == guestwire.Traced {
 			context, err := guestwire.ReadTraced(l.body)
 			if err != nil {
@@ -229,6 +239,9 @@ func read(b []byte) error {
 		return err
 	case typ == guestwire.Handled:
 		_, err := guestwire.ReadHandled(body)
+		return err
+	case typ == guestwire.Inspecting:
+		_, _, err := guestwire.ReadInspecting(body)
 		return err
 	case typ == guestwire.Traced:
 		_, err := guestwire.ReadTraced(body)

@@ -96,6 +96,9 @@ const (
 	Blame  Type = 0xca
 	Cause  Type = 0xcb
 
+	Inspect    Type = 0xcc // to the guest
+	Inspecting Type = 0xcd // to the host
+
 	// About databases: to the guest up to CloseDatabase, the others to the host.
 	Database       Type = 0x60
 	Checkpoint     Type = 0x61

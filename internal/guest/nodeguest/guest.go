@@ -67,18 +67,19 @@ type Process struct {
 	kill        func() // ends the process; any goroutine, any number of times
 
 	// Owned by the loop.
-	out     sent
-	stuck   bool // the stream takes nothing now and will say when it does
-	in      []byte
-	ready   bool
-	closed  bool        // the stream
-	exit    error       // how the process ended; nil: it has not
-	late    *loop.Timer // since exit, until its last words have been read
-	gone    bool
-	failed  error // the first reason to end it
-	limit   int   // of backlog
-	memory  memory
-	stall   stall
+	out    sent
+	stuck  bool // the stream takes nothing now and will say when it does
+	in     []byte
+	ready  bool
+	closed bool        // the stream
+	exit   error       // how the process ended; nil: it has not
+	late   *loop.Timer // since exit, until its last words have been read
+	gone   bool
+	failed error // the first reason to end it
+	limit  int   // of backlog
+	memory memory
+	stall  stall
+	inspection
 	outside bool // none of its objects is to blame for the end
 
 	PID    int
@@ -151,6 +152,8 @@ func (p *Process) frames(b []byte) []byte {
 			err = p.handled(body)
 		case t == guestwire.Waited:
 			err = p.waited(body)
+		case t == guestwire.Inspecting:
+			err = p.inspection.answered(body)
 		case t == guestwire.Traced, t == guestwire.Blame, t == guestwire.Cause:
 			err = p.about(t, body)
 		default:
@@ -270,6 +273,7 @@ func (p *Process) finish() {
 	running := p.out.marks.running()
 	p.out.marks.close()
 	p.in, p.out = nil, sent{}
+	p.inspection.over()
 	p.host.Remains(p, begun, unbegun)
 	if running != 0 || !p.outside {
 		p.host.Culprit(p, running)

@@ -69,6 +69,8 @@ func (s *stall) look() {
 	switch {
 	case p.gone || p.failed != nil || p.exit != nil || !p.out.outstanding():
 		return
+	case p.inspection.on: // it may stand at a breakpoint
+		s.see()
 	case now.Sub(s.due) > s.limit/2: // we stood still ourselves, and so may the guest have
 		s.see()
 	case s.signs() != s.seen:

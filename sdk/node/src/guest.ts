@@ -3,6 +3,7 @@
  * by one and hands each to whom it concerns.
  */
 
+import inspector from "node:inspector";
 import { introduce } from "./ambient.ts";
 import { Channel, type Receiver } from "./channel.ts";
 import { type Config, parseConfig } from "./config.ts";
@@ -17,6 +18,7 @@ import { Housekeeping } from "./housekeeping.ts";
 import { nativeSetTimeout } from "./native.ts";
 import { operate, operatorEntrypoint } from "./operator.ts";
 import { Outlet } from "./outlet.ts";
+import { word } from "./pulse.ts";
 import { report } from "./report.ts";
 import { Sessions } from "./rpc/sessions.ts";
 import { Scope, Invocation } from "./scope.ts";
@@ -145,6 +147,10 @@ export class Guest implements Receiver, Home {
 
   #control(type: number, r: Reader): void {
     switch (type) {
+      case frame.inspect:
+        this.#inspect(r.u8() === 1);
+        r.done();
+        break;
       case frame.trace:
         announce(r.restText());
         break;
@@ -379,6 +385,18 @@ export class Guest implements Receiver, Home {
     const o = this.#objects.get(number);
     if (o === undefined) this.#rpc.refuse(session);
     else this.#rpc.beginObject(session, o, r);
+  }
+
+  /** Lets DevTools in, on loopback, or no longer. */
+  #inspect(on: boolean): void {
+    Atomics.store(this.#turns.pulse.words, word.inspected, on ? 1 : 0);
+    try {
+      if (!on) inspector.close();
+      else if (inspector.url() === undefined) inspector.open(0, "127.0.0.1");
+      this.#out.inspecting(on ? (inspector.url() ?? "") : "", "");
+    } catch (e) {
+      this.#out.inspecting("", `${(e as Error).message}`);
+    }
   }
 
   #alarm(r: Reader): void {

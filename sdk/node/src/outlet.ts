@@ -289,6 +289,14 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  /** Where DevTools finds this guest ("": nowhere), or why not. */
+  inspecting(url: string, failure: string): void {
+    const start = this.begin(frame.inspecting, 8);
+    this.str(url);
+    this.str(failure);
+    this.end(start);
+  }
+
   /** Which call of this guest's own has brought the error of the next frame. */
   cause(kind: number, number: number): void {
     const start = this.begin(frame.cause, 5);

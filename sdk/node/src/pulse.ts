@@ -23,13 +23,15 @@ export const word = {
   beats: 4,
   /** 1 while there is a beat. */
   beating: 5,
+  /** 1 while DevTools may stop this thread: the watchdog keeps away. */
+  inspected: 6,
 } as const;
 
 /** In place of a beat: the question is about a turn. */
 export const inTurn = -1;
 
 export class Pulse {
-  readonly words = new Int32Array(new SharedArrayBuffer(24));
+  readonly words = new Int32Array(new SharedArrayBuffer(28));
   #period = 0; // of the beat; 0: it is not wanted
   #occupied: () => boolean = () => false;
   #beat: ReturnType<typeof nativeSetInterval> | undefined;

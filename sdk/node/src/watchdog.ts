@@ -58,6 +58,12 @@ export async function serveWatchdog(watch: Watch): Promise<never> {
     // The whole process may have stood still. That is nobody's turn.
     if (now - last > tick + stall / 2) turn = beat = null;
     last = now;
+    if (Atomics.load(words, word.inspected) === 1) {
+      turn = beat = null;
+      await sleep(tick);
+      last = performance.now();
+      continue;
+    }
     const seen = Atomics.load(words, word.turns);
     if (seen !== turn) {
       turn = seen;

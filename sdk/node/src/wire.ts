@@ -86,6 +86,9 @@ export const frame = {
   blame: 0xca,
   cause: 0xcb,
 
+  inspect: 0xcc, // to the guest
+  inspecting: 0xcd, // to the host
+
   // About databases: to the guest up to closeDatabase, the others to the host.
   database: 0x60,
   checkpoint: 0x61,

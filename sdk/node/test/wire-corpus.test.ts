@@ -169,6 +169,8 @@ const tables: Record<number, Field[]> = {
   [frame.traced]: [text],
   [frame.blame]: [u32, u32],
   [frame.cause]: [below(2), u32],
+  [frame.inspect]: [bool],
+  [frame.inspecting]: [str, str],
   [frame.rpcOpen]: [u32, u32, below(5), u16, id, bool, str, str, bytes, raw],
   [frame.rpcBegin]: [u32, u32, str, bytes, raw],
   [frame.rpcMessage]: [u32, raw],
@@ -259,6 +261,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.rpcFailure: case frame.failure: case frame.startFailed: return out.numberAndError(type, v[0], v[1]);
     case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: case frame.snapshotHeld: case frame.databaseClosed: return out.number(type, v[0]);
     case frame.handled: return out.handled(v[0]);
+    case frame.inspecting: return out.inspecting(v[0], v[1]);
     case frame.cause: return out.cause(v[0], v[1]);
     case frame.traced: return out.traced(v[0]);
     case frame.ready: return out.ready(v[0], v[1]);
@@ -290,7 +293,7 @@ function say(out: Outlet, type: number, v: any[]): void {
 
 test("Outlet writes what a guest says as the corpus has it", () => {
   for (const { name, type, body } of corpus("good.hex")) {
-    if (type < frame.response || type === frame.trace || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
+    if (type < frame.response || type === frame.trace || type === frame.inspect || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
     const out = new Outlet(8);
     say(out, type, read(type, body));
     out.settle();

@@ -215,6 +215,13 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 	case 0x04:
 		s, text, p := r.socket(), r.text(), r.rest()
 		return func() { d.To.Message(s, text, p) }, nil
+	case 0xcc:
+		on := r.below(2) != 0
+		return func() {
+			if t, ok := d.To.(interface{ Inspect(bool) }); ok {
+				t.Inspect(on)
+			}
+		}, nil
 	case 0xc8:
 		context := string(r.rest())
 		if len(context) > 1024 {

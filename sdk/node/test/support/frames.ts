@@ -323,6 +323,7 @@ export type Said =
   | { type: "setAlarm"; object: number; time: number | null; committed: boolean }
   | { type: "foundAlarm"; object: number; time: number }
   | { type: "waited"; object: number; us: number }
+  | { type: "inspecting"; url: string; failure: string }
   | { type: "traced"; context: string }
   | { type: "blame"; object: number; event: number }
   | { type: "cause"; session: boolean; number: number }
@@ -412,6 +413,8 @@ function read(type: number, r: Reader): Said {
       return { type: "commit", object: r.u32(), number: r.u32(), unconfirmed: r.u8() !== 0 };
     case frame.awaitDurable:
       return { type: "awaitDurable", object: r.u32(), commit: r.u32() };
+    case frame.inspecting:
+      return { type: "inspecting", url: r.str(), failure: r.str() };
     case frame.traced:
       return { type: "traced", context: r.restText() };
     case frame.blame:
