@@ -115,6 +115,7 @@ func (c *client) closed() (bool, error) {
 type talk struct {
 	*client
 	inFlight int
+	pace     time.Duration // from an answer to the next message
 	stop     chan struct{}
 	counts   *Counts
 	mark     func(began, ended time.Time) // of a wait for an answer
@@ -127,8 +128,9 @@ type talk struct {
 }
 
 // nudge is after how long without an answer one more message is sent: if all that
-// were on their way have been lost, nobody else says anything.
-const nudge = 250 * time.Millisecond
+// were on their way have been lost, nobody else says anything. A client that takes
+// its time is what silence is measured with, so it asks again soon.
+const nudge, pacedNudge = 250 * time.Millisecond, 50 * time.Millisecond
 
 // maxBehind bounds what a client says without an answer.
 const maxBehind = 64
@@ -156,8 +158,12 @@ func (t *talk) run() error {
 		}
 	}
 	quiet := time.Now()
+	patience := nudge
+	if t.pace > 0 {
+		patience = pacedNudge
+	}
 	for {
-		t.conn.SetReadDeadline(time.Now().Add(nudge))
+		t.conn.SetReadDeadline(time.Now().Add(patience))
 		_, err := t.r.Peek(1)
 		if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 			if time.Since(quiet) > silent {
@@ -192,13 +198,39 @@ func (t *talk) run() error {
 				return nil
 			}
 			continue
-		default:
+		case <-t.rested():
 		}
+		t.asked()
 		for t.behind() < t.inFlight {
 			if err := say(); err != nil {
 				return err
 			}
 		}
+	}
+}
+
+// always is closed.
+var always = func() <-chan time.Time {
+	c := make(chan time.Time)
+	close(c)
+	return c
+}()
+
+// rested fires when it is time for the next message.
+func (t *talk) rested() <-chan time.Time {
+	if t.pace == 0 {
+		return always
+	}
+	return time.After(t.pace)
+}
+
+// asked begins a wait for an answer: what a client rests before it speaks is no
+// silence of the server's.
+func (t *talk) asked() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pace > 0 {
+		t.at = time.Now()
 	}
 }
 

@@ -32,9 +32,12 @@ type Config struct {
 	Idle, Busy   int    // sockets
 	Each         int    // busy sockets of one object; 0 is 4
 	InFlight     int    // messages of a busy socket; 0 is 4
-	Events       map[Kind]int
-	Pause        time.Duration // between two events
-	Seed         uint64
+	// Pace is from an answer to the next message; 0: none, so that the machine is
+	// never idle.
+	Pace   time.Duration
+	Events map[Kind]int
+	Pause  time.Duration // between two events
+	Seed   uint64
 	// Front, if set, starts a TLS proxy in front of the server and returns the
 	// address that clients use.
 	Front  func(server string) (address string, stop func(), err error)
@@ -134,7 +137,7 @@ func (r *run) all(ctx context.Context, address string) error {
 	var failures sync.Map
 	talks := make([]*talk, len(busy))
 	for i, c := range busy {
-		talks[i] = &talk{client: c, inFlight: r.InFlight, stop: stop, counts: k, mark: r.mark}
+		talks[i] = &talk{client: c, inFlight: r.InFlight, pace: r.Pace, stop: stop, counts: k, mark: r.mark}
 		talking.Go(func() {
 			if err := talks[i].run(); err != nil {
 				k.Closed.Add(1)

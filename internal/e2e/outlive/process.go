@@ -66,7 +66,7 @@ func start(ctx context.Context, c Config) (*process, error) {
 		return nil, err
 	}
 	defer out.Close()
-	cmd := exec.Command(c.Binary, "dev", project, "--listen", s.address, "--admin", s.admin,
+	cmd := exec.Command(c.Binary, "serve", project, "--listen", s.address, "--admin", s.admin,
 		"--data", filepath.Join(c.Folder, "data"), "--node", c.Node, "--log-format", "json")
 	cmd.Args = append(cmd.Args, c.args...)
 	cmd.Stdout, cmd.Stderr = out, out
@@ -151,19 +151,20 @@ func (s *process) get(url string) ([]byte, error) {
 	return b, err
 }
 
-// deploy gives the code another version and waits until it runs.
+// deploy gives the code another version, sends it as people do, and returns when
+// it serves.
 func (s *process) deploy(ctx context.Context, version int) error {
-	before := s.lines("rebuilt in")
-	path := filepath.Join(s.folder, "project", "src", "version.ts")
+	project := filepath.Join(s.folder, "project")
+	path := filepath.Join(project, "src", "version.ts")
 	if err := os.WriteFile(path, fmt.Appendf(nil, "export const version = %d;\n", version), 0o600); err != nil {
 		return err
 	}
-	return s.until(ctx, "the new code runs", func() error {
-		if s.lines("rebuilt in") == before {
-			return errors.New("it has not been rebuilt")
-		}
-		return nil
-	})
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, s.binary, "deploy", project, "--to", s.admin).CombinedOutput(); err != nil {
+		return fmt.Errorf("dormouse deploy: %w: %s", err, out)
+	}
+	return nil
 }
 
 // lines counts lines of the log that have some text.
@@ -187,7 +188,11 @@ func (s *process) guests() (pids []int, err error) {
 		return nil, err
 	}
 	for _, g := range answer.Guests {
-		if g.State != "running" {
+		switch g.State {
+		case "running":
+		case "spare":
+			continue
+		default:
 			return nil, fmt.Errorf("a guest is %s", g.State)
 		}
 		pids = append(pids, g.PID)

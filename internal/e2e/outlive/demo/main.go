@@ -20,17 +20,18 @@ func main() {
 	idle := flag.Int("idle", 1000, "sockets that say nothing")
 	busy := flag.Int("busy", 50, "sockets that exchange numbered messages")
 	each := flag.Int("each", 4, "how often each thing happens")
+	pace := flag.Duration("pace", 0, "how long a busy one rests between an answer and its next message; 0: four messages are on their way all the time")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of the order in which they do")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := show(ctx, *idle, *busy, *each, *seed); err != nil {
+	if err := show(ctx, *idle, *busy, *each, *pace, *seed); err != nil {
 		fmt.Fprintln(os.Stderr, "demo: "+err.Error())
 		os.Exit(1)
 	}
 }
 
-func show(ctx context.Context, idle, busy, each int, seed uint64) error {
+func show(ctx context.Context, idle, busy, each int, pace time.Duration, seed uint64) error {
 	root, err := runtimes.Root()
 	if err != nil {
 		return err
@@ -50,9 +51,13 @@ func show(ctx context.Context, idle, busy, each int, seed uint64) error {
 	fmt.Printf("%-28s %8s %9s %8s %6s %9s %7s %5s %8s\n", "", "sockets", "messages", "deploys", "kills", "upgrades", "closed", "lost", "doubled")
 	events := map[outlive.Kind]int{outlive.Deploy: each, outlive.Kill: each, outlive.Upgrade: each}
 	done := make(map[outlive.Kind]int)
+	inFlight := 4
+	if pace > 0 {
+		inFlight = 1
+	}
 	r, err := outlive.Run(ctx, outlive.Config{
 		Binary: cmp.Or(os.Getenv("DORMOUSE_BIN"), filepath.Join(root, "bin", "dormouse")), Node: node.Path, Folder: folder,
-		Idle: idle, Busy: busy, Events: events, Seed: seed, Pause: time.Second,
+		Idle: idle, Busy: busy, InFlight: inFlight, Pace: pace, Events: events, Seed: seed, Pause: time.Second,
 		Progress: func(k outlive.Kind, took time.Duration, c *outlive.Counts) {
 			done[k]++
 			fmt.Printf(row, fmt.Sprintf("%s in %d ms", k, took.Milliseconds()), c.Sockets.Load()-c.Closed.Load(), c.Messages.Load(),
