@@ -186,6 +186,8 @@ type Event struct {
 	Text    bool    // of a message
 	Payload []byte  // of a message, or the text of an error; owned
 	Closing Closing // of a Close
+	Number  uint32  // of a message: which of its socket's it is; 0: that is not known
+	Size    int     // of a payload that has not been kept
 }
 
 type EventKind uint8

@@ -64,8 +64,7 @@ func (s *Socket) handle(text bool, payload []byte) {
 		s.autoRespond(s.set.pair)
 		return
 	}
-	s.passed++
-	s.set.rec.Message(s.id, text, payload)
+	s.pass(text, payload)
 	s.last = s.set.rec.Arrived()
 }
 

@@ -296,6 +296,7 @@ func (r *Registry) Deliver(e guest.Event) {
 	}
 	switch e.Kind {
 	case guest.MessageEvent:
+		s.set.number = e.Number
 		s.set.rec.Message(e.Socket, e.Text, e.Payload)
 		s.last = s.set.rec.Arrived()
 	case guest.ClosedEvent:

@@ -16,6 +16,7 @@ type Set struct {
 	n         int       // of sockets that are not nil
 	pair      *guest.Pair
 	timeout   time.Duration // of an event; 0 none
+	number    uint32        // of the message that is being said
 	stamps    []*Socket     // answered since TakeStamps
 	lines     map[*Socket]*line
 	halfOpen  []*Socket // the peer closed, the guest knows and had not answered
@@ -29,6 +30,10 @@ type Set struct {
 func (r *Registry) NewSet(rec Recipient, hibernatable bool) *Set {
 	return &Set{rec: rec, reg: r, hibernate: hibernatable}
 }
+
+// Number says, while rec is told a message, which of its socket's it is; 0: that
+// is not known. It wraps.
+func (t *Set) Number() uint32 { return t.number }
 
 // Len is the number of sockets whose last words the guest has not got yet.
 func (t *Set) Len() int { return t.n }

@@ -279,11 +279,17 @@ func (s *Socket) Message(op ws.Opcode, payload []byte) {
 	s.reg.counts.ReceivedBytes += uint64(len(payload))
 	text := op == ws.OpText
 	if s.set.pair == nil && s.set.lines == nil {
-		s.passed++
-		s.set.rec.Message(s.id, text, payload)
+		s.pass(text, payload)
 		return
 	}
 	s.inOrder(text, payload)
+}
+
+// pass gives the object a message.
+func (s *Socket) pass(text bool, payload []byte) {
+	s.passed++
+	s.set.number = s.passed
+	s.set.rec.Message(s.id, text, payload)
 }
 
 // autoRespond answers without the object. The answer passes the gate, but never

@@ -148,7 +148,7 @@ func TestConstructorFails(t *testing.T) {
 				s.fetch(k, nil)
 				if keep {
 					c.gets()
-					s.heard("start 3 [1.2 tags=amy]", "request 8 of 3 GET http://x/")
+					s.heard("start 3 [1.2 tags=amy]", "message 1.2 text hello", "request 8 of 3 GET http://x/")
 				} else {
 					c.gets("end")
 					s.heard("start 3", "request 8 of 3 GET http://x/")

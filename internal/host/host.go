@@ -84,6 +84,9 @@ type Registry interface {
 // Set is the sockets of one object.
 type Set interface {
 	Len() int
+	// Number says, while a message is said, which of its socket's it is; 0: that is
+	// not known.
+	Number() uint32
 	Table() []guest.Socket
 	Ended(s dormouse.SocketID)
 	Left()

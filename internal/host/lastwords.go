@@ -7,11 +7,11 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
-// The last words of a socket, its Close or its error, are what an object cannot
-// do without: nothing that comes later tells it that somebody has left. They are
-// kept until a handler has begun with them. When the instance ends before, and
-// the socket stays, the next instance gets them; once, so that a constructor
-// that always fails is not tried for ever.
+// What a socket has said is kept until a handler has begun with it; nothing that
+// comes later stands for it, least of all for its last words, its Close or its
+// error. When the instance ends before, and the socket stays, the next instance
+// gets it; unless two instances in a row have ended before they had begun
+// anything, so that a constructor that always fails is not tried for ever.
 
 // ending is a socket whose last words were the event with this number.
 type ending struct {
@@ -28,6 +28,7 @@ func (o *resident) lastWords(e guest.Event) {
 // begun frees the sockets whose last words have begun, and forgets requests.
 func (o *resident) begun(started uint32) {
 	l := o.live
+	l.fruitful = l.fruitful || started != 0
 	for len(l.ending) > 0 && int32(started-l.ending[0].event) >= 0 {
 		o.ended(l.ending[0].said.Socket)
 		l.ending = l.ending[1:]
@@ -37,10 +38,7 @@ func (o *resident) begun(started uint32) {
 	}
 }
 
-func (o *resident) ended(id dormouse.SocketID) {
-	delete(o.repeated, id)
-	o.set.Ended(id)
-}
+func (o *resident) ended(id dormouse.SocketID) { o.set.Ended(id) }
 
 // lastWordsBut frees the sockets whose last words a dead guest had, but for those
 // that are said again.
@@ -53,32 +51,52 @@ func (o *resident) lastWordsBut(again map[dormouse.SocketID]bool) {
 	o.live.ending = nil
 }
 
-// repeatLastWords has the next instance hear the last words that the one which
-// has left had not begun. They came before all that waits.
-func (o *resident) repeatLastWords(l *activation, why string) {
-	if len(l.ending) == 0 {
+// maxBarren is how many instances in a row may end before they have begun any
+// event, and have the next one get what they were given.
+const maxBarren = 1
+
+// repeat has the next instance hear what the one which has left was given and had
+// not begun: all of it, or the last words of sockets if the guest keeps no account.
+// It came before all that waits.
+func (o *resident) repeat(l *activation, why string) {
+	var again []guest.Event
+	if l.ledger != nil {
+		again = l.ledger.Close()
+	} else {
+		for _, e := range l.ending {
+			again = append(again, e.said)
+		}
+	}
+	l.ending = nil
+	again = slices.DeleteFunc(again, func(e guest.Event) bool {
+		return o.shard.Registry.Recipient(e.Socket) != any(o) // dropped by a reset
+	})
+	if l.fruitful || why == movedAway {
+		o.barren = 0
+	} else if len(again) > 0 {
+		o.barren++
+	}
+	if o.barren > maxBarren {
+		o.giveUp(again, why)
 		return
 	}
 	waiting := o.mail
 	o.mail = nil
-	for _, e := range l.ending {
-		id := e.said.Socket
-		switch {
-		case o.shard.Registry.Recipient(id) != any(o): // dropped by a reset
-			delete(o.repeated, id)
-		case o.repeated[id]:
-			o.ended(id)
-			o.lost(1, why)
-		default:
-			if o.repeated == nil {
-				o.repeated = make(map[dormouse.SocketID]bool)
-			}
-			o.repeated[id] = true
-			o.keepSaid(e.said)
-		}
+	for _, e := range again {
+		o.keepSaid(e)
 	}
 	o.mail = append(o.mail, waiting...)
-	l.ending = nil
+}
+
+// giveUp reports events that are not said again.
+func (o *resident) giveUp(events []guest.Event, why string) {
+	o.barren = 0
+	for _, e := range events {
+		if e.Kind != guest.MessageEvent {
+			o.ended(e.Socket)
+		}
+	}
+	o.lost(len(events), why)
 }
 
 // outdated says which events among the remains of a dead guest had been given to

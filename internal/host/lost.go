@@ -6,9 +6,9 @@ import (
 )
 
 // An instance that is ended whatever runs may have taken events of sockets that
-// it has not begun: they wait in its guest, behind a critical section. Nobody
-// else has a copy of the messages among them, so all that can be done is to say
-// so.
+// it has not begun: they wait in its guest, behind a critical section. A guest that
+// keeps a Ledger has a copy of them; of another one nobody has, so all that can be
+// done is to say so.
 
 // unbegun counts the events of sockets that the instance was given and has not
 // begun, as far as is known.

@@ -36,7 +36,7 @@ type resident struct {
 	answered     uint64 // and those that it has
 	whenAnswered []saved
 
-	repeated map[dormouse.SocketID]bool // sockets whose last words were said again
+	barren int // instances in a row that ended before they had begun any event
 
 	// Exchanges of instances that are gone, of which everything has been said
 	// and waits at the gate.
@@ -74,6 +74,8 @@ type activation struct {
 	leaving   []*eviction       // who waits until it leaves
 	requests  []uint32          // events that are none of sockets, and have not begun
 	ending    []ending          // sockets whose last words the guest has, and has not begun
+	ledger    guest.Ledger      // of what it was given; nil: its guest keeps none
+	fruitful  bool              // an event has begun
 	alarm     time.Time         // that the next commit sets
 	spans     *spans            // nil: nobody traces
 	started   bool              // its constructor has run
@@ -227,6 +229,9 @@ func (o *resident) activate() bool {
 	l.activations[o.num] = o
 	o.live = &activation{since: s.Loop.Now()}
 	o.live.rest = loop.NewTimer(o.restDue)
+	if b, ok := g.(guest.Bookkeeper); ok {
+		o.live.ledger = b.Ledger(o.num)
+	}
 	s.stats.Wakes++
 	o.woke()
 	s.remember(o.key, Moment{What: "wake"})
@@ -300,7 +305,7 @@ func (o *resident) failMail(e *dormouse.Error) {
 
 // dropMail forgets what sockets have said that are gone themselves.
 func (o *resident) dropMail() {
-	o.repeated = nil
+	o.barren = 0
 	o.mail = slices.DeleteFunc(o.mail, func(m mail) bool {
 		if m.said == nil {
 			return false
@@ -333,7 +338,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	o.m.Gone()
 	o.slept()
 	o.dropForTests(live)
-	o.repeatLastWords(live, why)
+	o.repeat(live, why)
 	if o.set != nil {
 		o.set.Left()
 		o.set.Progress()
@@ -463,12 +468,15 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 		o.count(len(payload))
 		o.sent(observe.Message, 0)
 		o.tracedSocket(observe.Message, id)
+		if l := o.live.ledger; l != nil {
+			l.Next(o.m.Delivered(), o.set.Number())
+		}
 		o.guest.Message(id, text, payload)
 		o.shard.throttle(o.guest)
 		return
 	}
 	p := append([]byte(nil), payload...)
-	o.keepSaid(guest.Event{Socket: id, Kind: guest.MessageEvent, Text: text, Payload: p})
+	o.keepSaid(guest.Event{Socket: id, Kind: guest.MessageEvent, Text: text, Payload: p, Number: o.set.Number()})
 }
 
 // said brings the last words of a socket to the object.
@@ -500,6 +508,9 @@ func (o *resident) hand(e guest.Event) {
 	o.tracedSocket(kindOf(e), e.Socket)
 	if t := o.shard.tracing; t != nil && e.Kind != guest.MessageEvent {
 		t.closed(o.key, e.Socket)
+	}
+	if l := o.live.ledger; l != nil {
+		l.Next(o.m.Delivered(), e.Number)
 	}
 	switch e.Kind {
 	case guest.MessageEvent:

@@ -65,6 +65,9 @@ func (s *Shard) Progress(g guest.Guest, num guest.Object, p guest.Progress) {
 		return
 	}
 	o.begun(p.Started)
+	if l := o.live.ledger; l != nil {
+		l.Begun(p.Started)
+	}
 	o.finished(p.Finished)
 	if o.set != nil {
 		o.set.Progress()

@@ -16,6 +16,10 @@ var errUpdated = dormouse.Error{
 	Retryable: true, ObjectReset: true,
 }
 
+// movedAway is why an instance has left whose object goes on with other code, or in
+// another process.
+const movedAway = "moved"
+
 // maxMoving is how many objects of a guest move at a time. The others go on
 // running where they are, so none waits for the constructors of all.
 const maxMoving = 16
@@ -106,8 +110,8 @@ func (s *Shard) hasMoved(l *life, a *activation) {
 // as a timer, begins again at once; the others when something comes for them.
 func (o *resident) moved() {
 	s := o.shard
-	if !o.broken() { // a reset is reported itself
-		o.lost(o.unbegun()-len(o.live.ending), "moved") // last words are said again
+	if !o.broken() && o.live.ledger == nil { // a reset is reported itself
+		o.lost(o.unbegun()-len(o.live.ending), movedAway) // last words are said again
 	}
 	l := s.lives[o.guest]
 	drop := l.retired != nil && (s.Classes[o.class].CloseOnUpdate && !l.keepsSockets || s.lacks(l.place, o.class))
@@ -117,7 +121,7 @@ func (o *resident) moved() {
 		o.dropMail()
 		o.paused = false
 	}
-	o.left("moved", &errUpdated)
+	o.left(movedAway, &errUpdated)
 }
 
 // workerGrace is how long the Worker's code may go on after the deadline: it is

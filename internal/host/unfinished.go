@@ -85,13 +85,15 @@ func (s *Shard) reportBegun(l *life) {
 func (s *Shard) describe(e guest.Event, after map[dormouse.SocketID]uint32) Unfinished {
 	messages, tags := s.Registry.Told(e.Socket)
 	u := Unfinished{
-		At: s.Loop.Now(), Socket: e.Socket, Tags: slices.Clone(tags), Event: e.Kind.String(), Bytes: len(e.Payload),
+		At: s.Loop.Now(), Socket: e.Socket, Tags: slices.Clone(tags), Event: e.Kind.String(), Bytes: max(len(e.Payload), e.Size),
 	}
 	if o, ok := s.Registry.Recipient(e.Socket).(*resident); ok {
 		u.Key, u.Class = o.key, s.Classes[o.class].Name
 	}
 	if e.Kind == guest.MessageEvent {
-		u.Number = uint64(messages - after[e.Socket])
+		if u.Number = uint64(e.Number); u.Number == 0 {
+			u.Number = uint64(messages - after[e.Socket])
+		}
 		after[e.Socket]++
 	}
 	return u

@@ -47,6 +47,7 @@ type Guest struct {
 	asks      guest.Exchange
 	sessions  guest.Session
 	gone      bool
+	noting    *ledger // of the event that comes next
 }
 
 var _ guest.Guest = (*Guest)(nil)
@@ -297,6 +298,7 @@ func Socket(s dormouse.SocketID) string { return fmt.Sprintf("%d.%d", s.Incarnat
 
 func (g *Guest) Message(s dormouse.SocketID, text bool, payload []byte) {
 	p := string(payload)
+	g.note(guest.Event{Socket: s, Text: text, Payload: []byte(p)})
 	g.hear("message %s %s", Socket(s), Payload(text, payload))
 	i := g.owners[s]
 	g.event(i, func() {
@@ -321,11 +323,13 @@ func (g *Guest) Closed(s dormouse.SocketID, c guest.Closing) {
 	if c.Ended {
 		note += " ended"
 	}
+	g.note(guest.Event{Socket: s, Kind: guest.ClosedEvent, Closing: c})
 	g.hear("closed %s %d %q%s", Socket(s), c.Code, c.Reason, note)
 	g.event(g.owners[s], nil)
 }
 
 func (g *Guest) Errored(s dormouse.SocketID, message string) {
+	g.note(guest.Event{Socket: s, Kind: guest.ErroredEvent, Payload: []byte(message)})
 	g.hear("errored %s %s", Socket(s), message)
 	g.event(g.owners[s], nil)
 }

@@ -176,6 +176,13 @@ func TestCorpusToTheHost(t *testing.T) {
 				b[0] = 1
 			}
 			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(b, n))
+		} else if l.t == guestwire.Lasting || l.t == guestwire.Over {
+			o, event, err := guestwire.ReadLasting(l.t, l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			b := binary.LittleEndian.AppendUint32(nil, uint32(o))
+			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(b, event))
 		} else if l.t == guestwire.Waited {
 			o, d, err := guestwire.ReadWaited(l.body)
 			if err != nil {
@@ -251,6 +258,9 @@ func read(b []byte) error {
 		return err
 	case typ == guestwire.Cause:
 		_, _, err := guestwire.ReadCause(body)
+		return err
+	case typ == guestwire.Lasting || typ == guestwire.Over:
+		_, _, err := guestwire.ReadLasting(typ, body)
 		return err
 	case typ == guestwire.Waited:
 		_, _, err := guestwire.ReadWaited(body)

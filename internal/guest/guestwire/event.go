@@ -27,6 +27,17 @@ func ReadWaited(body []byte) (o guest.Object, d time.Duration, err error) {
 	return o, d, nil
 }
 
+// ReadLasting reads which event of an object has begun and lasts, or is over, as t
+// says.
+func ReadLasting(t Type, body []byte) (o guest.Object, event uint32, err error) {
+	r := &reader{b: body}
+	o, event = r.object(), r.u32()
+	if err := r.done(); err != nil {
+		return 0, 0, frameError(t, err)
+	}
+	return o, event, nil
+}
+
 // ReadEvent reads back an event of a socket that the host has written; ok is
 // false for any other frame.
 func ReadEvent(t Type, body []byte) (e guest.Event, ok bool) {

@@ -15,6 +15,9 @@ type Writer struct{ buffer }
 // Bytes is what was written and not consumed, borrowed until the next call.
 func (w *Writer) Bytes() []byte { return w.b }
 
+// Frames is how many were ever written.
+func (w *Writer) Frames() uint64 { return w.frames }
+
 // Reset empties the buffer and lets it go if it has grown past keep bytes.
 func (w *Writer) Reset(keep int) {
 	if cap(w.b) > keep {

@@ -87,6 +87,9 @@ const (
 	Handled      Type = 0x59
 	FoundAlarm   Type = 0x68
 
+	Lasting Type = 0x80
+	Over    Type = 0x81
+
 	Pause  Type = 0x86
 	Waited Type = 0x98
 

@@ -150,6 +150,8 @@ func (p *Process) frames(b []byte) []byte {
 			p.handshake(t, body)
 		case t == guestwire.Handled:
 			err = p.handled(body)
+		case t == guestwire.Lasting || t == guestwire.Over:
+			err = p.stands(t, body)
 		case t == guestwire.Waited:
 			err = p.waited(body)
 		case t == guestwire.Inspecting:

@@ -3,6 +3,7 @@
 package nodeguest
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -18,7 +19,13 @@ import (
 // "Marks".
 type marks struct{ page []byte }
 
-const marksBytes = 4096
+// The page: what docs/guest-protocol.md says stands where.
+const (
+	marksBytes = 64 << 10
+	crowdedAt  = 16
+	slotsAt    = 64
+	slotBytes  = 8
+)
 
 // newMarks makes a page and the file for the process, which the caller closes.
 func newMarks() (marks, *os.File, error) {
@@ -62,6 +69,25 @@ func (m marks) turns() uint32 {
 		return 0
 	}
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&m.page[12])))
+}
+
+// begun returns what says whether an event that had waited in the process may have
+// begun.
+func (m marks) begun() func(o guest.Object, event uint32) bool {
+	up := make(map[guest.Object]uint32)
+	if m.page == nil {
+		return func(guest.Object, uint32) bool { return true }
+	}
+	for at := slotsAt; at < marksBytes; at += slotBytes {
+		if o := guest.Object(binary.LittleEndian.Uint32(m.page[at:])); o != 0 {
+			up[o] = binary.LittleEndian.Uint32(m.page[at+4:])
+		}
+	}
+	crowded := m.page[crowdedAt] != 0
+	return func(o guest.Object, event uint32) bool {
+		last, ok := up[o]
+		return crowded || ok && int32(last-event) >= 0
+	}
 }
 
 // close unmaps the page.

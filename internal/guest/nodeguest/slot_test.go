@@ -114,7 +114,9 @@ func (r *rig) say(texts ...string) {
 	guests := r.host.Guests()
 	g := guests[len(guests)-1]
 	r.loop.Call(func() {
-		for _, text := range texts {
+		book := g.(guest.Bookkeeper).Ledger(1)
+		for i, text := range texts {
+			book.Next(uint32(i+1), 0)
 			g.Message(socket, true, []byte(text))
 		}
 	})

@@ -15,6 +15,7 @@ import { durableObjectReset, readError, remote, resetText, toWire } from "./erro
 import { Exchanges, type HostExchange } from "./exchange.ts";
 import { type Birth, type Class, GuestObject, type Home } from "./object.ts";
 import { Housekeeping } from "./housekeeping.ts";
+import { Marks } from "./marks.ts";
 import { nativeSetTimeout } from "./native.ts";
 import { operate, operatorEntrypoint } from "./operator.ts";
 import { Outlet } from "./outlet.ts";
@@ -56,6 +57,7 @@ export class Guest implements Receiver, Home {
   #owner!: WorkerOwner;
   #databases!: Databases;
   #housekeeping!: Housekeeping;
+  #marks: Marks | null = null;
   #alarmLimit = 0;
 
   #greeted = false;
@@ -258,7 +260,10 @@ export class Guest implements Receiver, Home {
     if (theirs !== version) throw new ProtocolError(`the host speaks version ${theirs} of the guest protocol, this guest ${version}`);
     const incarnation = r.u32();
     const config = parseConfig(r.restText());
-    if (config.marks) this.#channel.keepMarks();
+    if (config.marks) {
+      this.#channel.keepMarks();
+      this.#marks = new Marks();
+    }
     this.#greeted = true;
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
@@ -465,10 +470,15 @@ export class Guest implements Receiver, Home {
     return this.#databases.open(o);
   }
 
+  begins(o: GuestObject, event: number): void {
+    this.#marks?.begun(o.number, event);
+  }
+
   gone(o: GuestObject): void {
     this.#objects.delete(o.number);
     this.#incomplete.delete(o);
     this.#databases.left(o);
+    this.#marks?.left(o.number);
     this.#housekeeping.left();
   }
 

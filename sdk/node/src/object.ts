@@ -46,6 +46,8 @@ export interface Home {
   readonly exports: unknown;
   construct(classIndex: number): Class;
   openStorage(o: GuestObject): ObjectStorage;
+  /** An event that the host knows to wait here is about to begin. */
+  begins(o: GuestObject, event: number): void;
   gone(o: GuestObject): void;
   /** Ends everything that is on the stack, uncatchably. */
   cut(): never;
@@ -84,6 +86,12 @@ export class GuestObject extends Owner {
   // Events of this activation; they wrap.
   #started = 0;
   #finished = 0;
+  #arrived = 0;
+  #taken = 0; // of those that have arrived, how many the host knows that we have
+  #lastOver = 0; // the event that has finished last
+  // Events of sockets whose handlers go on beyond their turn: whether the host knows.
+  #lasting: Map<number, boolean> | null = null;
+  #untold: number[] = []; // those of which it does not; some may be over
   #told = false; // `started` has been sent
 
   // Outputs that wait for the commit of what was written before them.
@@ -147,14 +155,26 @@ export class GuestObject extends Owner {
   /** A message for a hibernatable socket. Owned. */
   message(end: End, data: Payload): void {
     if (this.root.open) {
+      this.#arrived = (this.#arrived + 1) >>> 0;
       this.turns.pulse.turn(this.number);
       enterScope(eventScope(this));
       this.#runMessage(end, data);
       this.turns.drain();
+      if (this.#finished !== this.#started) this.#lasts(this.#started);
       this.turns.afterTurn();
     } else {
-      this.turns.event(eventScope(this), () => this.#runMessage(end, data));
+      this.#arrive();
+      this.turns.event(eventScope(this), () => {
+        this.#runMessage(end, data);
+        this.#lasts(this.#started);
+      });
     }
+  }
+
+  /** An event has come. */
+  #arrive(): void {
+    this.#arrived = (this.#arrived + 1) >>> 0;
+    if (!this.root.open) this.touch(); // that it waits is to be told
   }
 
   #runMessage(end: End, data: Payload): void {
@@ -162,7 +182,7 @@ export class GuestObject extends Owner {
     if (instance === null) return;
     this.#begin();
     if (typeof instance["webSocketMessage"] !== "function") {
-      this.#finished = (this.#finished + 1) >>> 0;
+      this.#over(this.#started);
       return;
     }
     let result: unknown;
@@ -176,6 +196,7 @@ export class GuestObject extends Owner {
   }
 
   closed(end: End, code: number, reason: string, clean: boolean, ended: boolean): void {
+    this.#arrive();
     this.turns.event(eventScope(this), () => {
       if (this.instance === null) return;
       end.closedIn = true;
@@ -187,6 +208,7 @@ export class GuestObject extends Owner {
   }
 
   errored(end: End, message: string): void {
+    this.#arrive();
     this.turns.event(eventScope(this), () => {
       if (this.instance === null) return;
       end.failed = end.dead = true;
@@ -210,6 +232,7 @@ export class GuestObject extends Owner {
     this.#unlist(end);
     if (threw !== null) this.#failed(threw.error, this.#started);
     else this.#settle(result);
+    this.#lasts(this.#started);
   }
 
   #unlist(end: End): void {
@@ -222,6 +245,7 @@ export class GuestObject extends Owner {
 
   /** Runs an event of another kind; `work` must settle or throw. */
   run(work: () => unknown, scope = eventScope(this)): void {
+    this.#arrive();
     this.turns.event(scope, () => {
       if (this.instance === null) return;
       this.#begin();
@@ -303,28 +327,53 @@ export class GuestObject extends Owner {
 
   #begin(): void {
     this.#started = (this.#started + 1) >>> 0;
+    if (((this.#taken - this.#started) | 0) >= 0) this.#home.begins(this, this.#started);
     if (!this.touched) this.turns.touch(this);
   }
 
   #settle(result: unknown): void {
+    const event = this.#started;
     if (!isThenable(result)) {
-      this.#finished = (this.#finished + 1) >>> 0;
+      this.#over(event);
       return;
     }
     const promise = Promise.resolve(result);
     if (this.eventTimeout > 0) this.#limit(promise, this.eventTimeout, "Actor exceeded event execution time and was disconnected.");
-    const event = this.#started;
-    promise.then(this.#done, (error: unknown) => this.#failed(error, event));
+    promise.then(
+      () => this.#over(event),
+      (error: unknown) => this.#failed(error, event),
+    );
   }
 
-  readonly #done = (): void => {
+  #over(event: number): void {
     this.#finished = (this.#finished + 1) >>> 0;
+    this.#lastOver = event;
     if (!this.touched) this.turns.touch(this);
-  };
+    if (this.#lasting === null) return;
+    if (this.#lasting.get(event) === true && !this.gone) this.turns.out.twoNumbers(frame.over, this.number, event);
+    this.#lasting.delete(event);
+  }
 
   #failed(error: unknown, event: number): void {
-    this.#done();
+    this.#over(event);
     this.uncaught(error, event);
+  }
+
+  /** An event of a socket, the last that has begun: if its handler goes on, the host is told when the batch ends. */
+  #lasts(event: number): void {
+    if (this.#lastOver === event || this.gone) return;
+    this.#lasting ??= new Map();
+    this.#lasting.set(event, false);
+    this.#untold.push(event);
+  }
+
+  #tellLasting(out: Outlet): void {
+    for (const event of this.#untold) {
+      if (this.#lasting?.get(event) !== false) continue;
+      this.#lasting.set(event, true);
+      out.twoNumbers(frame.lasting, this.number, event);
+    }
+    this.#untold = [];
   }
 
   /** Semantics 2.6 and 5.5: an event that takes longer costs the instance its life. */
@@ -454,7 +503,10 @@ export class GuestObject extends Owner {
   // ---- Death
 
   tellProgress(out: Outlet): void {
-    if (!this.gone) out.progress(this.number, this.#started, this.#finished, this.tasks.count);
+    if (this.gone) return;
+    if (this.#untold.length > 0) this.#tellLasting(out);
+    this.#taken = this.#arrived;
+    out.progress(this.number, this.#started, this.#finished, this.tasks.count);
   }
 
   /** The host would like it to leave. Whether it did. Between turns only. */
@@ -524,6 +576,8 @@ export class GuestObject extends Owner {
     this.closePorts();
     this.tasks.clear();
     this.root.clear();
+    this.#lasting = null;
+    this.#untold = [];
     this.#waiters = [];
     for (const set of [this.hibernatable, this.#half, this.standard]) {
       for (const end of set) {

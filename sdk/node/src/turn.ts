@@ -146,7 +146,23 @@ export class Turns {
   afterTurn(): void {
     if (this.#dirty.length > 0) this.#commit();
     if (this.#runnable.length > 0) this.#pump();
-    if (this.out.at > flushAt) this.#around.write();
+    if (this.out.at > flushAt) this.#write();
+  }
+
+  /** Writes what there is. What has begun stands before the word that its frame is handled. */
+  #write(): void {
+    this.#tell();
+    this.#around.write();
+  }
+
+  #tell(): void {
+    const touched = this.#touched;
+    for (let i = 0; i < touched.length; i++) {
+      const owner = touched[i]!;
+      owner.touched = false;
+      owner.tellProgress(this.out);
+    }
+    touched.length = 0;
   }
 
   /** A turn of its own, soon. From anywhere, also inside a turn. */
@@ -189,13 +205,7 @@ export class Turns {
   finish(): void {
     if (this.#dirty.length > 0) this.#commit();
     if (this.#runnable.length > 0) this.#pump();
-    const touched = this.#touched;
-    for (let i = 0; i < touched.length; i++) {
-      const owner = touched[i]!;
-      owner.touched = false;
-      owner.tellProgress(this.out);
-    }
-    touched.length = 0;
+    this.#tell();
     this.#busy = false;
     this.pulse.rest();
     this.#around.write();
@@ -237,7 +247,7 @@ export class Turns {
       work();
       drain();
       if (this.#dirty.length > 0) this.#commit();
-      if (this.out.at > flushAt) this.#around.write();
+      if (this.out.at > flushAt) this.#write();
     }
   }
 }

@@ -77,6 +77,8 @@ export const frame = {
   done: 0x56,
   request: 0x57,
   handled: 0x59,
+  lasting: 0x80,
+  over: 0x81,
   pause: 0x86,
   waited: 0x98,
 

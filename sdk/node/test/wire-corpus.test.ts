@@ -164,6 +164,8 @@ const tables: Record<number, Field[]> = {
   [frame.checkpointed]: [u32, u32],
   [frame.databaseClosed]: [u32],
   [frame.request]: [u32, u32, below(4), u16, id, bool, str, ...request],
+  [frame.lasting]: [u32, u32],
+  [frame.over]: [u32, u32],
   [frame.waited]: [u32, u32],
   [frame.trace]: [text],
   [frame.traced]: [text],
@@ -245,7 +247,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.response: return out.response(v[0], v[1], v[2], (v[3] & 1) !== 0, v[4], v[5]);
     case frame.body: return out.body(v[0], v[1]);
     case frame.bodyAbort: case frame.cancel: case frame.report: return out.numberAndText(type, v[0], v[1]);
-    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.checkpointed: case frame.waited: case frame.blame: return out.twoNumbers(type, v[0], v[1]);
+    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.checkpointed: case frame.waited: case frame.lasting: case frame.over: case frame.blame: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcCredit: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcOpen: {
       const start = out.rpcOpen(v[0], v[1], { target: v[2], index: v[3], id: v[4], name: v[5] === 0 ? null : v[6], entrypoint: v[7], props: v[8] });

@@ -322,6 +322,7 @@ export type Said =
   | { type: "awaitDurable"; object: number; commit: number }
   | { type: "setAlarm"; object: number; time: number | null; committed: boolean }
   | { type: "foundAlarm"; object: number; time: number }
+  | { type: "lasting" | "over"; object: number; event: number }
   | { type: "waited"; object: number; us: number }
   | { type: "inspecting"; url: string; failure: string }
   | { type: "traced"; context: string }
@@ -421,6 +422,10 @@ function read(type: number, r: Reader): Said {
       return { type: "blame", object: r.u32(), event: r.u32() };
     case frame.cause:
       return { type: "cause", session: r.u8() === 1, number: r.u32() };
+    case frame.lasting:
+      return { type: "lasting", object: r.u32(), event: r.u32() };
+    case frame.over:
+      return { type: "over", object: r.u32(), event: r.u32() };
     case frame.waited:
       return { type: "waited", object: r.u32(), us: r.u32() };
     case frame.foundAlarm:
