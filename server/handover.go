@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -75,13 +76,11 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	s.log.Info("upgrade: the successor is prepared", "version", theirs.Version)
 	s.finishOlder(ctx, patience)
 	undo := s.standStill(ctx, &m)
-	closed := false
+	var parting *leaving
 	defer func() {
 		if err != nil {
 			end() // first of all: nobody else may serve
-			if closed {
-				err = errors.Join(err, s.openStorage())
-			}
+			err = errors.Join(err, parting.comeBack())
 			undo()
 			s.log.Warn("upgrade: this process goes on", "reason", err)
 		}
@@ -90,23 +89,72 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	if s.guests.Load() > last {
 		return m, errors.New("too many guests were started meanwhile")
 	}
+	if !s.asleep() {
+		return m, errors.New("an object is still in memory, or the disk has not answered")
+	}
+	parting = s.leaveFiles(ctx)
 	if m.Total, err = p.Give(func(e *handover.Encoder) error { return s.give(e, &m) }); err != nil {
 		return m, err
 	}
-	if err := errors.Join(s.suspend(ctx), ctx.Err()); err != nil {
-		return m, err
-	}
-	closed = true
-	if err := s.engine.Close(); err != nil {
+	told := time.Since(began)
+	if err := errors.Join(parting.left(), ctx.Err()); err != nil {
 		return m, err
 	}
 	s.log.Info("upgrade: the successor has everything", "sockets", m.Sockets, "objects", m.Objects)
+	asked := time.Now()
 	if err := p.Yours(); err != nil {
 		return m, err
 	}
+	s.log.Debug("upgrade: where the time went", "to stand still", m.Silence, "to tell everything", told,
+		"to leave the files", parting.took, "to be taken over", time.Since(asked))
 	m.Silence += time.Since(began)
 	s.depart()
 	return m, nil
+}
+
+// leaving is how a server lets go of the files of its objects, while its successor
+// is told everything: its guests end, and then the journal is closed.
+type leaving struct {
+	server *Server
+	done   chan struct{} // closed when that is so, or has failed
+
+	// Set before done is closed.
+	closed bool // the journal was
+	took   time.Duration
+	err    error
+}
+
+// leaveFiles begins it, when all objects are asleep.
+func (s *Server) leaveFiles(ctx context.Context) *leaving {
+	l := &leaving{server: s, done: make(chan struct{})}
+	go func() {
+		defer close(l.done)
+		began := time.Now()
+		if l.err = s.suspend(ctx); l.err == nil {
+			l.closed = true
+			l.err = s.engine.Close()
+		}
+		l.took = time.Since(began)
+	}()
+	return l
+}
+
+// left waits until no file is open.
+func (l *leaving) left() error {
+	<-l.done
+	return l.err
+}
+
+// comeBack undoes it, but for the guests: resume starts them. nil has not begun.
+func (l *leaving) comeBack() error {
+	if l == nil {
+		return nil
+	}
+	<-l.done
+	if !l.closed {
+		return nil
+	}
+	return l.server.openStorage()
 }
 
 // finishOlder waits until what is in progress now has ended, or for patience.
@@ -174,6 +222,16 @@ func (s *Server) standStill(ctx context.Context, m *Moved) (undo func()) {
 		s.onShards(func(sh *shard) { sh.host.WakeUp() })
 		s.door.open()
 	}
+}
+
+// atOnce runs f on all loops and waits; what it touches belongs to the shard, or is
+// not written.
+func (s *Server) atOnce(f func(*shard)) {
+	var all sync.WaitGroup
+	for _, sh := range s.shards {
+		all.Go(func() { sh.loop.Call(func() { f(sh) }) })
+	}
+	all.Wait()
 }
 
 func (s *Server) onShards(f func(*shard)) {
@@ -246,9 +304,6 @@ func (s *Server) resume() {
 
 // give writes the state of every object.
 func (s *Server) give(e *handover.Encoder, m *Moved) error {
-	if !s.asleep() {
-		return errors.New("an object is still in memory, or the disk has not answered")
-	}
 	var err error
 	s.onShards(func(sh *shard) {
 		sh.registry.Settle()
@@ -409,14 +464,17 @@ func (s *Server) restore(state *handover.State) {
 			alarms[s.of(a.Key)] = append(alarms[s.of(a.Key)], a)
 		}
 	}
-	begin := make(map[*shard][]func())
-	s.onShards(func(sh *shard) {
+	begin := make(map[*shard]*[]func(), len(s.shards))
+	for _, sh := range s.shards {
+		begin[sh] = new([]func())
+	}
+	s.atOnce(func(sh *shard) {
 		sh.host.StopClients()
 		for _, o := range mine[sh] {
 			v := host.Saved{Key: o.Key, Name: o.Name, HasName: o.HasName, Mail: o.Mail, Awake: o.Awake}
 			var tell func()
 			b := sh.host.Restore(v, func(t host.Set) { tell = t.(*hibernation.Set).Restore(&o.Sockets) })
-			begin[sh] = append(begin[sh], tell, b)
+			*begin[sh] = append(*begin[sh], tell, b)
 		}
 		for _, a := range alarms[sh] {
 			sh.alarms.Load(a.Key, a.Wake)
@@ -428,7 +486,9 @@ func (s *Server) restore(state *handover.State) {
 				r.Rejoin(id, relayed[id.Peer()])
 			}
 		}
-		for _, f := range begin[sh] {
+	})
+	s.atOnce(func(sh *shard) {
+		for _, f := range *begin[sh] {
 			f()
 		}
 		sh.host.WakeUp()
