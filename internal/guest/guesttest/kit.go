@@ -192,7 +192,7 @@ func (k *kit) said() (lines []string) {
 		if strings.HasPrefix(line, "aborted ") {
 			line = strings.Replace(line, " remote", "", 1) // to those who had called it is
 		}
-		if !strings.HasPrefix(line, "progress ") && !strings.HasPrefix(line, "log ") {
+		if !strings.HasPrefix(line, "progress ") && !strings.HasPrefix(line, "log ") && !strings.HasPrefix(line, "blamed ") {
 			lines = append(lines, line)
 		}
 	}
