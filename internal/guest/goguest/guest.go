@@ -142,6 +142,7 @@ func (g *Guest) Start(a guest.Activation) {
 		g: g, num: a.Object, class: g.classes[a.Class],
 		key:  dormouse.Key{Namespace: g.namespaces[a.Class], ID: a.ID},
 		name: a.Name, hasName: a.HasName, pair: a.Pair, timeout: a.EventTimeout,
+		database: a.Database != "",
 	}
 	g.instances[a.Object] = i
 	for n := range a.Sockets {
@@ -281,6 +282,7 @@ func (g *Guest) leave(i *instance, why error) {
 	g.crew.tell(func() {
 		g.host.Progress(g, i.num, made) // what has begun is not said again
 		g.host.Asleep(g, i.num)
+		i.release()
 	})
 }
 
@@ -291,7 +293,16 @@ func (g *Guest) Durable(o guest.Object, commit uint32) {
 	}
 }
 
-// Checkpoint and CloseDatabase are for guests that were given databases.
+// release tells that the instance has its database open no more: what is open, and
+// for how long, is its stores' business. Behind the end of the instance. Without it
+// the host would remember each activation.
+func (i *instance) release() {
+	if i.database {
+		i.g.host.DatabaseClosed(i.g, i.num)
+	}
+}
+
+// Checkpoint and CloseDatabase are for guests that keep databases open.
 func (g *Guest) Checkpoint(guest.Object, guest.CheckpointStep) {}
 func (g *Guest) CloseDatabase(guest.Object)                    {}
 

@@ -28,6 +28,8 @@ type instance struct {
 	name    string
 	hasName bool
 
+	database bool // the host has been told that it has one open
+
 	looked   sync.Once // sets what follows
 	keptName string    // of the storage, if nobody has said a name
 	hasKept  bool
@@ -363,9 +365,10 @@ func (i *instance) abort(e *dormouse.Error, how ending) {
 		i.g.forget(i)
 		if !began {
 			i.g.host.StartFailed(i.g, i.num, e)
-			return
+		} else {
+			i.g.host.Aborted(i.g, i.num, e, guest.Abort{DropSockets: how&dropSockets != 0, NoAlarmRetry: how&noAlarmRetry != 0})
 		}
-		i.g.host.Aborted(i.g, i.num, e, guest.Abort{DropSockets: how&dropSockets != 0, NoAlarmRetry: how&noAlarmRetry != 0})
+		i.release()
 	})
 	i.handOverLocked()
 	i.mu.Unlock()
