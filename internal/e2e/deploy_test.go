@@ -193,11 +193,11 @@ func TestDeployMovesWhatIsBusy(t *testing.T) {
 		t.Errorf("an object that was not in memory runs code %q, want 2", got)
 	}
 	// The busy room still runs the old code, the fresh one the new: each calls the other.
-	if got := d.get("/fresh/ask?room=busy"); got != "2 1" {
-		t.Errorf("new asks old: %q, want 2 1", got)
+	if got := d.get("/fresh/ask?room=busy"); got != "2 1 1" {
+		t.Errorf("new asks old by fetch and by RPC: %q, want 2 1 1", got)
 	}
-	if got := d.get("/busy/ask?room=fresh"); got != "1 2" {
-		t.Errorf("old asks new: %q, want 1 2", got)
+	if got := d.get("/busy/ask?room=fresh"); got != "1 2 2" {
+		t.Errorf("old asks new by fetch and by RPC: %q, want 1 2 2", got)
 	}
 	if got := <-finishes; got != "1" {
 		t.Errorf("a request that ended before the deadline was answered %q, want 1", got)

@@ -154,14 +154,17 @@ func TestMessagesBothWays(t *testing.T) {
 	}
 }
 
+// notFit is what comes of guests that do not start, by their names.
+var notFit = map[string]string{
+	"version": "guest speaks version 2 of the guest protocol, this Dormouse version 1",
+	"unfit":   "SyntaxError: Unexpected token",
+	"dies":    "guest process: exit status 7: last words",
+	"garbage": "frame of 1347703880 bytes; the limit is 50331648",
+}
+
 // TestFirstGuestFails: the reason comes back, for each way to fail.
 func TestFirstGuestFails(t *testing.T) {
-	for how, want := range map[string]string{
-		"version": "guest speaks version 2 of the guest protocol, this Dormouse version 1",
-		"unfit":   "SyntaxError: Unexpected token",
-		"dies":    "guest process: exit status 7: last words",
-		"garbage": "frame of 1347703880 bytes; the limit is 50331648",
-	} {
+	for how, want := range notFit {
 		t.Run(how, func(t *testing.T) {
 			r := newRig(t, how)
 			defer r.stop()
@@ -365,7 +368,8 @@ func TestStop(t *testing.T) {
 	goleak.VerifyNone(t, before, goleak.IgnoreTopFunction("github.com/dormouse-dev/dormouse/internal/guest/nodeguest.init.func1.1"))
 }
 
-// TestReplace: a new guest beside the old one, which ends when it is ready.
+// TestReplace: a new guest beside the old one, which ends when it is ready, and
+// runs on when it is not.
 func TestReplace(t *testing.T) {
 	r := begin(t)
 	if err := r.slot.Replace(context.Background()); err != nil {
@@ -373,9 +377,11 @@ func TestReplace(t *testing.T) {
 	}
 	r.wait("ready 2", 0)
 	r.wait("gone 1:", 0)
-	r.how.Store("unfit")
-	if err := r.slot.Replace(context.Background()); err == nil || err.Error() != "SyntaxError: Unexpected token" {
-		t.Errorf("got %v", err)
+	for how, want := range notFit {
+		r.how.Store(how)
+		if err := r.slot.Replace(context.Background()); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", how, err, want)
+		}
 	}
 	r.say("echo still here")
 	r.wait("send 1.2 text still here", 0)

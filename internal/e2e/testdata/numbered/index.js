@@ -37,10 +37,14 @@ export class Room extends DurableObject {
 			case "/ask": {
 				// Another room, which may run other code than this one.
 				const other = this.env.ROOM.get(this.env.ROOM.idFromName(url.searchParams.get("room")));
-				return new Response(`${this.env.CODE} ${await (await other.fetch("http://room/code")).text()}`);
+				return new Response(`${this.env.CODE} ${await (await other.fetch("http://room/code")).text()} ${await other.code()}`);
 			}
 		}
 		return new Response(this.env.CODE);
+	}
+
+	code() {
+		return this.env.CODE;
 	}
 
 	tick() {
