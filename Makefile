@@ -82,6 +82,7 @@ TSC = bin/dormouse node -- tools/node_modules/typescript/bin/tsc --noEmit
 types: build node tools ## check the TypeScript
 	$(TSC) -p sdk/node
 	$(TSC) -p conformance/worker
+	$(TSC) -p conformance/worker-stores
 	$(TSC) -p bench/worker
 	$(TSC) -p bench/party
 
@@ -89,8 +90,13 @@ types: build node tools ## check the TypeScript
 bench: build node tools ## measure beside workerd and others; minutes
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./bench
 
+MINIFLARE = conformance/miniflare/node_modules/.installed
+$(MINIFLARE): conformance/miniflare/package.json conformance/miniflare/package-lock.json
+	cd conformance/miniflare && $(NPM) ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: conformance
-conformance: build node tools ## run every scenario under workerd and Dormouse, and compare
+conformance: build node tools $(MINIFLARE) ## run every scenario under workerd and Dormouse, and compare
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) run ./conformance
 
 .PHONY: fuzz

@@ -25,7 +25,18 @@ type Worker struct {
 			ClassName string `json:"class_name"`
 		} `json:"bindings"`
 	} `json:"durable_objects"`
+	KV []struct {
+		Binding string `json:"binding"`
+		ID      string `json:"id"`
+	} `json:"kv_namespaces"`
+	R2 []struct {
+		Binding string `json:"binding"`
+		Bucket  string `json:"bucket_name"`
+	} `json:"r2_buckets"`
 }
+
+// HasStores says whether it has bindings of KV or R2.
+func (w Worker) HasStores() bool { return len(w.KV)+len(w.R2) > 0 }
 
 // Load reads dir/wrangler.jsonc.
 func Load(dir string) (Worker, error) {

@@ -38,6 +38,7 @@ type Script struct {
 	Title  string // its first comment
 	Date   string // the compatibility date it needs
 	Unsafe bool   // it needs a Worker of its own, with the flag unsafe_module
+	Stores bool   // it needs the Worker with KV and R2
 	Head   []string
 	Steps  []Step
 }
@@ -69,6 +70,7 @@ const (
 const (
 	dateKey   = "compatibility_date "
 	unsafeKey = "compatibility_flag unsafe_module"
+	storesKey = "bindings KV R2"
 )
 
 // Parse reads the script of a file.
@@ -95,6 +97,8 @@ func Parse(name, text string) (*Script, error) {
 			s.Head, before = append(before, l), nil
 		case l == unsafeKey && len(s.Steps) == 0:
 			s.Unsafe, s.Head, before = true, append(before, l), nil
+		case l == storesKey && len(s.Steps) == 0:
+			s.Stores, s.Head, before = true, append(before, l), nil
 		case len(l) >= 2 && l[1] == ' ' && strings.IndexByte(" -+!", l[0]) >= 0:
 			if len(s.Steps) == 0 || before != nil {
 				return nil, fail("an answer without a command above it")

@@ -92,6 +92,8 @@ func Run(ctx context.Context, root string, side script.Kind, scripts []*script.S
 // folder is the Worker that a script talks to.
 func folder(s *script.Script) string {
 	switch {
+	case s.Stores:
+		return "conformance/worker-stores"
 	case s.Unsafe:
 		return "conformance/worker-unsafe"
 	case s.Date == script.Older:
@@ -102,7 +104,11 @@ func folder(s *script.Script) string {
 
 func start(ctx context.Context, side script.Kind, w runtimes.Worker) (*runtimes.Server, drive.Runtime, error) {
 	if side == script.Workerd {
-		s, err := runtimes.StartWorkerd(ctx, w)
+		begin := runtimes.StartWorkerd
+		if w.HasStores() {
+			begin = runtimes.StartMiniflare
+		}
+		s, err := begin(ctx, w)
 		if err != nil {
 			return nil, drive.Runtime{}, err
 		}
