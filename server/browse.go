@@ -95,7 +95,7 @@ func (r runtime) Backup(ctx context.Context, to io.Writer, which browse.Selectio
 	s := r.s
 	dir, err := s.scratch.open(s.Data)
 	if err == nil {
-		err = backUp(ctx, to, s.Data, dir, which, s.source)
+		err = backUp(ctx, to, s.Data, dir, which, &s.shelves, s.source)
 	}
 	if err != nil {
 		s.log.Error("a backup has failed", "reason", err)
@@ -104,7 +104,7 @@ func (r runtime) Backup(ctx context.Context, to io.Writer, which browse.Selectio
 }
 
 // backUp writes a backup of a data folder. One folder in temp is used.
-func backUp(ctx context.Context, to io.Writer, data, temp string, which browse.Selection, source func(dormouse.Key) snapshot.Source) (err error) {
+func backUp(ctx context.Context, to io.Writer, data, temp string, which browse.Selection, stores *shelves, source func(dormouse.Key) snapshot.Source) (err error) {
 	dir, err := os.MkdirTemp(temp, "backup-")
 	if err != nil {
 		return err
@@ -115,6 +115,9 @@ func backUp(ctx context.Context, to io.Writer, data, temp string, which browse.S
 		Walk: func(f func(dormouse.Key, snapshot.Source) error) error {
 			return which.Walk(DatabaseFolder(data), func(k dormouse.Key, _ string) error { return f(k, source(k)) })
 		},
+	}
+	if which == (browse.Selection{}) {
+		src.Shelves = func(f func(name, path string) error) error { return stores.copy(ctx, dir, f) }
 	}
 	src.Classes, err = os.ReadFile(filepath.Join(data, backup.ClassesName))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -60,10 +60,11 @@ func (f *Folder) Backup(ctx context.Context, to io.Writer, which browse.Selectio
 	if err != nil {
 		return err
 	}
-	err = backUp(ctx, to, f.Data, dir, which, func(k dormouse.Key) snapshot.Source {
+	stores := shelves{data: f.Data}
+	err = backUp(ctx, to, f.Data, dir, which, &stores, func(k dormouse.Key) snapshot.Source {
 		return snapshot.Source{Path: DatabasePath(f.Data, k)}
 	})
-	return errors.Join(err, os.RemoveAll(dir))
+	return errors.Join(err, stores.Close(), os.RemoveAll(dir))
 }
 
 // Purge removes all objects of a namespace.

@@ -77,16 +77,19 @@ func (i *incarnations) has(n uint32) bool {
 
 // outside answers what guests ask of targets that are no objects.
 type outside struct {
-	assets *edge.Inside
-	hooks  func() hooks
+	assets  *edge.Inside
+	hooks   func() hooks
+	shelves *shelves
 }
 
 func (o outside) Ask(to guest.Target, r *guest.Request, a host.Answer) host.Asker {
-	if to.Kind == guest.ToAssets {
+	switch to.Kind {
+	case guest.ToAssets:
 		return o.assets.Ask(r, a)
-	}
-	if to.Kind == guest.ToTests {
+	case guest.ToTests:
 		return o.hooks().ask(to, r, a)
+	case guest.ToKV, guest.ToR2:
+		return o.shelves.ask(to, r, a)
 	}
 	a.Failure(&dormouse.Error{Message: "Service bindings are not offered by this server."})
 	return nobody{}

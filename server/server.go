@@ -187,6 +187,7 @@ type Server struct {
 	code                  // of the guests
 	objects               // written in Go
 	engine  *store        // nil: there are no guests
+	shelves shelves       // KV and R2
 	room    *capacity     // for clients
 	clients *edge.Clients // the limits of their addresses; nil: they have none
 	scratch scratch       // for copies of databases
@@ -247,6 +248,7 @@ func (s *Server) assemble() error {
 	}
 	defaults(c)
 	s.log = c.Log
+	s.shelves.data, s.shelves.relaxed = c.Data, c.Relaxed
 	s.tail, _ = c.Log.Handler().(*tail.Hub)
 	if c.Parts != nil && c.Parts.Control != nil {
 		c.Parts.Control.s = s
@@ -361,7 +363,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 	}
 	beside := outside{
 		assets: &edge.Inside{Handler: http.HandlerFunc(s.serveAssets)},
-		hooks:  func() hooks { return hooks{s, s.js} },
+		hooks:  func() hooks { return hooks{s, s.js} }, shelves: &s.shelves,
 	}
 	var commits host.Durability = durability{s.engine, DatabaseFolder(c.Data)}
 	if inGo {
@@ -522,7 +524,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if s.stores != nil {
 		s.stores.Close()
 	}
-	err = errors.Join(err, s.engine.Close())
+	err = errors.Join(err, s.shelves.Close(), s.engine.Close())
 	s.closeFiles()
 	s.scratch.views.close()
 	return errors.Join(err, s.lock.release(), s.removeTemporary())

@@ -6,6 +6,7 @@
 // A backup is a tar stream, or the same files in a folder:
 //
 //	objects/<namespace's folder>/<id>.sqlite   one for each object
+//	kv/<name>/…, r2/<name>/…                   KV namespaces and buckets
 //	classes.json                               which class has which namespace
 //	manifest.jsonl                             the last: what there is, with checksums
 //
@@ -22,10 +23,12 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/shelf"
 	"github.com/dormouse-dev/dormouse/internal/storage"
 )
 
@@ -39,6 +42,18 @@ const (
 	// ClassesName is the file of the data folder that is kept with the objects.
 	ClassesName = "classes.json"
 )
+
+// shelfFolders hold KV namespaces and R2 buckets, as in a data folder.
+var shelfFolders = []string{"kv", "r2"}
+
+// isShelfFile says whether a name is that of a file of a KV namespace or a
+// bucket: nothing else is restored under such a name.
+func isShelfFile(name string) bool {
+	kind, rest, _ := strings.Cut(name, "/")
+	folder, file, ok := strings.Cut(rest, "/")
+	_, named := storage.ParseFolder(folder)
+	return ok && named && slices.Contains(shelfFolders, kind) && shelf.IsFile(file)
+}
 
 // Errors of reading a backup. What exactly is wrong is wrapped in them.
 var (

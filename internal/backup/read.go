@@ -185,7 +185,7 @@ func (v *verifier) file(name string, content io.Reader) error {
 
 // parseName says what a file is. Nothing else is ever used of a name.
 func parseName(name string) (Entry, error) {
-	if name == ClassesName {
+	if name == ClassesName || isShelfFile(name) {
 		return Entry{File: name}, nil
 	}
 	parts := strings.Split(name, "/")

@@ -7,8 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/shelf"
 	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 	"github.com/dormouse-dev/dormouse/internal/storage/sqlitefile"
 )
@@ -58,8 +61,11 @@ func checkUnused(folder string) error {
 
 func restore(path, partial string, l Layout) (Summary, error) {
 	entries, s, err := Read(path, func(e Entry, content io.Reader) error {
-		if e.File == ClassesName {
+		switch {
+		case e.File == ClassesName:
 			return writeFile(l.Classes(partial), content)
+		case e.File != "": // of KV or R2: its name has been checked
+			return writeFile(filepath.Join(partial, filepath.FromSlash(e.File)), content)
 		}
 		k, err := e.Key()
 		if err != nil {
@@ -92,7 +98,7 @@ func Verify(path, temp string) (s Summary, err error) {
 	defer os.RemoveAll(dir)
 	wrong := make(map[string]string)
 	entries, s, err := Read(path, func(e Entry, content io.Reader) error {
-		if e.File != "" {
+		if e.File != "" && !strings.HasSuffix(e.File, "/"+shelf.IndexName) {
 			return nil
 		}
 		err := checkDatabase(dir+"/look.sqlite", content)

@@ -22,6 +22,9 @@ import (
 type Source struct {
 	// Walk calls f for each object, in any order, and stops at its error.
 	Walk func(f func(dormouse.Key, snapshot.Source) error) error
+	// Shelves calls f for each file of KV and R2 with its name in the backup, and
+	// where it can be read meanwhile; nil: there is none.
+	Shelves func(f func(name, path string) error) error
 	// Temp is a folder for one copy at a time.
 	Temp string
 	// Classes is the content of classes.json; nil: there is none.
@@ -35,6 +38,11 @@ func Write(ctx context.Context, to io.Writer, src Source) (Summary, error) {
 	w := &writer{ctx: ctx, tar: tar.NewWriter(to), src: src, begun: time.Now()}
 	if err := src.Walk(w.object); err != nil {
 		return Summary{}, err
+	}
+	if src.Shelves != nil {
+		if err := src.Shelves(w.shelfFile); err != nil {
+			return Summary{}, err
+		}
 	}
 	if src.Classes != nil {
 		if err := w.file(ClassesName, src.Classes); err != nil {
@@ -87,6 +95,20 @@ func (w *writer) object(k dormouse.Key, src snapshot.Source) error {
 	return w.add(e, info.Size(), f)
 }
 
+// shelfFile copies a file of a KV namespace or a bucket into the stream.
+func (w *writer) shelfFile(name, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return w.add(Entry{File: name, Bytes: info.Size()}, info.Size(), f)
+}
+
 func alarmOf(path string) (*time.Time, error) {
 	db, err := sqlitefile.OpenCopy(path)
 	if err != nil {
@@ -113,7 +135,7 @@ func (w *writer) add(e Entry, size int64, content io.Reader) error {
 	}
 	sum := sha256.New()
 	if n, err := io.Copy(io.MultiWriter(w.tar, sum), content); err != nil || n != size {
-		return errors.Join(err, fmt.Errorf("object %s/%s: %d of %d bytes were written", e.Namespace, e.ID, n, size))
+		return errors.Join(err, fmt.Errorf("%s: %d of %d bytes were written", e.name(), n, size))
 	}
 	e.SHA256 = hex.EncodeToString(sum.Sum(nil))
 	w.entries = append(w.entries, e)

@@ -109,6 +109,12 @@ func (v *Version) finish(o Options) error {
 		return err
 	}
 	code := &guest.Code{Version: v.Number, Bindings: v.Bindings}
+	for _, k := range v.Config.KV {
+		code.KV = append(code.KV, k.ID)
+	}
+	for _, b := range v.Config.R2 {
+		code.R2 = append(code.R2, b.Bucket)
+	}
 	for _, k := range v.Config.Classes {
 		code.Classes = append(code.Classes, v.Config.Namespace(k.Name))
 	}
@@ -245,6 +251,13 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 	if c.Assets != nil && c.Assets.Binding != "" {
 		files = append(files, named{c.Assets.Binding})
 	}
+	stores, buckets := []named{}, []named{}
+	for _, k := range c.KV {
+		stores = append(stores, named{k.Binding})
+	}
+	for _, b := range c.R2 {
+		buckets = append(buckets, named{b.Binding})
+	}
 	lost := []missing{}
 	for _, m := range c.Missing {
 		lost = append(lost, missing{m.Name, m.What})
@@ -261,7 +274,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		"template": filepath.Join(databases, ".template.sqlite"),
 		"classes":  classes,
 		"bindings": map[string]any{
-			"namespaces": namespaces, "services": []named{}, "assets": files, "vars": vars, "missing": lost,
+			"namespaces": namespaces, "services": []named{}, "assets": files, "kv": stores, "r2": buckets, "vars": vars, "missing": lost,
 		},
 		"compat": map[string]any{"date": c.Compat.Date, "flags": flags},
 		"limits": map[string]any{

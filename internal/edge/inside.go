@@ -2,8 +2,10 @@ package edge
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -30,10 +32,15 @@ func (i Inside) Ask(r *guest.Request, a host.Answer) host.Asker {
 	}).WithContext(ctx)
 	setHeader(in.Header, r.Header)
 	if r.HasBody {
-		a.Cancel("assets take no body")
+		q.body = newInsideBody(ctx, a)
+		in.Body, in.ContentLength = q.body, -1
+		if n, err := strconv.ParseInt(in.Header.Get("Content-Length"), 10, 64); err == nil && n >= 0 {
+			in.ContentLength = n
+		}
 	}
 	go func() {
 		defer cancel()
+		defer in.Body.Close()
 		w := &answerWriter{q: q, ctx: ctx, header: http.Header{}, head: in.Method == http.MethodHead}
 		i.Handler.ServeHTTP(w, in)
 		w.end()
@@ -41,10 +48,11 @@ func (i Inside) Ask(r *guest.Request, a host.Answer) host.Asker {
 	return q
 }
 
-// question is the asker's side; what it says of the request's body is dropped.
+// question is the asker's side.
 type question struct {
 	answer host.Answer
 	cancel context.CancelFunc
+	body   *insideBody // nil: the request has none
 
 	mu     sync.Mutex // guards the following
 	credit uint32
@@ -52,9 +60,9 @@ type question struct {
 	more chan struct{} // holds one: credit has grown
 }
 
-func (q *question) Body([]byte)      {}
-func (q *question) BodyEnd()         {}
-func (q *question) BodyAbort(string) {}
+func (q *question) Body(p []byte)    { q.body.add(p) }
+func (q *question) BodyEnd()         { q.body.end(io.EOF) }
+func (q *question) BodyAbort(string) { q.body.end(errBroken) }
 func (q *question) Cancel(string)    { q.cancel() }
 
 func (q *question) Credit(n uint32) {

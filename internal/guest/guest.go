@@ -261,6 +261,8 @@ type Code struct {
 	Classes []dormouse.Namespace // in the order in which the guest numbers them
 	// Bindings says for each binding of a namespace which of Classes it reaches.
 	Bindings []int
+	// KV and R2 say for each binding of a store its name on this server.
+	KV, R2 []string
 }
 
 // Target is what a guest calls.
@@ -284,6 +286,8 @@ const (
 	// hibernatable sockets are to end too.
 	ToTests
 	ToSelf // an entrypoint of the guest's own Worker; for sessions only
+	ToKV   // a KV namespace: the Index among those of the bindings
+	ToR2   // a bucket, likewise
 )
 
 // Request is the head of a request. Owned by the receiver.

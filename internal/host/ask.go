@@ -52,6 +52,13 @@ func (s *Shard) Ask(g guest.Guest, x guest.Exchange, from guest.Object, to guest
 // begin sends the request to where it goes.
 func (a *ask) begin(to guest.Target, r *guest.Request) {
 	s := a.shard
+	if to.Kind == guest.ToKV || to.Kind == guest.ToR2 {
+		var ok bool
+		if to.Name, ok = s.storeName(a.guest, to); !ok {
+			a.end()
+			return
+		}
+	}
 	if to.Kind != guest.ToObject {
 		a.asker = s.Outside.Ask(to, r, a)
 		return

@@ -96,6 +96,7 @@ type code struct {
 	version  int
 	numbers  []int // of the shard's classes; -1: it has not got it; nil: the same numbers
 	bindings []Binding
+	kv, r2   []string // names behind the bindings of stores
 }
 
 // class is the guest's number of a class of the shard.
@@ -117,7 +118,7 @@ func (s *Shard) codeOf(c *guest.Code) code {
 	if c == nil {
 		return code{bindings: s.Bindings}
 	}
-	t := code{version: c.Version, numbers: make([]int, len(s.Classes))}
+	t := code{version: c.Version, numbers: make([]int, len(s.Classes)), kv: c.KV, r2: c.R2}
 	for i, k := range s.Classes {
 		t.numbers[i] = slices.Index(c.Classes, k.Namespace)
 	}
@@ -142,6 +143,24 @@ func (s *Shard) binding(g guest.Guest, index int) (b Binding, ok bool) {
 		return b, false
 	}
 	return l.code.bindings[index], true
+}
+
+// storeName is the KV namespace or bucket behind a binding of the guest's code: a
+// guest reaches no other.
+func (s *Shard) storeName(g guest.Guest, to guest.Target) (name string, ok bool) {
+	l := s.lives[g]
+	if l == nil {
+		return "", false // it has died while what it said waited at the gate
+	}
+	names := l.code.kv
+	if to.Kind == guest.ToR2 {
+		names = l.code.r2
+	}
+	if to.Index >= len(names) {
+		s.protocolError(g, "binding %d of %d stores", to.Index, len(names))
+		return "", false
+	}
+	return names[to.Index], true
 }
 
 // SetClasses tells what there is to know of classes from now on: those whose

@@ -79,14 +79,14 @@ func (l *loader) others() {
 	for _, c := range l.get("kv_namespaces").Tables() {
 		c.Only("binding", "id", "preview_id", "remote")
 		if name, ok := l.binding(c); ok {
-			id, _ := c.Get("id").Text()
+			id := l.store(c, "id", name)
 			l.config.KV = append(l.config.KV, KVNamespace{Binding: name, ID: id})
 		}
 	}
 	for _, c := range l.get("r2_buckets").Tables() {
 		c.Only("binding", "bucket_name", "preview_bucket_name", "jurisdiction", "remote", "local_dev")
 		if name, ok := l.binding(c); ok {
-			bucket, _ := c.Get("bucket_name").Text()
+			bucket := l.store(c, "bucket_name", name)
 			l.config.R2 = append(l.config.R2, R2Bucket{Binding: name, Bucket: bucket})
 		}
 	}
@@ -100,6 +100,26 @@ func (l *loader) others() {
 	}
 	l.config.Limits.Subrequests, _ = limits.Get("subrequests").Int()
 }
+
+// store reads the name of a KV namespace or a bucket: without one it has that of
+// its binding, as in wrangler dev. Workers of one data folder that name the same
+// share it.
+func (l *loader) store(c source.Cursor, key, binding string) string {
+	if remote, _ := c.Get("remote").Bool(); remote {
+		c.Get("remote").Errorf("Remove it: what is stored is kept on this machine, in the data folder.", "%q is not supported: Dormouse does not reach stores at Cloudflare", c.Get("remote").Path())
+	}
+	name, ok := c.Get(key).Text()
+	if !ok || name == "" {
+		return binding
+	}
+	if len(name) > maxStoreName {
+		c.Get(key).Errorf("", "%q is longer than %d bytes", c.Get(key).Path(), maxStoreName)
+	}
+	return name
+}
+
+// maxStoreName bounds the name of a store: it becomes that of a folder.
+const maxStoreName = 64
 
 // binding reads the name that a binding puts into env.
 func (l *loader) binding(c source.Cursor) (string, bool) {

@@ -140,10 +140,10 @@ type Assets struct {
 	WorkerFirstPaths []string // these do; a leading ! excepts
 }
 
-// KVNamespace is a KV binding.
+// KVNamespace is a KV binding. ID names what is stored; it is never empty.
 type KVNamespace struct{ Binding, ID string }
 
-// R2Bucket is an R2 binding.
+// R2Bucket is an R2 binding. Bucket is never empty.
 type R2Bucket struct{ Binding, Bucket string }
 
 // Service is a binding to a Worker.

@@ -59,8 +59,8 @@ var keys = []key{
 	{name: "env", standing: supported, reach: topOnly},
 
 	{name: "assets", standing: supported},
-	{name: "kv_namespaces", standing: later, reach: notInherited, what: "KV", binding: true},
-	{name: "r2_buckets", standing: later, reach: notInherited, what: "R2", binding: true},
+	{name: "kv_namespaces", standing: supported, reach: notInherited},
+	{name: "r2_buckets", standing: supported, reach: notInherited},
 	{name: "services", standing: later, reach: notInherited, what: "bindings to other Workers", binding: true},
 
 	{name: "$schema", standing: harmless, reach: topOnly},

@@ -105,7 +105,10 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		say = func() { h.Done(g, x) }
 	case Ask:
 		x, from := r.exchange(), r.object()
-		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToTests) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
+		to := guest.Target{Kind: guest.TargetKind(r.below(uint8(guest.ToR2) + 1)), Index: int(r.u16()), ID: r.id(), HasName: r.bool(), Name: r.str()}
+		if to.Kind == guest.ToSelf {
+			r.fail(fmt.Errorf("a request to the guest itself"))
+		}
 		req := r.request()
 		say = func() { h.Ask(g, x, from, to, req) }
 	case OpenSession:

@@ -12,11 +12,13 @@ import { DurableObjectNamespace, Fetcher } from "./namespace.ts";
 import { RpcTarget } from "./rpc/stub.ts";
 import { DurableObjectState } from "./state.ts";
 import { serialize } from "./storage/clone.ts";
+import { KvNamespace } from "./stores/kv.ts";
+import { R2Bucket } from "./stores/r2.ts";
 import { WebSocket } from "./websocket.ts";
 
 // A function, for these modules lead back here.
 const classes = (): readonly (abstract new (...args: never[]) => object)[] => [
-  WebSocket, DurableObjectState, DurableObjectId, DurableObjectNamespace, Fetcher, Request, Headers, URL, URLSearchParams, AbortController, AbortSignal, WritableStream,
+  WebSocket, DurableObjectState, DurableObjectId, DurableObjectNamespace, Fetcher, Request, Headers, URL, URLSearchParams, AbortController, AbortSignal, WritableStream, KvNamespace, R2Bucket,
 ];
 
 /** The bytes of a structured clone. Throws a DataCloneError when the value, or something in it, is an object of the API. */

@@ -14,6 +14,8 @@ export interface Config {
     namespaces: { name: string; class: number; namespace: string }[];
     services: { name: string }[];
     assets: { name: string }[];
+    kv: { name: string }[];
+    r2: { name: string }[];
     vars: Record<string, unknown>;
     missing: { name: string; kind: string }[];
   };
@@ -60,6 +62,8 @@ export function parseConfig(json: string): Config {
       namespaces: given.bindings?.namespaces ?? [],
       services: given.bindings?.services ?? [],
       assets: given.bindings?.assets ?? [],
+      kv: given.bindings?.kv ?? [],
+      r2: given.bindings?.r2 ?? [],
       vars: given.bindings?.vars ?? {},
       missing: given.bindings?.missing ?? [],
     },

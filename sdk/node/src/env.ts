@@ -4,6 +4,8 @@
 
 import type { Config } from "./config.ts";
 import { DurableObjectNamespace, makeFetcher } from "./namespace.ts";
+import { KvNamespace } from "./stores/kv.ts";
+import { R2Bucket } from "./stores/r2.ts";
 
 export type Env = Record<string, unknown>;
 
@@ -19,6 +21,12 @@ export function makeEnv(config: Config): Env {
   });
   bindings.assets.forEach((b, i) => {
     env[b.name] = makeFetcher(1, i);
+  });
+  bindings.kv.forEach((b, i) => {
+    env[b.name] = new KvNamespace(i);
+  });
+  bindings.r2.forEach((b, i) => {
+    env[b.name] = new R2Bucket(i);
   });
   for (const b of bindings.missing) env[b.name] = missing(b.name, b.kind);
   return env;

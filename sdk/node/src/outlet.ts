@@ -366,7 +366,7 @@ export const nowhere = new (class extends Outlet {
 export interface OutboundRequest {
   exchange: number;
   from: number;
-  target: 0 | 1 | 2 | 3;
+  target: 0 | 1 | 2 | 3 | 5 | 6;
   index: number;
   id: string; // 64 hex digits; zeros unless an object
   name: string | null;

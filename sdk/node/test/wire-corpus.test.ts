@@ -163,7 +163,7 @@ const tables: Record<number, Field[]> = {
   [frame.snapshotHeld]: [u32],
   [frame.checkpointed]: [u32, u32],
   [frame.databaseClosed]: [u32],
-  [frame.request]: [u32, u32, below(4), u16, id, bool, str, ...request],
+  [frame.request]: [u32, u32, below(7), u16, id, bool, str, ...request],
   [frame.lasting]: [u32, u32],
   [frame.over]: [u32, u32],
   [frame.waited]: [u32, u32],

@@ -63,7 +63,7 @@ export abstract class Body {
 
   get body(): ReadableStream<Uint8Array> | null {
     if (this.#content.kind === "none") return null;
-    return (this.#stream ??= streamOf(this.#content, this.#used));
+    return (this.#stream ??= measured(streamOf(this.#content, this.#used), this.#content));
   }
 
   get bodyUsed(): boolean {
@@ -195,7 +195,7 @@ export function knownLength(content: Content): number | null {
   }
 }
 
-/** Streams whose length their maker has promised: FixedLengthStream. */
+/** Streams whose length is known: FixedLengthStream, and bodies. */
 export const fixedLengths = new WeakMap<ReadableStream, number>();
 
 /** The whole content as bytes with an ArrayBuffer of their own. */
@@ -257,6 +257,13 @@ export function piecesOf(incoming: Incoming, ahead: number): ReadableStream<Uint
     },
     cancel: (reason) => incoming.cancel(reason),
   }, { highWaterMark: ahead });
+}
+
+/** The stream of a content, whose length may be known. */
+function measured(stream: ReadableStream<Uint8Array>, content: Content): ReadableStream<Uint8Array> {
+  const length = knownLength(content);
+  if (length !== null) fixedLengths.set(stream, length);
+  return stream;
 }
 
 function streamOf(content: Content, used: boolean): ReadableStream<Uint8Array> {
