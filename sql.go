@@ -62,13 +62,12 @@ func (q *SQL) QueryRow(query string, args ...any) *Row {
 	return &Row{rows, err}
 }
 
-// Prepare compiles a statement, or says what is wrong with it.
+// Prepare compiles one statement and runs nothing, or says what is wrong with it.
 func (q *SQL) Prepare(query string) (*Stmt, error) {
-	rows, err := q.s.Query("EXPLAIN "+query, nil)
-	if err != nil {
+	if err := q.s.Prepare(query); err != nil {
 		return nil, err
 	}
-	return &Stmt{q, query}, rows.Close()
+	return &Stmt{q, query}, nil
 }
 
 // Size returns how many bytes of the database are in use.

@@ -82,6 +82,7 @@ type Storage interface {
 	Sync(context.Context) error
 
 	Query(query string, args []any) (Rows, error)
+	Prepare(query string) error // of one statement, which is compiled and kept
 	Size() (int64, error)
 }
 

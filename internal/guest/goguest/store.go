@@ -166,6 +166,14 @@ func (s storage) Query(query string, args []any) (author.Rows, error) {
 	return t.Query(query, args)
 }
 
+func (s storage) Prepare(query string) error {
+	t, err := s.open()
+	if err != nil {
+		return err
+	}
+	return t.Prepare(query)
+}
+
 func (s storage) Size() (int64, error) {
 	t, err := s.open()
 	if err != nil {

@@ -39,6 +39,30 @@ func (s *Store) query(text string, args []any) (*rows, error) {
 	}
 }
 
+// Prepare implements author.Storage. What it is about must be there already.
+func (s *Store) Prepare(query string) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.leave()
+	h, err := s.reading()
+	if err != nil {
+		return s.check(err)
+	}
+	q, rest, err := h.compile(query, false)
+	switch {
+	case err != nil:
+		return s.check(err)
+	case q == nil:
+		return errNoStatement
+	}
+	h.put(q)
+	if !nothing(rest) {
+		return errSeveral
+	}
+	return nil
+}
+
 // compile compiles the first statement of a text for the database that it is
 // about: one that writes makes the database, and is within the transaction.
 func (s *Store) compile(text string) (*handle, *stmt, string, error) {

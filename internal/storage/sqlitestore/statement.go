@@ -29,6 +29,7 @@ type effects struct {
 var (
 	errNoStatement = errors.New("SQL code did not contain a statement.")
 	errParameters  = errors.New("When executing multiple SQL statements in a single call, only the last statement can have parameters.")
+	errSeveral     = errors.New("a statement that is prepared must be one")
 	errTransaction = "to execute a transaction use Storage.Transaction instead of BEGIN, COMMIT or SAVEPOINT: what a handler writes is one already"
 )
 
