@@ -372,8 +372,8 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 	sh.alarms = s.newAlarms(sh)
 	sh.host = host.New(host.Config{
 		Alarms:     sh.alarms,
-		Durability: commits,
-		Loop:       l, Index: i, Classes: classes, Bindings: bindings,
+		Durability: commits, Past: s.past(inGo),
+		Loop: l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes, OwnGuests: c.Limits.OwnGuests},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
 		Tracer: c.Tracer, Details: c.Details,

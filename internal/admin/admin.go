@@ -207,6 +207,9 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 	if st, ok := rt.(Storage); ok {
 		storageHandlers(mux, rt, st)
 	}
+	if p, ok := rt.(Past); ok {
+		pastHandlers(mux, rt, p)
+	}
 	if o.Versions != nil {
 		handleVersions(mux, o.Versions)
 	}

@@ -49,6 +49,8 @@ type Guest interface {
 	// CloseDatabase asks for such a database to be closed as soon as no instance
 	// uses it. The answer is DatabaseClosed.
 	CloseDatabase(o Object)
+	// Past answers AskPast: with a bookmark, or why there is none.
+	Past(o Object, question uint32, ok bool, text string)
 
 	Buffered(s dormouse.SocketID, bytes int)
 
@@ -67,6 +69,15 @@ type Tracing interface {
 	// Trace is said right before an event that is no request.
 	Trace(context string)
 }
+
+// PastQuestion is what a guest asks of an object's history.
+type PastQuestion uint8
+
+const (
+	BookmarkOfNow  PastQuestion = iota // of all that is durable
+	BookmarkOfTime                     // of what was then
+	RestoreNext                        // to have the object put back when it next begins: the bookmark that undoes it
+)
 
 // OperatorEntrypoint is what an operator's request to an object is for: the
 // guest answers it itself, and the object's class does not see it. Only the host
@@ -113,6 +124,10 @@ type Host interface {
 	AwaitDurable(g Guest, o Object, commit uint32)
 	SetAlarm(g Guest, o Object, at time.Time, committed bool) // zero: none
 	FoundAlarm(g Guest, o Object, at time.Time)               // in the database, as it was opened
+
+	// AskPast asks for a bookmark, or to be put back to one; at belongs to
+	// BookmarkOfTime and bookmark to RestoreNext. Guest.Past answers.
+	AskPast(g Guest, o Object, question uint32, what PastQuestion, at time.Time, bookmark string)
 
 	// SnapshotHeld answers HoldSnapshot: nothing beyond what is committed now is
 	// moved. Checkpointed ends a checkpoint: so many frames of the WAL are in the

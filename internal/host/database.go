@@ -180,6 +180,9 @@ func (s *Shard) let(d *database, h holder) {
 		delete(s.databases, d.key)
 	}
 	s.Durability.Release(d.key)
+	if r := s.restorings[d.key]; r != nil && len(d.holders) == 0 {
+		s.restore(d.key, r)
+	}
 	if len(s.databases) == 0 {
 		closed := s.closed
 		s.closed = nil

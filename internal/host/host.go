@@ -144,6 +144,7 @@ type Config struct {
 	Limits     Limits
 	Registry   Registry
 	Durability Durability
+	Past       Past // nil: nothing can be put back
 	Alarms     Alarms
 	Log        *slog.Logger
 	// Slow is how long an event may take until it is logged; 0: for ever.

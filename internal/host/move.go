@@ -86,6 +86,9 @@ func (s *Shard) PutToSleep() {
 // AllAsleep says whether no object is in memory and all that objects have committed
 // is durable. On the loop.
 func (s *Shard) AllAsleep() bool {
+	if len(s.restorings) > 0 {
+		return false
+	}
 	for _, l := range s.lives {
 		if len(l.activations) > 0 {
 			return false

@@ -218,6 +218,9 @@ func (o *resident) activate() bool {
 		s.Loop.Post(o.classless) // not while it speaks
 		return false
 	}
+	if o.awaitsRestore() {
+		return false
+	}
 	if s.Durability != nil {
 		if err := s.openDatabase(o); err != nil {
 			o.refuse(err)
@@ -345,6 +348,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	}
 	s.stats.Sleeps++
 	s.Config.Log.Debug("sleep", append(s.attrs(o), "why", why)...)
+	s.restoreIfAsleep(o)
 	live.answer(true)
 	s.evicted(live)
 	if l != nil {

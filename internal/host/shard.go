@@ -19,8 +19,9 @@ type Shard struct {
 	objects  map[dormouse.Key]*resident
 	settings settings
 
-	databases map[dormouse.Key]*database // that guests may have open
-	closed    []func()                   // who waits until there are none
+	databases  map[dormouse.Key]*database // that guests may have open
+	restorings map[dormouse.Key]*restoring
+	closed     []func() // who waits until there are none
 
 	main   *place // of everything that has no other
 	places map[guest.Place]*place
@@ -95,17 +96,18 @@ func New(c Config) *Shard {
 		t = &tracing{Tracer: c.Tracer}
 	}
 	return &Shard{
-		Config:    c,
-		tracing:   t,
-		main:      main,
-		places:    map[guest.Place]*place{main.name: main},
-		objects:   make(map[dormouse.Key]*resident),
-		databases: make(map[dormouse.Key]*database),
-		lives:     make(map[guest.Guest]*life),
-		blamed:    make(map[dormouse.Key]*blame),
-		queries:   make(map[uint32]query),
-		accounts:  make([]account, len(c.Classes)),
-		observed:  observed{events: make([]observe.Events, len(c.Classes))},
+		Config:     c,
+		tracing:    t,
+		main:       main,
+		places:     map[guest.Place]*place{main.name: main},
+		objects:    make(map[dormouse.Key]*resident),
+		databases:  make(map[dormouse.Key]*database),
+		restorings: make(map[dormouse.Key]*restoring),
+		lives:      make(map[guest.Guest]*life),
+		blamed:     make(map[dormouse.Key]*blame),
+		queries:    make(map[uint32]query),
+		accounts:   make([]account, len(c.Classes)),
+		observed:   observed{events: make([]observe.Events, len(c.Classes))},
 	}
 }
 

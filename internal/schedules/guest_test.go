@@ -401,6 +401,7 @@ func (p *process) lastWord(s dormouse.SocketID, last word, ended bool) {
 
 func (p *process) Checkpoint(guest.Object, guest.CheckpointStep) {}
 func (p *process) CloseDatabase(guest.Object)                    {}
+func (p *process) Past(guest.Object, uint32, bool, string)       {}
 
 func (p *process) Stamps([]guest.Stamp)            {}
 func (p *process) Buffered(dormouse.SocketID, int) {}

@@ -302,9 +302,10 @@ func (i *instance) release() {
 	}
 }
 
-// Checkpoint and CloseDatabase are for guests that keep databases open.
+// Checkpoint, CloseDatabase and Past are for guests that keep databases open.
 func (g *Guest) Checkpoint(guest.Object, guest.CheckpointStep) {}
 func (g *Guest) CloseDatabase(guest.Object)                    {}
+func (g *Guest) Past(guest.Object, uint32, bool, string)       {}
 
 // Stamps tells when sockets were answered without their object.
 func (g *Guest) Stamps(list []guest.Stamp) {

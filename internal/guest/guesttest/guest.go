@@ -397,6 +397,9 @@ func (g *Guest) Why(query uint32, o guest.Object)      { g.hear("why %d of %d", 
 func (g *Guest) Checkpoint(o guest.Object, s guest.CheckpointStep) {
 	g.hear("checkpoint %d %s", o, [...]string{"hold", "move", "end"}[s])
 }
+func (g *Guest) Past(o guest.Object, q uint32, ok bool, text string) {
+	g.hear("past %d of %d %v %s", q, o, ok, text)
+}
 func (g *Guest) CloseDatabase(o guest.Object) { g.hear("close-database %d", o) }
 
 func (g *Guest) Stamps(stamps []guest.Stamp) {

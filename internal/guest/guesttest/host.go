@@ -196,6 +196,9 @@ func (h *Host) SetAlarm(g guest.Guest, o guest.Object, at time.Time, committed b
 func (h *Host) FoundAlarm(g guest.Guest, o guest.Object, at time.Time) {
 	h.hear(g, "found alarm %d %v", o, at.UnixMilli())
 }
+func (h *Host) AskPast(g guest.Guest, o guest.Object, q uint32, what guest.PastQuestion, at time.Time, bookmark string) {
+	h.hear(g, "ask past %d of %d: %d %v %s", q, o, what, at.UnixMilli(), bookmark)
+}
 func (h *Host) Ask(g guest.Guest, x guest.Exchange, from guest.Object, to guest.Target, r *guest.Request) {
 	h.hear(g, "ask %d from %d kind %d %s %s", x, from, to.Kind, r.Method, r.URL)
 }

@@ -292,6 +292,16 @@ func (w *Writer) Checkpoint(o guest.Object, s guest.CheckpointStep) {
 	w.end()
 }
 
+// Past writes the answer to AskPast.
+func (w *Writer) Past(o guest.Object, question uint32, ok bool, text string) {
+	w.begin(Past)
+	w.u32(uint32(o))
+	w.u32(question)
+	w.bool(ok)
+	w.text(text)
+	w.end()
+}
+
 // CloseDatabase writes that a database is not to be kept open.
 func (w *Writer) CloseDatabase(o guest.Object) {
 	w.begin(CloseDatabase)

@@ -80,6 +80,15 @@ func Dispatch(g guest.Guest, h guest.Host, t Type, body []byte) error {
 		}
 		committed := r.bool()
 		say = func() { h.SetAlarm(g, o, at, committed) }
+	case AskPast:
+		o, q, what, at := r.object(), r.u32(), guest.PastQuestion(r.below(uint8(guest.RestoreNext)+1)), time.Time{}
+		if what == guest.BookmarkOfTime {
+			at = r.due()
+		} else {
+			r.f64()
+		}
+		bookmark := string(r.rest())
+		say = func() { h.AskPast(g, o, q, what, at, bookmark) }
 	case FoundAlarm:
 		o, at := r.object(), r.due()
 		say = func() { h.FoundAlarm(g, o, at) }

@@ -109,6 +109,10 @@ const (
 	SnapshotHeld   Type = 0x64
 	Checkpointed   Type = 0x65
 	DatabaseClosed Type = 0x66
+
+	// About what an object was: to the host, and the answer.
+	AskPast Type = 0x6c
+	Past    Type = 0x6d
 )
 
 // Errors of reading. Whoever sees one ends the guest.

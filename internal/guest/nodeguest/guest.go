@@ -369,6 +369,12 @@ func (p *Process) CloseDatabase(o guest.Object) {
 	}
 }
 
+func (p *Process) Past(o guest.Object, question uint32, ok bool, text string) {
+	if p.alive() {
+		p.out.Past(o, question, ok, text)
+	}
+}
+
 func (p *Process) Stamps(stamps []guest.Stamp) {
 	if p.alive() {
 		p.out.Stamps(stamps)

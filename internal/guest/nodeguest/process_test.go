@@ -201,4 +201,5 @@ func (p *process) SessionFailure(guest.Session, *dormouse.Error)            { p.
 func (p *process) Backlog() int                                             { return 0 }
 func (p *process) Incarnation() uint32                                      { return 0 }
 func (p *process) Checkpoint(guest.Object, guest.CheckpointStep)            { p.got() }
+func (p *process) Past(guest.Object, uint32, bool, string)                  { p.got() }
 func (p *process) CloseDatabase(guest.Object)                               { p.got() }

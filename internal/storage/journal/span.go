@@ -127,6 +127,23 @@ func (v *pointVisitor) take(r pastRecord) error {
 	return nil
 }
 
+// Mark returns the bookmark of all that has been confirmed.
+func (e *Engine) Mark() storage.Bookmark {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.mark
+}
+
+// BookmarkOf is BookmarkAt for who cannot wait.
+func (e *Engine) BookmarkOf(t time.Time, done storage.Done) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.jobLocked(func() {
+		mark, err := e.BookmarkAt(t)
+		done(mark, err)
+	}, func() {})
+}
+
 // BookmarkAt returns the bookmark of the state that everything had at a time, as
 // clocks said it then.
 func (e *Engine) BookmarkAt(t time.Time) (storage.Bookmark, error) {

@@ -13,7 +13,7 @@ import type { Outlet } from "./outlet.ts";
 import { type Checkpoint, DatabasePool, defaultLimits, Keeper, ObjectStorage, type StorageHost } from "./storage/index.ts";
 import type { Turns } from "./turn.ts";
 import type { Watch } from "./watchdog.ts";
-import { frame, ProtocolError, step } from "./wire.ts";
+import { frame, pastQuestion, ProtocolError, step } from "./wire.ts";
 
 /**
  * A WAL begins anew when all of it is in the database. A checkpoint behind which an object goes on writing
@@ -217,6 +217,7 @@ function hostOf(o: GuestObject, config: Config): StorageHost {
     setAlarm: (time, when) => o.alarmMoved(time, when === "after commit"),
     objectName: o.birth.name,
     foundAlarm: (time) => o.alarmFound(time),
+    askPast: (what, time, bookmark) => o.askPast(pastQuestion[what], time, bookmark),
     hasAlarmHandler: () => o.instance === null || typeof o.instance["alarm"] === "function",
     criticalSection: (f) => criticalSection(o, f, { reset: (error) => o.broken(error), rejects: true }),
     compat: { deleteAllDeletesAlarm: config.compat.flags["delete_all_deletes_alarm"] === true },

@@ -207,6 +207,13 @@ export class Guest implements Receiver, Home {
       case frame.durable:
         this.#objects.get(r.u32())?.durable(r.u32());
         break;
+      case frame.past: {
+        const o = this.#objects.get(r.u32());
+        const question = r.u32();
+        const ok = r.u8() === 1;
+        o?.past(question, ok, r.restText());
+        break;
+      }
       case frame.why:
         this.#why(r);
         break;

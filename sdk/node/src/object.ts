@@ -19,7 +19,7 @@ import { makeState, type DurableObjectState } from "./state.ts";
 import { clearTimers } from "./timers.ts";
 import type { Turns } from "./turn.ts";
 import { socketOf } from "./websocket.ts";
-import { frame } from "./wire.ts";
+import { frame, ProtocolError } from "./wire.ts";
 
 export type Instance = Record<string, unknown>;
 export type Class = new (ctx: DurableObjectState, env: unknown) => Instance;
@@ -100,6 +100,8 @@ export class GuestObject extends Owner {
   #confirmed = 0; // the last commit that outputs wait for
   #durable = -1; // up to here everything is known to be on disk
   #waiters: { commit: number; scope: Scope; resolve: () => void }[] = [];
+  #questions = 0;
+  readonly #asked = new Map<number, { scope: Scope; resolve: (bookmark: string) => void; reject: (e: Error) => void }>();
 
   constructor(birth: Birth, home: Home, turns: Turns) {
     super(birth.number, turns, turns.out);
@@ -323,6 +325,26 @@ export class GuestObject extends Owner {
   alarmFound(time: number): void {
     this.touch();
     this.turns.out.foundAlarm(this.number, time);
+  }
+
+  /** Asks the host for a bookmark, behind everything that was committed. */
+  askPast(what: number, time: number, bookmark: string): Promise<string> {
+    this.touch();
+    const question = this.#questions = (this.#questions + 1) >>> 0;
+    this.turns.out.askPast(this.number, question, what, time, bookmark);
+    return new Promise((resolve, reject) => {
+      this.#asked.set(question, { scope: scopeOf(this), resolve, reject });
+    });
+  }
+
+  past(question: number, ok: boolean, text: string): void {
+    const asked = this.#asked.get(question);
+    if (asked === undefined) throw new ProtocolError(`object ${this.number}: an answer that nobody has asked for`);
+    this.#asked.delete(question);
+    this.turns.later(asked.scope, () => {
+      if (ok) asked.resolve(text);
+      else asked.reject(new Error(text));
+    });
   }
 
   #begin(): void {

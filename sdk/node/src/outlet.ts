@@ -258,6 +258,16 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  askPast(object: number, question: number, what: number, time: number, bookmark: string): void {
+    const start = this.begin(frame.askPast, 17);
+    this.u32(object);
+    this.u32(question);
+    this.u8(what);
+    this.f64(time);
+    this.text(bookmark);
+    this.end(start);
+  }
+
   log(object: number, level: number, time: number, text: string): void {
     const start = this.begin(frame.log, 13);
     this.u32(object);

@@ -98,10 +98,17 @@ export const frame = {
   snapshotHeld: 0x64,
   checkpointed: 0x65,
   databaseClosed: 0x66,
+
+  // About what an object was: to the host, and the answer.
+  askPast: 0x6c,
+  past: 0x6d,
 } as const;
 
 /** Steps of a checkpoint that the host asks for. */
 export const step = { holdSnapshot: 0, moveFrames: 1, endSnapshot: 2 } as const;
+
+/** Questions about what an object was. */
+export const pastQuestion = { now: 0, time: 1, restore: 2 } as const;
 
 export const textKind = 1;
 export const binaryKind = 2;

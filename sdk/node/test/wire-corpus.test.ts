@@ -163,6 +163,8 @@ const tables: Record<number, Field[]> = {
   [frame.snapshotHeld]: [u32],
   [frame.checkpointed]: [u32, u32],
   [frame.databaseClosed]: [u32],
+  [frame.askPast]: [u32, u32, below(3), f64, text],
+  [frame.past]: [u32, u32, bool, text],
   [frame.request]: [u32, u32, below(7), u16, id, bool, str, ...request],
   [frame.lasting]: [u32, u32],
   [frame.over]: [u32, u32],
@@ -280,6 +282,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.release: return out.release(v[0]);
     case frame.pause: return out.pause(v[0], v[1] === 1);
     case frame.commit: return out.commit(v[0], v[1], v[2] === 1);
+    case frame.askPast: return out.askPast(v[0], v[1], v[2], v[3], v[4]);
     case frame.foundAlarm: return out.foundAlarm(v[0], v[1]);
     case frame.setAlarm: return out.setAlarm(v[0], v[1] === 0 ? null : v[2], v[3] === 1);
     case frame.log: return out.log(v[0], v[1], v[2], v[3]);
@@ -295,7 +298,7 @@ function say(out: Outlet, type: number, v: any[]): void {
 
 test("Outlet writes what a guest says as the corpus has it", () => {
   for (const { name, type, body } of corpus("good.hex")) {
-    if (type < frame.response || type === frame.trace || type === frame.inspect || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
+    if (type < frame.response || type === frame.trace || type === frame.inspect || type === frame.past || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
     const out = new Outlet(8);
     say(out, type, read(type, body));
     out.settle();

@@ -280,6 +280,9 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 	case 0x61:
 		o, s := guest.Object(r.u32()), guest.CheckpointStep(r.below(3))
 		return func() { d.To.Checkpoint(o, s) }, nil
+	case 0x6d:
+		o, q, ok, text := guest.Object(r.u32()), r.u32(), r.has(), string(r.rest())
+		return func() { d.To.Past(o, q, ok, text) }, nil
 	case 0x62:
 		o := guest.Object(r.u32())
 		return func() { d.To.CloseDatabase(o) }, nil

@@ -163,6 +163,10 @@ func (e Encoder) SetAlarm(_ guest.Guest, o guest.Object, at time.Time, committed
 	e.say(0x50, frame{}.u32(uint32(o)).flag(!at.IsZero()).time(at).flag(committed))
 }
 
+func (e Encoder) AskPast(_ guest.Guest, o guest.Object, q uint32, what guest.PastQuestion, at time.Time, bookmark string) {
+	e.say(0x6c, frame{}.u32(uint32(o)).u32(q).u8(uint8(what)).time(at).rest(bookmark))
+}
+
 func (e Encoder) FoundAlarm(_ guest.Guest, o guest.Object, at time.Time) {
 	e.say(0x68, frame{}.u32(uint32(o)).time(at))
 }

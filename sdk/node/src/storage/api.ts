@@ -220,20 +220,30 @@ export class DurableObjectStorage {
 
   /** A text that names the state of this storage; later ones are greater. */
   async getCurrentBookmark(): Promise<string> {
-    return DurableObjectStorage.#of(this).storage.nextBookmark();
+    const { storage, host } = DurableObjectStorage.#of(this);
+    if (host.askPast === undefined || !storage.sqlEnabled) return storage.nextBookmark();
+    storage.check();
+    await host.whenDurable();
+    return host.askPast("now", 0, "");
   }
 
+  /** The bookmark of the state that this storage had at a time. */
   async getBookmarkForTime(_time: number | Date): Promise<string> {
-    const { type } = DurableObjectStorage.#of(this);
-    toTime(arguments[0], { method: "getBookmarkForTime", type, parameter: 1 });
-    throw new Error(noTimeTravel);
+    const { storage, host, type } = DurableObjectStorage.#of(this);
+    const time = toTime(arguments[0], { method: "getBookmarkForTime", type, parameter: 1 });
+    if (host.askPast === undefined || !storage.sqlEnabled) throw new Error(noTimeTravel);
+    storage.check();
+    return host.askPast("time", Math.max(1, time), "");
   }
 
+  /** Has this storage put back when the object next begins. The bookmark returned undoes that. */
   async onNextSessionRestoreBookmark(_bookmark: string): Promise<string> {
-    const { type } = DurableObjectStorage.#of(this);
+    const { storage, host, type } = DurableObjectStorage.#of(this);
     if (arguments.length === 0) throw badParameter("onNextSessionRestoreBookmark", type, 1, "string");
-    optionalText(arguments[0]);
-    throw new Error(noTimeTravel);
+    const bookmark = optionalText(arguments[0]) ?? "";
+    if (host.askPast === undefined || !storage.sqlEnabled) throw new Error(noTimeTravel);
+    storage.check();
+    return host.askPast("restore", 0, bookmark);
   }
 
   static #of(self: unknown): Operations {

@@ -36,6 +36,12 @@ export interface StorageHost {
   /** The database was opened and has this alarm, of which the index may not know. */
   foundAlarm(time: number): void;
 
+  /**
+   * Asks for a bookmark: of what is durable now, of a time, or to go back to a bookmark when the object
+   * next begins. Missing: there is no history.
+   */
+  askPast?(what: "now" | "time" | "restore", time: number, bookmark: string): Promise<string>;
+
   /** The name behind the object's id, if it is known. */
   readonly objectName: string | undefined;
 

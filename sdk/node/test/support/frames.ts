@@ -323,6 +323,7 @@ export type Said =
   | { type: "setAlarm"; object: number; time: number | null; committed: boolean }
   | { type: "foundAlarm"; object: number; time: number }
   | { type: "lasting" | "over"; object: number; event: number }
+  | { type: "askPast"; object: number; question: number; what: number; time: number; bookmark: string }
   | { type: "waited"; object: number; us: number }
   | { type: "inspecting"; url: string; failure: string }
   | { type: "traced"; context: string }
@@ -428,6 +429,8 @@ function read(type: number, r: Reader): Said {
       return { type: "over", object: r.u32(), event: r.u32() };
     case frame.waited:
       return { type: "waited", object: r.u32(), us: r.u32() };
+    case frame.askPast:
+      return { type: "askPast", object: r.u32(), question: r.u32(), what: r.u8(), time: r.f64(), bookmark: r.restText() };
     case frame.foundAlarm:
       return { type: "foundAlarm", object: r.u32(), time: r.f64() };
     case frame.setAlarm: {
