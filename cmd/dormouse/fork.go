@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -16,15 +17,28 @@ import (
 
 func restoreObjectCommand(t *target) *cobra.Command {
 	var from string
+	var p point
 	c := &cobra.Command{
-		Use:   "restore NAMESPACE ID|name:NAME --backup PATH",
-		Short: "Put one object back to what it was in a backup",
-		Long: `Put one object back to what it was in a backup, with its alarm. All of the backup
-is verified first. The server must be stopped.
+		Use:   "restore NAMESPACE ID|name:NAME --bookmark B | --time T | --backup PATH",
+		Short: "Put one object back to what it was",
+		Long: `Put one object back, with its alarm, to what it was at a bookmark or a time
+(storage history lists them), or in a backup.
+
+From history it goes while the server runs, too: the object is reset. A bookmark
+is printed with which the restore can be undone. For a backup the server must be
+stopped; all of it is verified first.
 
 ` + objectHelp,
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := p.check(from != "", false); err != nil {
+				return err
+			}
+			if from == "" {
+				return t.withObject(c, args, func(ctx context.Context, s operator.Store, o operator.Object, out io.Writer) error {
+					return t.putBack(ctx, s, o, p, out)
+				})
+			}
 			return t.withFolder(c, func(ctx context.Context, f *server.Folder, s operator.Store) error {
 				o, err := operator.Find(ctx, s, args[0], args[1])
 				if err != nil {
@@ -36,23 +50,27 @@ is verified first. The server must be stopped.
 			})
 		},
 	}
-	c.Flags().StringVar(&from, "backup", "", "folder or file of the backup")
-	c.MarkFlagRequired("backup")
+	c.Flags().StringVar(&from, "backup", "", "folder or file of a backup")
+	p.register(c)
 	return c
 }
 
 func forkCommand(t *target) *cobra.Command {
 	var from string
+	var p point
 	c := &cobra.Command{
-		Use:   "fork NAMESPACE ID|name:NAME NEW-ID|name:NEW-NAME [--backup PATH]",
-		Short: "Copy one object, as it is or as it was in a backup, under another id",
+		Use:   "fork NAMESPACE ID|name:NAME NEW-ID|name:NEW-NAME [--bookmark B | --time T | --backup PATH]",
+		Short: "Copy one object, as it is or as it was, under another id",
 		Long: `Copy one object under another id of its namespace, which must not have anything:
-as it is, or with --backup as it was in a backup. Its alarm is copied too. The
-server must be stopped.
+as it is, as it was at a bookmark or a time, or as it was in a backup. Its alarm
+is copied too. The server must be stopped.
 
 ` + objectHelp,
 		Args: cobra.ExactArgs(3),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := p.check(from != "", true); err != nil {
+				return err
+			}
 			return t.withFolder(c, func(ctx context.Context, f *server.Folder, s operator.Store) error {
 				o, err := operator.Find(ctx, s, args[0], args[1])
 				if err != nil {
@@ -69,14 +87,18 @@ server must be stopped.
 					}
 					return err
 				}
-				if from == "" {
-					return copied(server.DatabasePath(f.Data, o.Key))
+				switch {
+				case from != "":
+					return extracted(f, from, o, copied)
+				case p.given():
+					return f.AsOf(o.Key, p.PastPoint, copied)
 				}
-				return extracted(f, from, o, copied)
+				return copied(server.DatabasePath(f.Data, o.Key))
 			})
 		},
 	}
 	c.Flags().StringVar(&from, "backup", "", "folder or file of a backup to copy from")
+	p.register(c)
 	return c
 }
 

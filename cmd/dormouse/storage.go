@@ -28,7 +28,7 @@ func storageCommand() *cobra.Command {
 	t.register(c)
 	kv := &cobra.Command{Use: "kv", Short: "Keys and values of an object", Long: objectHelp}
 	kv.AddCommand(kvListCommand(t), kvGetCommand(t), kvPutCommand(t), kvDeleteCommand(t))
-	c.AddCommand(sqlCommand(t), kv, exportCommand(t), importCommand(t), purgeCommand(t), restoreObjectCommand(t), forkCommand(t))
+	c.AddCommand(sqlCommand(t), kv, exportCommand(t), importCommand(t), purgeCommand(t), historyCommand(t), restoreObjectCommand(t), forkCommand(t))
 	return c
 }
 

@@ -120,6 +120,16 @@ func (f *Folder) Delete(_ context.Context, o Object, key string) (bool, error) {
 	return look(f, o, true, func(v *browse.View) (bool, error) { return v.Delete(key) })
 }
 
+// History implements Store.
+func (f *Folder) History(_ context.Context, o Object, limit int) (*browse.History, error) {
+	return f.folder.History(o.Key, limit)
+}
+
+// PutBack implements Store.
+func (f *Folder) PutBack(_ context.Context, o Object, to browse.PastPoint) (*browse.PutBack, error) {
+	return f.folder.PutBack(o.Key, to)
+}
+
 // Backup implements Store.
 func (f *Folder) Backup(ctx context.Context, to io.Writer, which browse.Selection) error {
 	return f.folder.Backup(ctx, to, which)

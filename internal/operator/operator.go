@@ -31,6 +31,11 @@ type Store interface {
 	Put(ctx context.Context, o Object, key string, json []byte) error
 	Delete(ctx context.Context, o Object, key string) (was bool, err error)
 
+	// History lists the last moments of an object's history.
+	History(ctx context.Context, o Object, limit int) (*browse.History, error)
+	// PutBack puts an object back to an earlier state.
+	PutBack(ctx context.Context, o Object, to browse.PastPoint) (*browse.PutBack, error)
+
 	// Backup writes a backup of the objects that w names, as a tar stream.
 	Backup(ctx context.Context, to io.Writer, which browse.Selection) error
 

@@ -202,6 +202,18 @@ func (r *Remote) Get(ctx context.Context, o Object, key string) (*browse.Value, 
 	return v, err
 }
 
+// History implements Store.
+func (r *Remote) History(ctx context.Context, o Object, limit int) (*browse.History, error) {
+	h := new(browse.History)
+	return h, r.ask(ctx, http.MethodGet, o.path("history", url.Values{"limit": {strconv.Itoa(limit)}}), nil, h)
+}
+
+// PutBack implements Store.
+func (r *Remote) PutBack(ctx context.Context, o Object, to browse.PastPoint) (*browse.PutBack, error) {
+	x := new(browse.PutBack)
+	return x, r.ask(ctx, http.MethodPost, o.path("restore", nil), to, x)
+}
+
 // Put implements Store.
 func (r *Remote) Put(ctx context.Context, o Object, key string, text []byte) error {
 	if _, err := browse.Serialize(text); err != nil {
