@@ -55,6 +55,6 @@ func groups() []contest.Group {
 }
 
 var (
-	whole = contest.Pace{Rounds: 5, Warm: 150 * time.Millisecond, Measure: 500 * time.Millisecond, Connects: 1000, Idle: 10_000, Sleepers: 19_000}
+	whole = contest.Pace{Rounds: 4, Warm: 100 * time.Millisecond, Measure: 400 * time.Millisecond, Connects: 1000, Idle: 10_000, Sleepers: 19_000}
 	quick = contest.Pace{Rounds: 2, Warm: 50 * time.Millisecond, Measure: 200 * time.Millisecond, Connects: 300, Idle: 2000, Sleepers: 2000}
 )

@@ -29,7 +29,7 @@ func question(name, asks string, pump load.Pump) contest.Question {
 		Name:    fmt.Sprintf("%s, %d sockets × %d in flight", name, sockets, pump.InFlight),
 		Asks:    asks,
 		Metrics: []contest.Metric{contest.Rate, contest.CPU},
-		Rounds:  3,
+		Rounds:  2,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			fleet, err := load.Dial(t.Server.Addr, sockets, sockets, func(int) string { return "/ws/AutoResponse/room" })
 			if err != nil {

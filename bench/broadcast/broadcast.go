@@ -16,10 +16,10 @@ import (
 func Group() contest.Group {
 	return contest.Group{Name: "broadcast", Questions: []contest.Question{
 		question(1, 200, 0, nil),
-		question(1, 1000, 3, nil),
+		question(1, 1000, 2, nil),
 		// workerd ends connections before there are so many.
-		question(1, 10_000, 1, []string{peers.Dormouse, peers.WS, peers.BareEpoll}),
-		question(100, 10, 3, []string{peers.Dormouse, peers.Workerd, peers.WS, peers.BareEpoll}),
+		question(1, 10_000, 1, []string{peers.Dormouse, peers.BareEpoll}),
+		question(100, 10, 2, []string{peers.Dormouse, peers.Workerd, peers.WS, peers.BareEpoll}),
 	}}
 }
 

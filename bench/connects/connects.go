@@ -37,7 +37,7 @@ func Group() contest.Group {
 			Name:    "connects and closes",
 			Asks:    "How many sockets a second can join an object and close?",
 			Metrics: []contest.Metric{{Name: "rate", Unit: "sockets/s"}, contest.CPU},
-			Rounds:  3,
+			Rounds:  2,
 			Ask: func(t *contest.Target) (contest.Sample, error) {
 				room := fmt.Sprintf("/ws/Echo/closes-%d", t.Round)
 				m, err := t.Measure(func() error {

@@ -40,7 +40,7 @@ func Replies(objects int) contest.Question {
 			{Name: "serial", Unit: "fdatasync/s, one after another"}, {Name: "times", Unit: "times that"},
 		},
 		Workers: true,
-		Rounds:  3,
+		Rounds:  2,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			fleet, err := load.Dial(t.Server.Addr, objects, 16, store)
 			if err != nil {
@@ -129,7 +129,7 @@ func Statements(what, unit string, count int) contest.Question {
 		Asks:    "What does it cost in a turn of many?",
 		Metrics: []contest.Metric{{Name: "each", Unit: "µs per " + unit}, contest.P50, contest.P99},
 		Workers: true,
-		Rounds:  3,
+		Rounds:  2,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			name := fmt.Sprintf("/ws/Store/%s-%d", what, t.Round)
 			fleet, err := load.Dial(t.Server.Addr, 1, 1, func(int) string { return name })
@@ -160,7 +160,7 @@ func Neighbour(writers int) contest.Question {
 		Asks:    "What does an object that stores nothing notice of others that wait for the disk?",
 		Metrics: []contest.Metric{{Name: "idle", Unit: "µs p50 alone"}, contest.P50, contest.P99, {Name: "times", Unit: "times p50 alone"}},
 		Workers: true,
-		Rounds:  3,
+		Rounds:  2,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			echo, err := load.Dial(t.Server.Addr, 1, 1, func(int) string { return "/ws/Echo/neighbour" })
 			if err != nil {

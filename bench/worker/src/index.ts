@@ -112,8 +112,9 @@ export class Awake extends Idle {
 /** Computes for so many milliseconds, as the message says. */
 export class Burner extends Room {
 	override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
+		const rounds = Number(message) * 200_000;
 		let n = 0;
-		for (let i = 0; i < Number(message) * 200_000; i++) n = (n * 31 + i) | 0;
+		for (let i = 0; i < rounds; i++) n = (n * 31 + i) | 0;
 		ws.send(n === 0.5 ? "never" : message);
 	}
 }
