@@ -40,13 +40,13 @@ $(TOOLS) $(INTEROP): %/node_modules/.installed: %/package.json %/package-lock.js
 test: types ## everything that can run without root; minutes
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 9m ./...
 	bin/dormouse node -- --test --test-reporter=spec 'sdk/node/test/**/*.test.ts'
-	$(LIBRARIES)
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse bin/dormouse node -- --test --test-concurrency=4 --test-reporter=spec 'sdk/test/test/*.test.js' 'examples/*/test/*.test.js' $(LIBRARIES)
 
 .PHONY: interop
 # They wait more than they compute: timers of the libraries, and silence.
-LIBRARIES = DORMOUSE_BIN=$(CURDIR)/bin/dormouse bin/dormouse node -- --test --test-concurrency=4 --test-reporter=spec 'interop/*/*.test.js'
+LIBRARIES = 'interop/*/*.test.js'
 interop: build node tools ## run other people's libraries
-	$(LIBRARIES)
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse bin/dormouse node -- --test --test-concurrency=4 --test-reporter=spec $(LIBRARIES)
 
 .PHONY: check
 check: $(AUDITED) ## format, vet, layers, and known holes where that can be asked: seconds

@@ -17,6 +17,8 @@ for platform in ${PLATFORMS:-linux/amd64 linux/arm64 darwin/amd64 darwin/arm64};
 		-ldflags "-s -w -buildid= -X main.version=$version -X main.commit=$commit" -o "dist/$name/dormouse" ./cmd/dormouse
 	cp LICENSE README.md CHANGELOG.md SECURITY.md "dist/$name/"
 	cp -R docs packaging "dist/$name/"
+	cp -R sdk/test "dist/$name/test"
+	rm -rf "dist/$name/test/test"
 	chmod -R u=rwX,go=rX "dist/$name"
 	tar --sort=name --owner=0 --group=0 --numeric-owner --mtime="@$stamp" --format=ustar -C dist -cf - "$name" |
 		gzip -9n >"dist/$name.tar.gz"

@@ -30,7 +30,7 @@ func (s *Server) wakes() wakes {
 
 // newAlarms makes what runs the alarms of a shard's objects.
 func (s *Server) newAlarms(sh *shard) *scheduler.Scheduler {
-	c := scheduler.Config{Loop: sh.loop, Log: s.log, Run: func(r alarm.Run, done func(alarm.Outcome)) {
+	c := scheduler.Config{Loop: sh.loop, Log: s.log, Now: s.wall.now, Run: func(r alarm.Run, done func(alarm.Outcome)) {
 		retry := r.Retry
 		if r.Drop {
 			retry = host.DropAlarm

@@ -42,12 +42,14 @@ type introduced struct {
 	*host.Shard
 	guests *incarnations
 	held   *os.File
+	wall   *wallClock
 }
 
 func (i *introduced) Held() *os.File { return i.held }
 
 func (i *introduced) Ready(g guest.Guest, r guest.Ready) {
 	i.guests.add(g.Incarnation())
+	i.wall.tell(g)
 	i.Shard.Ready(g, r)
 }
 

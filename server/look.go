@@ -18,6 +18,9 @@ import (
 // AdminHandler serves the admin API.
 func (s *Server) AdminHandler(o admin.Options) http.Handler {
 	o.Routes = append(o.Routes, s.observeRoutes()...)
+	if s.Testing {
+		o.Routes = append(o.Routes, s.testRoutes()...)
+	}
 	return admin.NewHandler(runtime{s}, o)
 }
 

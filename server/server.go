@@ -76,6 +76,7 @@ type Config struct {
 	Compress       bool // negotiate permessage-deflate
 	Details        bool // show the author's errors to clients
 	TestHooks      bool // let the code evict, reset and delete all of its objects: workerd:unsafe
+	Testing        bool // let whoever reaches the admin address run code in objects, and set the clock
 	TrustedProxies []netip.Prefix
 	// Log may have a tail.Hub as its handler; then the admin API lets people read
 	// along. nil: nothing is logged.
@@ -200,6 +201,7 @@ type Server struct {
 	// deferred counts connections that waited for a descriptor.
 	deferred atomic.Uint64
 	syncs    syncs
+	wall     wallClock // of the objects
 
 	mu      sync.Mutex // guards the following
 	servers []*http.Server
@@ -379,7 +381,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Tracer: c.Tracer, Details: c.Details,
 		Route: s.route, Outside: beside,
 	})
-	introduced := &introduced{sh.host, sh.guests, s.lock.f}
+	introduced := &introduced{sh.host, sh.guests, s.lock.f, &s.wall}
 	if inGo {
 		sh.slot = &goSlot{inside, introduced, l, c.Log}
 	} else {

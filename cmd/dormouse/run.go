@@ -47,6 +47,8 @@ func runCommand(dev bool) *cobra.Command {
 		c.Flags().StringVar(&r.inspect, "inspect", "", "let DevTools debug the Worker, at this address (127.0.0.1:9229); all objects then run in one guest, and none is ended for running long")
 		c.Flags().Lookup("inspect").NoOptDefVal = "127.0.0.1:9229"
 	}
+	c.Flags().BoolVar(&r.testing, "testing", false, "let whoever reaches the admin address run code in objects and set the clock: for tests, see docs/testing.md")
+	c.Flags().MarkHidden("testing")
 	r.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		r.dir, r.out, r.errs = dirOf(args), c.OutOrStdout(), c.ErrOrStderr()
@@ -61,6 +63,7 @@ type runner struct {
 	options
 	dev       bool
 	kept      bool   // there is no project: the data folder has the Worker
+	testing   bool   // for an author's own tests
 	inspect   string // address for DevTools; empty: none
 	out, errs io.Writer
 
@@ -414,7 +417,7 @@ func (r *runner) deployOptions() deploy.Options {
 	l := &r.settings.Limits
 	return deploy.Options{
 		Data: r.settings.Data, Node: r.nodeBin.Path,
-		Inspect: r.inspect, Trace: r.settings.Trace.Endpoint != "", EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
+		Inspect: r.inspect, Testing: r.testing, Trace: r.settings.Trace.Endpoint != "", EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),
@@ -442,6 +445,7 @@ func (r *runner) serverConfig() server.Config {
 		HistoryTime: o.HistoryTime, HistoryBytes: historyBytes(o),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
 		Tracer:    r.tracer.get(),
+		Testing:   r.testing,
 		SlowEvent: o.Log.Slow, Version: version, Commit: commit,
 		Limits: server.Limits{
 			Message: int(o.Limits.MessageBytes), Outbound: int(o.Limits.OutboundBytes),

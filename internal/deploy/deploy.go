@@ -34,6 +34,7 @@ type Options struct {
 	Stall   time.Duration
 	Inspect string // address for DevTools; empty for none
 	Trace   bool   // requests have contexts of traces
+	Testing bool   // let tests of an author's own run code in objects
 	// Where code may connect to: what is denied may not be reached but for what
 	// is allowed.
 	EgressAllow, EgressDeny []netip.Prefix
@@ -284,7 +285,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 			"guestStall": o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},
 		"egress":  map[string]any{"allow": texts(o.EgressAllow), "deny": texts(o.EgressDeny)},
-		"inspect": o.Inspect != "", "marks": true, "trace": o.Trace,
+		"inspect": o.Inspect != "", "testing": o.Testing, "marks": true, "trace": o.Trace,
 	})
 }
 

@@ -84,6 +84,11 @@ const (
 // may name it; docs/guest-protocol.md has what may be asked.
 const OperatorEntrypoint = "dormouse:storage"
 
+// TestEntrypoint is what a request of an author's own tests is for: the guest
+// runs what it says in the object, or in the Worker. Only the host may name it,
+// and only where the server was started for tests.
+const TestEntrypoint = "dormouse:test"
+
 // Peer is the part of an exchange that both sides say in the same words.
 type Peer interface {
 	Response(x Exchange, r *Response)

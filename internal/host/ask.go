@@ -63,7 +63,7 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 		a.asker = s.Outside.Ask(to, r, a)
 		return
 	}
-	if r.Entrypoint == guest.OperatorEntrypoint {
+	if r.Entrypoint == guest.OperatorEntrypoint || r.Entrypoint == guest.TestEntrypoint {
 		s.protocolError(a.guest, "a guest is no operator")
 		a.end()
 		return

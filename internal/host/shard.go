@@ -164,6 +164,15 @@ var errGuestGone = dormouse.Error{
 	Retryable: true, ObjectReset: true,
 }
 
+// Guests yields the guests that run. On the loop.
+func (s *Shard) Guests(yield func(guest.Guest) bool) {
+	for g := range s.lives {
+		if !yield(g) {
+			return
+		}
+	}
+}
+
 // Remains tells, right before Gone, which events of sockets a dead guest may
 // have begun, and which it had not.
 func (s *Shard) Remains(g guest.Guest, begun, unbegun []guest.Event) {

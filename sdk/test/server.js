@@ -9,6 +9,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** How much of what a server prints is kept for whoever asks. */
 const logLimit = 256 * 1024;
@@ -45,10 +46,10 @@ export class Process {
   #log = "";
   #ended;
 
-  static async start(options) {
+  static async start(options, more) {
     const p = new Process();
     try {
-      await p.#start(options);
+      await p.#start(options, more);
     } catch (error) {
       await p.stop();
       throw error;
@@ -59,7 +60,7 @@ export class Process {
   async #start({ project = ".", binary, hibernateAfter, data, args = [], env = {} }, more = []) {
     this.#ownsData = data === undefined;
     this.#data = data ?? (await mkdtemp(join(tmpdir(), "dormouse-test-")));
-    const all = ["serve", resolve(project), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", this.#data,
+    const all = ["serve", resolve(project instanceof URL ? fileURLToPath(project) : project), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", this.#data,
       "--guests", "1", "--spare-guest", "off"];
     if (hibernateAfter !== undefined) all.push("--hibernate-after", typeof hibernateAfter === "number" ? `${hibernateAfter}ms` : hibernateAfter);
     // Settings of whoever runs the tests are not the tests' settings.

@@ -186,6 +186,13 @@ func (s *Scheduler) Doubt(k dormouse.Key) {
 // Look tells what is known of an object's alarm.
 func (s *Scheduler) Look(k dormouse.Key) (alarm.Alarm, bool) { return s.index.Look(k) }
 
+// ClockSet tells that the wall clock has been set, which would be noticed within
+// five seconds anyhow.
+func (s *Scheduler) ClockSet() {
+	s.compareClocks()
+	s.pump()
+}
+
 // Stats returns what has been counted.
 func (s *Scheduler) Stats() Stats {
 	s.countRepairs()

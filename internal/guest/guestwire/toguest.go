@@ -219,6 +219,13 @@ func (w *Writer) Buffered(s dormouse.SocketID, bytes int) {
 	w.end()
 }
 
+// Clock tells how far the guest's wall clock is to be ahead of the machine's.
+func (w *Writer) Clock(ahead time.Duration) {
+	w.begin(Clock)
+	w.f64(float64(ahead.Milliseconds()))
+	w.end()
+}
+
 func (w *Writer) Shutdown(deadline time.Duration) {
 	w.begin(Shutdown)
 	w.ms(deadline)

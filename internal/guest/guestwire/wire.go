@@ -44,6 +44,7 @@ const (
 	Stamps    Type = 0x15
 	Buffered  Type = 0x16
 	Shutdown  Type = 0x17
+	Clock     Type = 0xc0
 
 	Response  Type = 0x20
 	Body      Type = 0x21

@@ -387,6 +387,14 @@ func (p *Process) Buffered(s dormouse.SocketID, bytes int) {
 	}
 }
 
+// Clock sets how far the guest's wall clock is ahead of the machine's: for tests
+// of an author's own.
+func (p *Process) Clock(ahead time.Duration) {
+	if p.alive() {
+		p.out.Clock(ahead)
+	}
+}
+
 func (p *Process) Response(x guest.Exchange, r *guest.Response) {
 	if p.alive() {
 		p.out.Response(x, r)

@@ -185,6 +185,7 @@ func (p *process) Durable(guest.Object, uint32)                             { p.
 func (p *process) Why(uint32, guest.Object)                                 { p.got() }
 func (p *process) Stamps([]guest.Stamp)                                     { p.got() }
 func (p *process) Buffered(dormouse.SocketID, int)                          { p.got() }
+func (p *process) Clock(time.Duration)                                      { p.got() }
 func (p *process) Request(guest.Exchange, guest.Object, *guest.Request)     { p.got() }
 func (p *process) Response(guest.Exchange, *guest.Response)                 { p.got() }
 func (p *process) Body(guest.Exchange, []byte)                              { p.got() }

@@ -38,6 +38,8 @@ export interface Config {
   /** Networks (CIDR) that authors' code may connect to, and those that it may not. */
   egress: { allow: string[]; deny: string[] };
   inspect: boolean;
+  /** Whether tests of an author's own may run code in objects. */
+  testing: boolean;
   marks: boolean;
   /** Somebody traces: requests bring contexts. */
   trace: boolean;
@@ -81,6 +83,7 @@ export function parseConfig(json: string): Config {
     },
     egress: { allow: given.egress?.allow ?? [], deny: given.egress?.deny ?? [] },
     inspect: given.inspect ?? false,
+    testing: given.testing ?? false,
     marks: given.marks ?? false,
     trace: given.trace ?? false,
   };

@@ -27,6 +27,7 @@ import { announce, forget } from "./trace.ts";
 import { Sockets } from "./sockets.ts";
 import type { ObjectStorage } from "./storage/index.ts";
 import { Runaways } from "./runaway.ts";
+import { answerTest, installClock, setClock, testEntrypoint } from "./testing.ts";
 import { Turns } from "./turn.ts";
 import { frame, magic, ProtocolError, type Reader, textKind, version } from "./wire.ts";
 import { type Module, run, Worker, WorkerOwner } from "./worker.ts";
@@ -235,6 +236,10 @@ export class Guest implements Receiver, Home {
         }
         break;
       }
+      case frame.clock:
+        setClock(r.f64());
+        r.done();
+        break;
       case frame.shutdown:
         this.#shutdown(r.u32());
         break;
@@ -278,6 +283,7 @@ export class Guest implements Receiver, Home {
     this.#databases = new Databases(config, this.#turns, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0 || this.#rpc.size > 0), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     this.#alarmLimit = config.limits.alarm;
+    if (config.testing) installClock();
     const env = makeEnv(config);
     const exports: Module = {};
     this.#around
@@ -361,7 +367,10 @@ export class Guest implements Receiver, Home {
       this.#exchanges.hostRequest(exchange, this.#owner, r, (x) => {
         const invocation = new Invocation();
         x.onClosed = () => invocation.release();
-        this.#turns.event(new Scope(this.#owner, this.#owner.root, invocation, x.trace), () => this.#worker!.fetch(x));
+        this.#turns.event(new Scope(this.#owner, this.#owner.root, invocation, x.trace), () => {
+          if (x.entrypoint === testEntrypoint) void run(x, () => answerTest(x.request, { worker: this.#worker! }));
+          else this.#worker!.fetch(x);
+        });
       });
       return;
     }
@@ -376,6 +385,7 @@ export class Guest implements Receiver, Home {
         x.event = o.event;
         return run(x, () => {
           if (x.entrypoint === operatorEntrypoint) return operate(o.storage!, x.request);
+          if (x.entrypoint === testEntrypoint) return answerTest(x.request, { object: o });
           const instance = o.instance!;
           if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
           return (instance as { fetch(r: unknown): unknown }).fetch(x.request);

@@ -35,6 +35,7 @@ export const frame = {
   stamps: 0x15,
   buffered: 0x16,
   shutdown: 0x17,
+  clock: 0xc0,
 
   response: 0x20,
   body: 0x21,

@@ -124,6 +124,7 @@ const tables: Record<number, Field[]> = {
   [frame.stamps]: [list(u32, [u64, f64])],
   [frame.buffered]: [u64, u32],
   [frame.shutdown]: [u32],
+  [frame.clock]: [f64],
   [frame.response]: [u32, u16, str, below(4), headers, u64],
   [frame.body]: [u32, raw],
   [frame.bodyEnd]: [u32],
@@ -298,7 +299,7 @@ function say(out: Outlet, type: number, v: any[]): void {
 
 test("Outlet writes what a guest says as the corpus has it", () => {
   for (const { name, type, body } of corpus("good.hex")) {
-    if (type < frame.response || type === frame.trace || type === frame.inspect || type === frame.past || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
+    if (type < frame.response || type === frame.trace || type === frame.inspect || type === frame.clock || type === frame.past || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
     const out = new Outlet(8);
     say(out, type, read(type, body));
     out.settle();

@@ -11,12 +11,13 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
-// Receiver is a guest with the two frames that the contract does not have.
+// Receiver is a guest with the frames that the contract does not have.
 type Receiver interface {
 	guest.Guest
 	guest.RPC
 	Hello(incarnation uint32, config []byte)
 	Shutdown(deadline time.Duration)
+	Clock(ahead time.Duration)
 }
 
 // Decoder reads frames of a host and says each to a Receiver. An activation is
@@ -271,6 +272,9 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 	case 0x17:
 		deadline := r.ms()
 		return func() { d.To.Shutdown(deadline) }, nil
+	case 0xc0:
+		ahead := time.Duration(r.f64()) * time.Millisecond
+		return func() { d.To.Clock(ahead) }, nil
 	case 0x60:
 		o, path := guest.Object(r.u32()), string(r.rest())
 		if !d.Whole() {
