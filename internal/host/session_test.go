@@ -163,6 +163,13 @@ func TestSessionsWaitForCommits(t *testing.T) {
 		asked := g.Last()
 		s.on(func() {
 			asked.Commit()
+			g.Sessions().SessionMessage(2, []byte("half of it"))
+		})
+		s.heard()
+		s.sync(1, nil)
+		s.heard("session 1 message half of it")
+		s.on(func() {
+			asked.Commit()
 			g.Sessions().SessionCredit(2, 6)
 			g.Sessions().SessionClose(2, []byte("done"))
 		})
