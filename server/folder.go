@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/backup"
@@ -67,7 +68,9 @@ func (f *Folder) Backup(ctx context.Context, to io.Writer, which browse.Selectio
 	return errors.Join(err, stores.Close(), os.RemoveAll(dir))
 }
 
-// Purge removes all objects of a namespace.
+// Purge removes all objects of a namespace for good: whoever has its name and
+// theirs later has nothing of their past. They are moved out of the namespace
+// first, by an entry of the journal, which history cannot go behind.
 func (f *Folder) Purge(n dormouse.Namespace) error {
 	for k := range f.engine.Wakes() {
 		if k.Namespace != n {
@@ -77,8 +80,25 @@ func (f *Folder) Purge(n dormouse.Namespace) error {
 			return err
 		}
 	}
-	return os.RemoveAll(filepath.Join(DatabaseFolder(f.Data), storage.Folder(n)))
+	// No Worker's class has such a namespace: classes do not begin with a digit.
+	aside := dormouse.Namespace(fmt.Sprintf("%s%d", purgedPrefix, time.Now().UnixNano()))
+	moved := make(chan error, 1)
+	if err := f.engine.Move(n, aside, func(_ storage.Bookmark, err error) { moved <- err }); err != nil {
+		return err
+	}
+	if err := <-moved; err != nil {
+		return err
+	}
+	// With what an earlier purge may have left that did not come to its end.
+	folders, err := filepath.Glob(filepath.Join(DatabaseFolder(f.Data), purgedPrefix+"[0-9]*"))
+	for _, folder := range folders {
+		err = errors.Join(err, os.RemoveAll(folder))
+	}
+	return err
 }
+
+// purgedPrefix begins the namespaces of objects that are being removed.
+const purgedPrefix = "purged-"
 
 // Restore makes a data folder, which must not exist or be empty, of a backup.
 func Restore(path, data string) (backup.Summary, error) {

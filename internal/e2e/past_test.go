@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -307,5 +309,65 @@ func TestGoingBackIsKilled(t *testing.T) {
 		if p.Last == nil || *p.Last != p.Count || *p.Last != *before.Last && *p.Last != n {
 			t.Fatalf("killed on the way to %d the diary holds %s, and had %d", n, fmt.Sprint(p.Count), *before.Last)
 		}
+	}
+}
+
+// TestPurgedHasNoPast: an object has nothing of the one that had its name in a
+// namespace that was purged.
+func TestPurgedHasNoPast(t *testing.T) {
+	t.Parallel()
+	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	serve := func(class string, migrations ...string) (Vault, *Dormouse) {
+		t.Helper()
+		classWorker(t, dir, class, strings.Join(migrations, ", "))
+		d := StartDormouse(t, Options{Dir: dir, Data: data})
+		return Vault{t, d.URL}, d
+	}
+	storage := func(args ...string) (string, error) {
+		return TryCommand(t, append([]string{"storage", "--data", data}, args...)...)
+	}
+	put := func(v Vault, value string) {
+		t.Helper()
+		Ask[any](v, "box", "put", map[string]any{"key": "k", "value": value})
+	}
+	history := func() (bookmarks []string) {
+		t.Helper()
+		out, err := storage("history", "Room", "name:box", "--json")
+		if err != nil {
+			t.Fatal(out, err)
+		}
+		for line := range strings.Lines(out) {
+			var point struct{ Bookmark string }
+			if err := json.Unmarshal([]byte(line), &point); err != nil {
+				t.Fatal(err)
+			}
+			bookmarks = append(bookmarks, point.Bookmark)
+		}
+		return bookmarks
+	}
+	v, d := serve("Room", `{"tag": "v1", "new_sqlite_classes": ["Room"]}`)
+	put(v, "old")
+	d.Interrupt()
+	before := history()
+	deleted := []string{`{"tag": "v1", "new_sqlite_classes": ["Room"]}`, `{"tag": "v2", "deleted_classes": ["Room"]}`, `{"tag": "v3", "new_sqlite_classes": ["Other"]}`}
+	again := append(slices.Clone(deleted), `{"tag": "v4", "deleted_classes": ["Other"], "new_sqlite_classes": ["Room"]}`)
+	_, d = serve("Other", deleted...)
+	d.Interrupt()
+	if out, err := storage("purge", "moving-Room", "--yes"); err != nil {
+		t.Fatal(out, err)
+	}
+	v, d = serve("Room", again...)
+	put(v, "new")
+	d.Interrupt()
+	if now := history(); len(now) == 0 || slices.Contains(now, before[0]) {
+		t.Errorf("its history has %v, that of the purged one %v", now, before)
+	}
+	// At that time the object that is there now was not.
+	if out, err := storage("restore", "Room", "name:box", "--bookmark", before[len(before)-1]); err != nil {
+		t.Fatal(out, err)
+	}
+	v, _ = serve("Room", again...)
+	if got := Ask[*string](v, "box", "get", "k"); got != nil {
+		t.Errorf("it holds %q", *got)
 	}
 }
