@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	s := &server.Server{Config: server.Config{HibernateAfter: time.Second}}
+	s := &server.Server{Config: server.Config{HibernateAfter: time.Second, Compress: true}}
 	classes := map[string]*server.Namespace{
 		"Echo":         s.Define(dormouse.NewClass("Echo", newEcho, 0)),
 		"Broadcast":    s.Define(dormouse.NewClass("Broadcast", newBroadcast, 0)),
