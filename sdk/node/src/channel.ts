@@ -18,6 +18,8 @@ export interface Receiver {
   frame(type: number, r: Reader): void;
   /** A batch is about to be handled. */
   batchBegin(): void;
+  /** All frames that one mark covers have been handled, and there are more: write what they made. */
+  runEnd(): void;
   /** A batch has been handled: write what it made. */
   batchEnd(): void;
   /** The stream has ended, or cannot be trusted. */
@@ -143,17 +145,18 @@ export class Channel {
     this.#chunk = chunk;
     this.#at = 0;
     this.#end = n;
+    const first = this.#begun;
     try {
       this.#receiver.batchBegin();
       if (this.#partial !== null) this.#finishPartial();
-      this.#frames();
+      this.#frames(first);
       this.#receiver.batchEnd();
     } catch (e) {
       this.#receiver.lost(e instanceof ProtocolError ? e.message : `internal error: ${(e as Error)?.stack ?? String(e)}`);
     }
   }
 
-  #frames(): void {
+  #frames(first: number): void {
     const reader = this.#reader;
     for (;;) {
       const chunk = this.#chunk;
@@ -171,7 +174,11 @@ export class Channel {
       }
       const end = at + 4 + length;
       this.#at = end;
-      if (this.#begun >= this.#marked) this.#raise(at);
+      if (this.#begun >= this.#marked) {
+        // What dies with us is one run at most, and not all that was read.
+        if (this.#begun !== first) this.#receiver.runEnd();
+        this.#raise(at);
+      }
       this.#begun++;
       reader.reset(chunk, at + 5, end);
       reader.own = false;

@@ -116,6 +116,10 @@ export class Guest implements Receiver, Home {
     this.#turns.begin();
   }
 
+  runEnd(): void {
+    this.#turns.flush();
+  }
+
   batchEnd(): void {
     this.#turns.finish();
   }

@@ -146,11 +146,11 @@ export class Turns {
   afterTurn(): void {
     if (this.#dirty.length > 0) this.#commit();
     if (this.#runnable.length > 0) this.#pump();
-    if (this.out.at > flushAt) this.#write();
+    if (this.out.at > flushAt) this.flush();
   }
 
-  /** Writes what there is. What has begun stands before the word that its frame is handled. */
-  #write(): void {
+  /** Between two turns: writes what there is. What has begun stands before the word that its frame is handled. */
+  flush(): void {
     this.#tell();
     this.#around.write();
   }
@@ -247,7 +247,7 @@ export class Turns {
       work();
       drain();
       if (this.#dirty.length > 0) this.#commit();
-      if (this.out.at > flushAt) this.#write();
+      if (this.out.at > flushAt) this.flush();
     }
   }
 }
