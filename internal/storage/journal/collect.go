@@ -272,11 +272,17 @@ func (o *object) mayBeNew(info disk.Info, now time.Time) bool {
 // process, the descriptor is kept until the object is at rest.
 func (e *Engine) withDatabase(o *object, flag int, f func(disk.File) error) error {
 	e.mu.Lock()
-	db := o.file
-	e.mu.Unlock()
-	if db != nil {
-		return f(db)
+	if kept := o.file; kept != nil {
+		kept.users++
+		e.mu.Unlock()
+		err := f(kept.files[0])
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		kept.users--
+		kept.closeUnused()
+		return err
 	}
+	e.mu.Unlock()
 	if o.local {
 		flag = openWrite // it may be needed for that later
 	}
@@ -287,12 +293,40 @@ func (e *Engine) withDatabase(o *object, flag int, f func(disk.File) error) erro
 	err = f(db)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if o.local && o.open && o.file == nil {
-		o.file = db
+	if o.local && o.open {
+		if o.file == nil {
+			o.file = &keptFile{}
+		}
+		o.file.files = append(o.file.files, db)
 		return err
 	}
 	if e := db.Close(); err == nil {
 		err = e
 	}
 	return err
+}
+
+// keptFile is the database of an object of this process, open until the object is
+// at rest and nobody reads. Several may have opened it at once. Engine.mu guards it.
+type keptFile struct {
+	files []disk.File // never empty
+	users int
+	rests bool
+}
+
+func (k *keptFile) rest() {
+	if k != nil {
+		k.rests = true
+		k.closeUnused()
+	}
+}
+
+func (k *keptFile) closeUnused() {
+	if k.users > 0 || !k.rests {
+		return
+	}
+	for _, f := range k.files {
+		f.Close()
+	}
+	k.files = nil
 }

@@ -31,7 +31,7 @@ type object struct {
 	queued   bool      // in Engine.pending
 	asked    uint64    // the segment in which a checkpoint was last asked for; 0: none
 	failed   error     // why nothing of the object can be confirmed
-	file     disk.File // of the database, kept while it is open and local
+	file     *keptFile // the database, while it is open and local
 
 	kept     tail   // what is in the journal, as far as the engine promises
 	needs    []need // in the order of the journal; empty: nothing

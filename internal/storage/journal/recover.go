@@ -234,9 +234,7 @@ func (e *Engine) Close() error {
 
 	for _, o := range e.objects {
 		e.wals.close(o)
-		if o.file != nil {
-			o.file.Close()
-		}
+		o.file.rest()
 	}
 	e.log.close()
 	e.lock.Close()

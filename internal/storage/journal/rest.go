@@ -366,10 +366,8 @@ func (e *Engine) letGo(objects []*object) {
 }
 
 func (e *Engine) dropLocked(o *object) {
-	if o.file != nil {
-		o.file.Close()
-		o.file = nil
-	}
+	o.file.rest()
+	o.file = nil
 	if o.removed { // is being restored, and stays as if it was new
 		fresh := tail{generation: o.tail.generation}
 		o.tail, o.kept, o.needs, o.last = fresh, fresh, nil, 0
