@@ -186,7 +186,8 @@ func (d *Dormouse) waitReset(p *peer, before reply) {
 	}
 }
 
-// TestLoopInConstructor ends the instance before it was one; its sockets stay.
+// TestLoopInConstructor ends the instance before it was one; its sockets stay, and
+// the message that waited for the constructor goes to the next one.
 func TestLoopInConstructor(t *testing.T) {
 	d := startRunaway(t)
 	bad, good := pairOf(t, d)
@@ -194,7 +195,10 @@ func TestLoopInConstructor(t *testing.T) {
 	d.Hibernate(bad.name)
 	bad.say("wakes it")
 	good.ask("at the same time")
-	d.waitReset(bad, before)
+	var after reply
+	if s := bad.hear(); json.Unmarshal([]byte(s), &after) != nil || after.Text != "wakes it" || after.Count != 1 || after.Born == before.Born {
+		t.Errorf("it answers %q, want an answer of a new instance; before it was %+v", s, before)
+	}
 }
 
 // TestLoopBehindAWrite: the write goes with the instance, and so does what was
