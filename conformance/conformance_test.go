@@ -21,6 +21,26 @@ func load(t *testing.T) []*script.Script {
 	return scripts
 }
 
+// recurring asks the scripts that differ again, alone, twice at most. Scripts run
+// beside each other and beside other tests, and alarms' times are in some: a
+// machine that stood still for two seconds is no difference. What is one comes again.
+func recurring(t *testing.T, scripts []*script.Script, found []script.Difference, ask func([]*script.Script) []script.Difference) []script.Difference {
+	t.Helper()
+	for range 2 {
+		if len(found) == 0 {
+			break
+		}
+		differ := make(map[string]bool)
+		for _, d := range found {
+			t.Log("asked again:", d)
+			differ[d.Script] = true
+		}
+		scripts = slices.DeleteFunc(slices.Clone(scripts), func(s *script.Script) bool { return !differ[s.Name] })
+		found = ask(scripts)
+	}
+	return found
+}
+
 // Dormouse answers every script as workerd did when it was recorded, or as the
 // script says that it differs. `go run ./conformance` asks workerd again.
 func TestDormouseAnswersAsRecorded(t *testing.T) {
@@ -33,14 +53,17 @@ func TestDormouseAnswersAsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	scripts := load(t)
-	answers, err := suite.Run(t.Context(), root, script.Dormouse, scripts)
-	if errors.Is(err, runtimes.ErrNotHere) {
-		t.Skip(err)
+	ask := func(scripts []*script.Script) []script.Difference {
+		answers, err := suite.Run(t.Context(), root, script.Dormouse, scripts)
+		if errors.Is(err, runtimes.ErrNotHere) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return suite.Compare(script.Dormouse, scripts, answers)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, d := range suite.Compare(script.Dormouse, scripts, answers) {
+	for _, d := range recurring(t, scripts, ask(scripts), ask) {
 		t.Error(d)
 	}
 }
@@ -61,12 +84,19 @@ func TestGoAnswersAsRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	scripts := load(t)
-	answers, err := suite.RunGo(t.Context(), scope.ForGo(scripts))
-	if err != nil {
-		t.Fatal(err)
+	var covered []suite.Coverage // of all scripts
+	ask := func(scripts []*script.Script) []script.Difference {
+		answers, err := suite.RunGo(t.Context(), scope.ForGo(scripts))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, these := scope.Compare(scripts, answers)
+		if covered == nil {
+			covered = these
+		}
+		return found
 	}
-	found, covered := scope.Compare(scripts, answers)
-	for _, d := range found {
+	for _, d := range recurring(t, scripts, ask(scripts), ask) {
 		t.Error(d)
 	}
 	for _, line := range scope.Unused() {
