@@ -15,6 +15,12 @@ func (e *Engine) Delete(key dormouse.Key, done storage.Done) error {
 	if err := storage.CheckNamespace(key.Namespace); err != nil {
 		return err
 	}
+	return e.whenClosed(key, e.delete, done)
+}
+
+// whenClosed gives the upkeep something to do with an object that nobody has open, and
+// that nobody can open until done was called.
+func (e *Engine) whenClosed(key dormouse.Key, do func(*object) (storage.Bookmark, error), done storage.Done) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	o := e.objects[key]
@@ -22,7 +28,7 @@ func (e *Engine) Delete(key dormouse.Key, done storage.Done) error {
 		return fmt.Errorf("object %s: %w", key, storage.ErrBusy)
 	}
 	return e.jobLocked(func() {
-		mark, err := e.delete(o)
+		mark, err := do(o)
 		done(mark, err)
 	}, func() {
 		if o == nil {

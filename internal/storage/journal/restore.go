@@ -24,21 +24,7 @@ import (
 // they are written to the file. A power cut in between is for recovery, and a
 // restore can be undone by another one.
 func (e *Engine) Restore(key dormouse.Key, done storage.Done) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	o := e.objects[key]
-	if o != nil && (o.open || o.removed) || e.upkeep.moving[key.Namespace] {
-		return fmt.Errorf("object %s: %w", key, storage.ErrBusy)
-	}
-	return e.jobLocked(func() {
-		mark, err := e.restore(o)
-		done(mark, err)
-	}, func() {
-		if o == nil {
-			o = e.newObjectLocked(key)
-		}
-		o.removed = true
-	})
+	return e.whenClosed(key, e.restore, done)
 }
 
 // restore runs on the upkeep's goroutine.
