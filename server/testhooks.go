@@ -77,6 +77,9 @@ func (h hooks) key(to guest.Target) (dormouse.Key, error) {
 	if to.Index >= len(c.Bindings) {
 		return dormouse.Key{}, fmt.Errorf("namespace binding %d of %d", to.Index, len(c.Bindings))
 	}
+	if c.Bindings[to.Index] < 0 {
+		return dormouse.Key{}, errors.New("the object is of another Worker, whose own tests may evict it")
+	}
 	class := c.Classes[c.Bindings[to.Index]].Name
 	return dormouse.Key{Namespace: h.s.namespace(class), ID: to.ID}, nil
 }

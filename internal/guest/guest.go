@@ -279,10 +279,27 @@ const Everywhere Place = ""
 type Code struct {
 	Version int                  // as deployed; 0: it is not kept
 	Classes []dormouse.Namespace // in the order in which the guest numbers them
-	// Bindings says for each binding of a namespace which of Classes it reaches.
+	// Bindings says for each binding of a namespace which of Classes it reaches; -1:
+	// it is a neighbour's, and Far, which goes by the same numbers, says which.
 	Bindings []int
+	Far      map[int]Far
+	// Fronts says for each binding to code that is no object's what it reaches.
+	Fronts []Front
 	// KV and R2 say for each binding of a store its name on this server.
 	KV, R2 []string
+}
+
+// Far is a namespace that a neighbour of the host's has.
+type Far struct {
+	Neighbour string
+	Namespace dormouse.Namespace
+}
+
+// Front is an entrypoint of a neighbour's code.
+type Front struct {
+	Neighbour  string
+	Entrypoint string // empty: the default one
+	Props      []byte // serialised; empty: none
 }
 
 // Target is what a guest calls.
@@ -299,7 +316,7 @@ type TargetKind uint8
 const (
 	ToObject TargetKind = iota
 	ToAssets
-	ToService
+	ToService // a front
 	// ToTests is what the module workerd:unsafe asks, for tests of the author's.
 	// The path of the URL says what: /evict (the object that is named),
 	// /evict-all, /abort-all, /delete-all; its query "webSockets=close" that
@@ -318,6 +335,7 @@ type Request struct {
 	HasBody    bool
 	CF         string // JSON, or empty
 	Entrypoint string
+	Props      []byte // of the entrypoint, serialised; empty: none
 	// Local is for a guest in this process, from a caller in this process; it has
 	// no bytes.
 	Local any

@@ -39,4 +39,7 @@ type Opening struct {
 	Props      []byte // of the entrypoint, serialised; empty: none
 	First      []byte // the first message
 	Trace      string // the context that it belongs to; empty: none
+	// Foreign: it comes from a neighbour of the host's, whose guests number their
+	// bindings in another way.
+	Foreign bool
 }

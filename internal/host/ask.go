@@ -22,7 +22,7 @@ type ask struct {
 	window int    // bytes of it that the guest may still send
 }
 
-// Ask is a call of a guest to a stub, to assets or to a service.
+// Ask is a call of a guest to a stub, to assets, to a store or to a front.
 func (s *Shard) Ask(g guest.Guest, x guest.Exchange, from guest.Object, to guest.Target, r *guest.Request) {
 	l := s.lives[g]
 	if l == nil {
@@ -59,11 +59,15 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 			return
 		}
 	}
+	if to.Kind == guest.ToService {
+		a.askFront(to.Index, r)
+		return
+	}
 	if to.Kind != guest.ToObject {
 		a.asker = s.Outside.Ask(to, r, a)
 		return
 	}
-	if r.Entrypoint == guest.OperatorEntrypoint || r.Entrypoint == guest.TestEntrypoint {
+	if private(r.Entrypoint) {
 		s.protocolError(a.guest, "a guest is no operator")
 		a.end()
 		return
@@ -71,6 +75,10 @@ func (a *ask) begin(to guest.Target, r *guest.Request) {
 	t, ok := s.target(a.guest, to)
 	if !ok {
 		a.end()
+		return
+	}
+	if t.failure != nil {
+		a.Failure(t.failure)
 		return
 	}
 	a.near = t.shard == s
@@ -83,6 +91,9 @@ type target struct {
 	key   dormouse.Key
 	class int
 	name  *string // nil: the caller does not know it
+	// foreign: it is a neighbour's; failure: and cannot be called.
+	foreign bool
+	failure *dormouse.Error
 }
 
 // target finds the object that a guest names by one of its bindings; ok is false
@@ -92,9 +103,13 @@ func (s *Shard) target(g guest.Guest, to guest.Target) (t target, ok bool) {
 	if !ok {
 		return t, false
 	}
-	t.class = b.Class
-	t.key = dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
-	t.shard = s.Route(t.key)
+	if b.Far != nil {
+		t = s.farTarget(*b.Far, to)
+	} else {
+		t.class = b.Class
+		t.key = dormouse.Key{Namespace: s.Classes[b.Class].Namespace, ID: to.ID}
+		t.shard = s.Route(t.key)
+	}
 	if to.HasName {
 		t.name = &to.Name
 	}

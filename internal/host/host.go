@@ -163,13 +163,15 @@ type Config struct {
 	Outside Outside
 	// Places starts guests for what is kept apart; nil: everything runs together.
 	Places Places
+	// Neighbour finds what else there is to be called in this process, by name; it
+	// returns nil if there is none. May be nil.
+	Neighbour func(name string) Neighbour
 }
 
 // Binding is a namespace that the code can reach.
 type Binding struct {
-	Class int
-	// Foreign serves the namespace of another Worker; nil for our own.
-	Foreign func(dormouse.Key) *Shard
+	Class int        // of this shard; -1: it has none of this
+	Far   *guest.Far // a neighbour's; nil: it is of Class
 }
 
 // Outside answers requests to assets and services.

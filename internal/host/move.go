@@ -134,9 +134,7 @@ func (s *Shard) takeQueues() (list []waiter) {
 // them. On the loop.
 func (s *Shard) GiveUp() {
 	for _, w := range s.takeQueues() {
-		if w.call != nil {
-			w.call.fail(&errUpdated)
-		}
+		w.fail(&errUpdated)
 	}
 	for _, l := range s.lives {
 		for _, c := range l.calls {

@@ -97,6 +97,7 @@ type code struct {
 	numbers  []int // of the shard's classes; -1: it has not got it; nil: the same numbers
 	bindings []Binding
 	kv, r2   []string // names behind the bindings of stores
+	fronts   []guest.Front
 }
 
 // class is the guest's number of a class of the shard.
@@ -118,11 +119,16 @@ func (s *Shard) codeOf(c *guest.Code) code {
 	if c == nil {
 		return code{bindings: s.Bindings}
 	}
-	t := code{version: c.Version, numbers: make([]int, len(s.Classes)), kv: c.KV, r2: c.R2}
+	t := code{version: c.Version, numbers: make([]int, len(s.Classes)), kv: c.KV, r2: c.R2, fronts: c.Fronts}
 	for i, k := range s.Classes {
 		t.numbers[i] = slices.Index(c.Classes, k.Namespace)
 	}
-	for _, b := range c.Bindings {
+	for i, b := range c.Bindings {
+		if b < 0 {
+			far := c.Far[i]
+			t.bindings = append(t.bindings, Binding{Class: -1, Far: &far})
+			continue
+		}
 		n := c.Classes[b]
 		t.bindings = append(t.bindings, Binding{
 			Class: slices.IndexFunc(s.Classes, func(k Class) bool { return k.Namespace == n }),
@@ -138,7 +144,7 @@ func (s *Shard) binding(g guest.Guest, index int) (b Binding, ok bool) {
 	if l == nil {
 		return b, false // it has died while what it said waited at the gate
 	}
-	if index >= len(l.code.bindings) || l.code.bindings[index].Class < 0 {
+	if index >= len(l.code.bindings) || l.code.bindings[index].Class < 0 && l.code.bindings[index].Far == nil {
 		s.protocolError(g, "namespace binding %d of %d", index, len(l.code.bindings))
 		return b, false
 	}

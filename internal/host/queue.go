@@ -16,11 +16,33 @@ type queue struct {
 	whyNot *dormouse.Error
 }
 
-// waiter is an object with mail, or a call of the Worker.
+// waiter is an object with mail, or a call or a session of the Worker.
 type waiter struct {
 	object  *resident
 	call    *Call
 	request *guest.Request
+	session *session
+	opening *guest.Opening
+}
+
+// begin gives the guest what is of no object.
+func (w *waiter) begin(g guest.Guest) {
+	switch {
+	case w.call != nil:
+		w.call.begin(g, 0, w.request)
+	case !w.session.over:
+		w.session.begin(g, 0, w.opening)
+	}
+}
+
+// fail pairs with begin.
+func (w *waiter) fail(e *dormouse.Error) {
+	switch {
+	case w.call != nil:
+		w.call.fail(e)
+	case w.session != nil:
+		w.session.fail(e)
+	}
 }
 
 // want has the object served when there is a guest for it.
@@ -60,7 +82,7 @@ func (s *Shard) serve(p *place) {
 	p.queue.list, p.queue.bytes = nil, 0
 	for _, w := range list {
 		if w.object == nil {
-			w.call.begin(p.guest, 0, w.request)
+			w.begin(p.guest)
 			continue
 		}
 		w.object.wanted = false
@@ -88,7 +110,7 @@ func (s *Shard) Unfit(name guest.Place, e *dormouse.Error) {
 	p.queue.list = nil
 	for _, w := range list {
 		if w.object == nil {
-			w.call.fail(e)
+			w.fail(e)
 			continue
 		}
 		w.object.failMail(e)

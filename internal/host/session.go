@@ -73,8 +73,15 @@ func (c *session) connect(g guest.Guest, to guest.Target, o *guest.Opening) {
 			c.end()
 			return
 		}
+		if t.failure != nil {
+			c.Fail(t.failure)
+			return
+		}
+		o.Foreign = t.foreign
 		c.near = t.shard == s
 		c.far = t.shard.Connect(t.key, t.class, t.name, o, c)
+	case guest.ToService:
+		c.connectFront(g, to.Index, o)
 	case guest.ToSelf:
 		// The very guest that asks: the code is the same, and so are its globals.
 		far := &session{shard: s, far: c, near: true, window: guest.Window}
@@ -95,7 +102,7 @@ func (s *Shard) Connect(k dormouse.Key, class int, name *string, o *guest.Openin
 		}
 		r := s.resident(k, class)
 		if r.live != nil && r.guest.Backlog() > maxUntaken {
-			c.fail(&dormouse.Error{Message: "Durable Object is overloaded. Too much data queued.", Overloaded: true})
+			c.fail(overloadedBytes())
 			return
 		}
 		if name != nil {

@@ -38,7 +38,7 @@ func (l *line) frame() []byte {
 }
 
 func (l *line) toGuest() bool {
-	return l.t < guestwire.Response || l.t == guestwire.Trace || l.t == guestwire.Inspect || l.t == guestwire.Clock || l.t == guestwire.BeginSession || l.t >= guestwire.Database && l.t <= guestwire.CloseDatabase || l.t == guestwire.Past
+	return l.t < guestwire.Response || l.t == guestwire.Trace || l.t == guestwire.Inspect || l.t == guestwire.Props || l.t == guestwire.Foreign || l.t == guestwire.Clock || l.t == guestwire.BeginSession || l.t >= guestwire.Database && l.t <= guestwire.CloseDatabase || l.t == guestwire.Past
 }
 func (l *line) peer() bool {
 	return l.t >= guestwire.Response && l.t <= guestwire.Failure || l.t >= guestwire.SessionMessage && l.t <= guestwire.SessionFailure

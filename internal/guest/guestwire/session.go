@@ -7,8 +7,18 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
+// Foreign writes that whoever opens the session of the next frame numbers its
+// bindings in another way.
+func (w *Writer) Foreign() {
+	w.begin(Foreign)
+	w.end()
+}
+
 // BeginSession writes the beginning of a session that the host begins.
 func (w *Writer) BeginSession(x guest.Session, o guest.Object, s *guest.Opening) {
+	if s.Foreign {
+		w.Foreign()
+	}
 	w.begin(BeginSession)
 	w.u32(uint32(x))
 	w.u32(uint32(o))

@@ -143,7 +143,17 @@ func (w *Writer) Errored(s dormouse.SocketID, message string) {
 	w.end()
 }
 
+// Props writes those of the entrypoint that the request in the next frame is for.
+func (w *Writer) Props(p []byte) {
+	w.begin(Props)
+	w.rest(p)
+	w.end()
+}
+
 func (w *Writer) Request(x guest.Exchange, o guest.Object, r *guest.Request) {
+	if len(r.Props) > 0 {
+		w.Props(r.Props)
+	}
 	w.begin(Request)
 	w.u32(uint32(x))
 	w.u32(uint32(o))

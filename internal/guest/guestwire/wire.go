@@ -100,6 +100,10 @@ const (
 	Blame  Type = 0xca
 	Cause  Type = 0xcb
 
+	// About the request or the session in the frame that follows, to the guest.
+	Props   Type = 0xd0
+	Foreign Type = 0xd1
+
 	Inspect    Type = 0xcc // to the guest
 	Inspecting Type = 0xcd // to the host
 

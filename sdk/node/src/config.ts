@@ -4,6 +4,9 @@
 
 import { ProtocolError } from "./wire.ts";
 
+/** The class of a namespace that is another Worker's. */
+export const elsewhere = -1;
+
 export interface Config {
   worker: string;
   entry: string;
@@ -12,7 +15,8 @@ export interface Config {
   classes: { name: string; namespace: string; sql: boolean }[];
   bindings: {
     namespaces: { name: string; class: number; namespace: string }[];
-    services: { name: string }[];
+    /** `self`: this Worker's own, with the entrypoint and its props. */
+    services: { name: string; self?: boolean; entrypoint?: string; props?: unknown }[];
     assets: { name: string }[];
     kv: { name: string }[];
     r2: { name: string }[];

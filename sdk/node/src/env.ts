@@ -2,8 +2,9 @@
  * The bindings, as author code sees them.
  */
 
+import { serializeChecked } from "./clonable.ts";
 import type { Config } from "./config.ts";
-import { DurableObjectNamespace, makeFetcher } from "./namespace.ts";
+import { DurableObjectNamespace, makeFetcher, makeLoopback } from "./namespace.ts";
 import { KvNamespace } from "./stores/kv.ts";
 import { R2Bucket } from "./stores/r2.ts";
 
@@ -17,7 +18,7 @@ export function makeEnv(config: Config): Env {
     env[b.name] = new DurableObjectNamespace(i, b.namespace);
   });
   bindings.services.forEach((b, i) => {
-    env[b.name] = makeFetcher(2, i);
+    env[b.name] = b.self === true ? makeLoopback(b.entrypoint ?? "", b.props === undefined ? null : serializeChecked(b.props)) : makeFetcher(2, i);
   });
   bindings.assets.forEach((b, i) => {
     env[b.name] = makeFetcher(1, i);

@@ -134,6 +134,8 @@ export class HostExchange implements Exchange {
   readonly owner: Owner;
   readonly request: Request;
   readonly entrypoint: string;
+  /** Of the entrypoint, serialised; null: none. */
+  props: Uint8Array | null = null;
   readonly bodyIn: BodyIn | null = null;
   bodyOut: BodyOut | null = null;
   /** The context of the trace that it belongs to. */

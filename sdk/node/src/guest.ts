@@ -64,6 +64,9 @@ export class Guest implements Receiver, Home {
   #greeted = false;
   #wasCut = false;
   #leaving = false; // shutdown was asked for
+  // Of the request, and of the session, in the next frame.
+  #props: Uint8Array | null = null;
+  #foreign = false;
 
   readonly #objects = new Map<number, GuestObject>();
   /** Activations whose table of sockets has not come whole: rows that are missing. */
@@ -109,7 +112,7 @@ export class Guest implements Receiver, Home {
     }
     if (this.#worker === null) throw new ProtocolError(`frame 0x${type.toString(16)} before ready`);
     this.#control(type, r);
-    if (type !== frame.trace) forget();
+    if (type !== frame.trace && type !== frame.props && type !== frame.foreign) forget();
   }
 
   batchBegin(): void {
@@ -160,6 +163,13 @@ export class Guest implements Receiver, Home {
         break;
       case frame.trace:
         announce(r.restText());
+        break;
+      case frame.props:
+        this.#props = r.restKept();
+        break;
+      case frame.foreign:
+        r.done();
+        this.#foreign = true;
         break;
       case frame.database:
         this.#databases.given(r.u32(), r.restText());
@@ -368,7 +378,10 @@ export class Guest implements Receiver, Home {
     const exchange = r.u32();
     const number = r.u32();
     if (number === 0) {
+      const props = this.#props;
+      this.#props = null;
       this.#exchanges.hostRequest(exchange, this.#owner, r, (x) => {
+        x.props = props;
         const invocation = new Invocation();
         x.onClosed = () => invocation.release();
         this.#turns.event(new Scope(this.#owner, this.#owner.root, invocation, x.trace), () => {
@@ -404,13 +417,15 @@ export class Guest implements Receiver, Home {
     const number = r.u32();
     const entrypoint = r.str();
     const props = r.bytes();
+    const foreign = this.#foreign;
+    this.#foreign = false;
     if (number === 0) {
-      this.#rpc.beginWorker(session, this.#owner, this.#worker!, entrypoint, props, r);
+      this.#rpc.beginWorker(session, this.#owner, this.#worker!, entrypoint, props, r, foreign);
       return;
     }
     const o = this.#objects.get(number);
     if (o === undefined) this.#rpc.refuse(session);
-    else this.#rpc.beginObject(session, o, r);
+    else this.#rpc.beginObject(session, o, r, foreign);
   }
 
   /** Lets DevTools in, on loopback, or no longer. */

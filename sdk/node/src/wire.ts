@@ -89,6 +89,10 @@ export const frame = {
   blame: 0xca,
   cause: 0xcb,
 
+  // About the request or the session in the frame that follows, to the guest.
+  props: 0xd0,
+  foreign: 0xd1,
+
   inspect: 0xcc, // to the guest
   inspecting: 0xcd, // to the host
 

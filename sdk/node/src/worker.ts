@@ -13,6 +13,7 @@ import type { Request } from "./http/request.ts";
 import { DurableObject } from "./modules/workers.ts";
 import type { Class } from "./object.ts";
 import { Owner } from "./owner.ts";
+import { deserialize } from "./storage/clone.ts";
 
 export type Module = Record<string, unknown>;
 
@@ -68,7 +69,7 @@ export class Worker {
 
   /** Runs the `fetch` of an entrypoint and answers. */
   fetch(x: HostExchange): void {
-    void run(x, () => this.handle(x.entrypoint, {}, x.request));
+    void run(x, () => this.handle(x.entrypoint, x.props === null ? {} : deserialize(x.props), x.request));
   }
 
   /** An entrypoint, ready to be called: an instance of its class, or its object of handlers. */

@@ -174,6 +174,8 @@ const tables: Record<number, Field[]> = {
   [frame.traced]: [text],
   [frame.blame]: [u32, u32],
   [frame.cause]: [below(2), u32],
+  [frame.props]: [raw],
+  [frame.foreign]: [],
   [frame.inspect]: [bool],
   [frame.inspecting]: [str, str],
   [frame.rpcOpen]: [u32, u32, below(5), u16, id, bool, str, str, bytes, raw],
@@ -299,7 +301,7 @@ function say(out: Outlet, type: number, v: any[]): void {
 
 test("Outlet writes what a guest says as the corpus has it", () => {
   for (const { name, type, body } of corpus("good.hex")) {
-    if (type < frame.response || type === frame.trace || type === frame.inspect || type === frame.clock || type === frame.past || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
+    if (type < frame.response || type === frame.trace || type === frame.props || type === frame.foreign || type === frame.inspect || type === frame.clock || type === frame.past || type === frame.rpcBegin || (type >= frame.database && type <= frame.closeDatabase) || name === "broadcast-none") continue; // nobody: Outlet then says nothing
     const out = new Outlet(8);
     say(out, type, read(type, body));
     out.settle();

@@ -233,6 +233,19 @@ func (d *Decoder) read(t uint8, r *body) (say func(), err error) {
 				t.Trace(context)
 			}
 		}, nil
+	case 0xd0:
+		p := r.rest()
+		return func() {
+			if t, ok := d.To.(interface{ Props([]byte) }); ok {
+				t.Props(p)
+			}
+		}, nil
+	case 0xd1:
+		return func() {
+			if t, ok := d.To.(interface{ Foreign() }); ok {
+				t.Foreign()
+			}
+		}, nil
 	case 0x05:
 		s, c := r.socket(), guest.Closing{Code: r.u16()}
 		f := r.below(4)

@@ -18,6 +18,7 @@ import type { Owner } from "../owner.ts";
 import { enterScope, type Scope } from "../scope.ts";
 import type { Task } from "../tasks.ts";
 import { frame, ProtocolError, type Reader, Writer } from "../wire.ts";
+import { forwarding } from "./forward.ts";
 import { type Cap, discard, failed, type Hook, lostText, type Payload, type Pending } from "./hook.ts";
 import { calls, message, readPath, readReferences, readThrown, type Reference, writePath, writePayload, writeThrown } from "./messages.ts";
 import { Import, ImportHook, Question } from "./question.ts";
@@ -44,6 +45,8 @@ export class Session {
   readonly scope: Scope;
   readonly #all: Sessions;
   readonly #broken: ((error: Error) => void) | null;
+  /** The other end is in a guest of another Worker. */
+  readonly #foreign: boolean;
   /** Called once, at the end. */
   onEnd: (() => void) | null = null;
   /** The number of the event that it is here, if the other end has opened it; of the Worker's its own. */
@@ -71,13 +74,14 @@ export class Session {
   /** Keeps the object in memory while somebody may ask something of it here. */
   #task: Task | null = null;
 
-  constructor(id: number, scope: Scope, all: Sessions, broken: ((error: Error) => void) | null) {
+  constructor(id: number, scope: Scope, all: Sessions, broken: ((error: Error) => void) | null, foreign: boolean) {
     this.id = id;
     this.event = id;
     this.owner = scope.owner;
     this.scope = scope;
     this.#all = all;
     this.#broken = broken;
+    this.#foreign = foreign;
     this.streams = new StreamTable(this);
   }
 
@@ -214,7 +218,9 @@ export class Session {
   #export(cap: Cap, home: Hook[]): Reference {
     switch (cap.kind) {
       case "fetcher":
-        return { kind: "fetcher", route: cap.route };
+        if (!this.#foreign) return { kind: "fetcher", route: cap.route };
+        this.#exports.set(this.#nextExport, forwarding(cap.route, this.scope));
+        return { kind: "export", id: this.#nextExport++ };
       case "readable":
         return { kind: "readable", id: this.streams.sendReadable(cap.stream) };
       case "writable":
@@ -232,6 +238,8 @@ export class Session {
   #import(ref: Reference): Cap {
     switch (ref.kind) {
       case "fetcher":
+        // It would name a binding of ours that the other Worker need not have.
+        if (this.#foreign) throw new ProtocolError(`a stub of another Worker's in session ${this.id}`);
         return { kind: "fetcher", route: ref.route };
       case "readable":
         return { kind: "readable", stream: this.streams.receiveReadable(ref.id) };

@@ -4,6 +4,7 @@
  */
 
 import { ambient } from "../ambient.ts";
+import { elsewhere } from "../config.ts";
 import { flagged, overloaded, readError, remote, durableObjectReset, resetText, toWire } from "../errors.ts";
 import { DurableObject, WorkerEntrypoint } from "../modules/workers.ts";
 import type { Route } from "../namespace.ts";
@@ -55,7 +56,7 @@ export class Sessions {
     }
     const id = this.#next;
     this.#next += 2;
-    const session = new Session(id, scope, this, broken);
+    const session = new Session(id, scope, this, broken, leadsElsewhere(to));
     this.#open.set(id, session);
     scope.invocation?.adopt(session);
     try {
@@ -70,9 +71,9 @@ export class Sessions {
   }
 
   /** A session that the host begins with an object. */
-  beginObject(id: number, o: GuestObject, r: Reader): void {
+  beginObject(id: number, o: GuestObject, r: Reader, foreign: boolean): void {
     const scope = eventScope(o);
-    const session = new Session(id, scope, this, null);
+    const session = new Session(id, scope, this, null, foreign);
     this.#open.set(id, session);
     const call = this.#first(session, r);
     o.run(() => {
@@ -82,9 +83,9 @@ export class Sessions {
   }
 
   /** A session that the host begins with an entrypoint of the Worker. */
-  beginWorker(id: number, owner: Owner, worker: Worker, entrypoint: string, props: Uint8Array, r: Reader): void {
+  beginWorker(id: number, owner: Owner, worker: Worker, entrypoint: string, props: Uint8Array, r: Reader, foreign: boolean): void {
     const invocation = new Invocation();
-    const session = new Session(id, new Scope(owner, owner.root, invocation, take()), this, null);
+    const session = new Session(id, new Scope(owner, owner.root, invocation, take()), this, null, foreign);
     this.#open.set(id, session);
     session.onEnd = () => invocation.release();
     const call = this.#first(session, r);
@@ -149,6 +150,11 @@ function breaking(session: Session, hear: () => void): void {
     if (!(e instanceof ProtocolError)) throw e;
     session.misheard(e.message);
   }
+}
+
+/** Whether a call goes to another Worker. */
+function leadsElsewhere(to: Route): boolean {
+  return to.target === 2 || (to.target === 0 && ambient.config.bindings.namespaces[to.index]?.class === elsewhere);
 }
 
 function rootOfObject(o: GuestObject): Root {
