@@ -353,7 +353,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Loop: l, Transport: sh.transport,
 		Options:   ws.Options{MaxMessage: c.Limits.Message, MaxOutbound: c.Limits.Outbound},
 		AutoReply: c.AutoReply || inGo, CloseHandshake: c.Limits.CloseHandshake,
-		MaxSockets: c.Limits.SocketsPerObject, Home: s.home,
+		MaxSockets: c.Limits.SocketsPerObject, Home: s.home, Meter: s.meter,
 	})
 	classes := append(s.guestClasses(), s.goClasses()...)
 	bindings := make([]host.Binding, len(c.Bindings))
@@ -588,6 +588,14 @@ func (s *Server) attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Opti
 	err := errors.New("the server is stopping")
 	r.Loop().Call(func() { err = r.Attach(id, c, rest, o) })
 	return err
+}
+
+// meter counts a socket that another process has let in.
+func (s *Server) meter(client string) ws.Meter {
+	if s.clients == nil {
+		return nil
+	}
+	return s.clients.Moved(client)
 }
 
 func (s *Server) release(id dormouse.SocketID) {

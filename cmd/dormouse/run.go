@@ -62,7 +62,7 @@ func runCommand(dev bool) *cobra.Command {
 type runner struct {
 	options
 	dev       bool
-	kept      bool   // there is no project: the data folder has the Worker
+	kept      bool   // the data folder has the Worker: there is no project, or it does not count now
 	testing   bool   // for an author's own tests
 	inspect   string // address for DevTools; empty: none
 	out, errs io.Writer
@@ -89,6 +89,8 @@ func (r *runner) run(c *cobra.Command) (err error) {
 		return err
 	}
 	if heir != nil {
+		// It goes on with what serves: changed files are for a deploy.
+		r.kept = !r.dev
 		defer func() {
 			if err != nil {
 				heir.Refuse(err)
@@ -271,12 +273,13 @@ func (r *runner) prepare(c *cobra.Command) error {
 // version which the data folder keeps.
 func (r *runner) resolve() (*settings.Result, error) {
 	if !r.kept {
-		var found *settings.Result
-		var err error
-		r.config, found, err = r.load()
-		return found, err
+		return r.resolveProject()
 	}
-	found, err := r.settingsOf(".", nil)
+	dir, err := project.Folder(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	found, err := r.settingsOf(dir, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -284,21 +287,30 @@ func (r *runner) resolve() (*settings.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if store.Current() == 0 && project.Here(r.dir) {
+		r.kept = false // after a predecessor that has kept none
+		return r.resolveProject()
+	}
 	if store.Current() == 0 {
-		return nil, fmt.Errorf("there is no wrangler file here and no version in %s; name the project's folder, or the data folder with --data", found.Settings.Data)
+		return nil, fmt.Errorf("there is no wrangler file in %s and no version in %s; name the project's folder, or the data folder with --data", dir, found.Settings.Data)
 	}
 	m, _, err := store.Load(store.Current())
 	if err != nil {
 		return nil, err
 	}
 	r.config = m.Config
-	r.config.Dir = "." // where Node is looked for
+	r.config.Dir = dir // where Node is looked for
 	return found, nil
+}
+
+func (r *runner) resolveProject() (found *settings.Result, err error) {
+	r.config, found, err = r.load()
+	return found, err
 }
 
 // start has guests run the version that is to serve.
 func (r *runner) start(ctx context.Context, s *server.Server, heir bool) error {
-	v, added, err := r.choose(heir)
+	v, added, err := r.choose()
 	if err != nil {
 		return err
 	}
@@ -323,9 +335,8 @@ func (r *runner) start(ctx context.Context, s *server.Server, heir bool) error {
 }
 
 // choose finds the version that is to serve: the project's, which is added if it
-// differs from the current one, or without a project the current one, which an
-// heir goes on with too.
-func (r *runner) choose(heir bool) (v *deploy.Version, added bool, err error) {
+// differs from the current one, or without a project the current one.
+func (r *runner) choose() (v *deploy.Version, added bool, err error) {
 	if r.dev {
 		return r.versions.current.Load(), false, nil
 	}
@@ -336,7 +347,7 @@ func (r *runner) choose(heir bool) (v *deploy.Version, added bool, err error) {
 	r.versions.store = store
 	number := store.Current()
 	m, dir, err := store.Load(number)
-	if !r.kept && (err != nil || m.Hash != r.hash && !heir) {
+	if !r.kept && (err != nil || m.Hash != r.hash) {
 		if _, number, err = store.Add(bytes.NewReader(r.archive), int64(len(r.archive))); err != nil {
 			return nil, false, fmt.Errorf("the version cannot be kept: %w", err)
 		}

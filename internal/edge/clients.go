@@ -32,6 +32,7 @@ type Clients struct {
 
 // account is one address.
 type account struct {
+	address              netip.Addr // invalid: whatever is none
 	handshakes, messages bucket
 	sockets              int
 }
@@ -59,22 +60,11 @@ func NewClients(l ClientLimits) *Clients {
 // Enter asks for a WebSocket for an address; nil means that it may not have one
 // now. The Lease is to be given back.
 func (c *Clients) Enter(address string) *Lease {
-	a, err := netip.ParseAddr(address)
-	if err == nil && a.Is6() {
-		if p, err := a.WithZone("").Prefix(64); err == nil {
-			a = p.Addr()
-		}
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	l := &c.limits
-	k := c.of[a]
-	if k == nil {
-		c.makeRoomLocked(now)
-		k = &account{handshakes: bucket{float64(l.Handshakes), now}, messages: bucket{float64(l.Messages), now}}
-		c.of[a] = k
-	}
+	k := c.accountLocked(address, now)
 	if l.Handshakes > 0 {
 		k.handshakes = k.handshakes.filled(l.Handshakes, now)
 		if k.handshakes.left < 1 {
@@ -87,6 +77,35 @@ func (c *Clients) Enter(address string) *Lease {
 	}
 	k.sockets++
 	return &Lease{clients: c, account: k}
+}
+
+// Moved counts a WebSocket that another process has let in, whatever the limits
+// say of it. address is what Lease.Client said there.
+func (c *Clients) Moved(address string) *Lease {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.accountLocked(address, c.now())
+	k.sockets++
+	return &Lease{clients: c, account: k}
+}
+
+func (c *Clients) accountLocked(address string, now time.Time) *account {
+	a, err := netip.ParseAddr(address)
+	if err == nil && a.Is6() {
+		if p, err := a.WithZone("").Prefix(64); err == nil {
+			a = p.Addr()
+		}
+	}
+	k := c.of[a]
+	if k == nil {
+		c.makeRoomLocked(now)
+		k = &account{
+			address:    a,
+			handshakes: bucket{float64(c.limits.Handshakes), now}, messages: bucket{float64(c.limits.Messages), now},
+		}
+		c.of[a] = k
+	}
+	return k
 }
 
 func (c *Clients) makeRoomLocked(now time.Time) {
@@ -139,6 +158,14 @@ func (l *Lease) Message() time.Duration {
 	// Other sockets of the address may add to the debt; together they pay it.
 	b.left = math.Max(b.left, -float64(rate))
 	return min(maxSilence, time.Duration(-b.left/float64(rate)*float64(time.Second)))
+}
+
+// Client implements ws.Meter: the address, or of IPv6 its /64.
+func (l *Lease) Client() string {
+	if !l.account.address.IsValid() {
+		return ""
+	}
+	return l.account.address.String()
 }
 
 // Done gives the place back. It may be called more than once.

@@ -99,6 +99,24 @@ func TestSocketsOfOneAddressAreCounted(t *testing.T) {
 	}
 }
 
+// TestSocketsThatMoveAreCounted although there may be more of them than the limit
+// says: another process has let them in.
+func TestSocketsThatMoveAreCounted(t *testing.T) {
+	c := NewClients(ClientLimits{Sockets: 1})
+	for _, address := range []string{"192.0.2.1", "2001:db8::1", "no address"} {
+		l := NewClients(ClientLimits{Sockets: 1}).Enter(address)
+		a, b := c.Moved(l.Client()), c.Moved(l.Client())
+		a.Done()
+		if c.Enter(address) != nil {
+			t.Errorf("%s has a second socket", address)
+		}
+		b.Done()
+		if c.Enter(address) == nil {
+			t.Errorf("%s has none, and may have one", address)
+		}
+	}
+}
+
 // TestMessagesOfOneAddressHaveARate: a second's worth at once, then the debt of
 // all of its sockets together is paid with silence.
 func TestMessagesOfOneAddressHaveARate(t *testing.T) {

@@ -208,11 +208,12 @@ func (d *decoder) object() *Object {
 }
 
 func (d *decoder) socket() (s hibernation.SavedSocket) {
-	f := d.flags("a socket", 7)
+	f := d.byte()
 	s.WeClosed, s.Echoed, s.PeerClosed = f&socketWeClosed != 0, f&socketEchoed != 0, f&socketPeerClosed != 0
 	s.Ended, s.Relayed = f&socketEnded != 0, f&socketRelayed != 0
 	s.ID = dormouse.SocketID(d.uint("a socket's id", 1<<64-1))
 	s.Stamp = int64(d.uint("a time", 1<<62))
+	s.Passed = uint32(d.uint("the number of messages", 1<<32-1))
 	s.Patience = d.duration("a close handshake")
 	for n := d.uint("the number of tags", maxTags); n > 0 && d.err == nil; n-- {
 		s.Tags = append(s.Tags, d.string("a tag", maxShort))
@@ -222,12 +223,19 @@ func (d *decoder) socket() (s hibernation.SavedSocket) {
 			s.Attachment = []byte{}
 		}
 	}
+	if f&socketClient != 0 {
+		client := d.string("a client", maxShort)
+		s.Client = &client
+	}
 	d.total.Sockets++
 	if d.ids[s.ID] {
 		d.fail("socket %d is there twice", s.ID)
 	}
 	d.ids[s.ID] = true
 	if f&socketConn == 0 {
+		if s.Client != nil {
+			d.fail("socket %d has a client and no connection", s.ID)
+		}
 		return s
 	}
 	if s.Ended || s.Relayed {

@@ -37,6 +37,7 @@ const (
 	socketRelayed
 	socketConn
 	socketAttachment
+	socketClient
 )
 
 // Bits of a connection's flags.
@@ -157,9 +158,10 @@ func (e *Encoder) socket(s *hibernation.SavedSocket) error {
 			return e.err
 		}
 	}
-	e.byte(flags(s.WeClosed, s.Echoed, s.PeerClosed, s.Ended, s.Relayed, s.Conn != nil, s.Attachment != nil))
+	e.byte(flags(s.WeClosed, s.Echoed, s.PeerClosed, s.Ended, s.Relayed, s.Conn != nil, s.Attachment != nil, s.Client != nil))
 	e.uint(uint64(s.ID))
 	e.uint(uint64(s.Stamp))
+	e.uint(uint64(s.Passed))
 	e.duration(s.Patience)
 	e.uint(uint64(len(s.Tags)))
 	for _, t := range s.Tags {
@@ -167,6 +169,9 @@ func (e *Encoder) socket(s *hibernation.SavedSocket) error {
 	}
 	if s.Attachment != nil {
 		e.bytes(s.Attachment)
+	}
+	if s.Client != nil {
+		e.string(*s.Client)
 	}
 	if s.Conn != nil {
 		e.conn(s.Conn)

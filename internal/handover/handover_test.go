@@ -32,7 +32,7 @@ func everything() []*Object {
 			Sockets: hibernation.SavedSet{
 				Pair: &guest.Pair{Request: "ping", Response: "pong"}, EventTimeout: 1500 * time.Millisecond,
 				Sockets: []hibernation.SavedSocket{
-					{ID: 1<<32 + 2, Tags: []string{"a", ""}, Attachment: []byte{0xff, 0x0f}, Stamp: 1_700_000_000_000, Conn: &ws.Saved{Descriptor: 10}},
+					{ID: 1<<32 + 2, Tags: []string{"a", ""}, Attachment: []byte{0xff, 0x0f}, Stamp: 1_700_000_000_000, Passed: 300, Client: new("192.0.2.1"), Conn: &ws.Saved{Descriptor: 10}},
 					{ID: 1<<32 + 4, Attachment: []byte{}, WeClosed: true, Echoed: true, Patience: time.Second,
 						Conn: &ws.Saved{Descriptor: 11, Closed: true, PeerClosed: true, Deflate: ws.DeflateParams{ServerBits: 9, ClientBits: 15}}},
 					{ID: 1<<32 + 6, Conn: &ws.Saved{Descriptor: 12, Unsent: append([]byte("half a fr"), frame...), Begun: 9, Pong: []byte{0x8a, 0}}},
@@ -44,7 +44,7 @@ func everything() []*Object {
 					{ID: 1<<32 + 12, Conn: &ws.Saved{Descriptor: 15, Partial: &ws.Partial{Frame: &ws.Frame{Op: ws.OpPing, Fin: true, Got: 2, Left: 3, Control: []byte("pi")}}}},
 					{ID: 1<<32 + 14, PeerClosed: true, Ended: true},
 					{ID: 1<<32 + 16, Relayed: true},
-					{ID: 1<<32 + 18, Conn: &ws.Saved{Descriptor: 16, Mute: true}},
+					{ID: 1<<32 + 18, Client: new(""), Conn: &ws.Saved{Descriptor: 16, Mute: true}},
 				},
 			},
 			Mail: []guest.Event{
@@ -130,6 +130,9 @@ func TestStateComesBack(t *testing.T) {
 func plain(o *Object) string {
 	text := fmt.Sprintf("%+v %+v", *o, o.Sockets.Pair)
 	for _, s := range o.Sockets.Sockets {
+		if s.Client != nil {
+			text += "\nclient " + *s.Client
+		}
 		if s.Conn != nil {
 			text += fmt.Sprintf("\n%+v", *s.Conn)
 			if q := s.Conn.Partial; q != nil {

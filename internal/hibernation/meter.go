@@ -20,6 +20,7 @@ func (s *Socket) metered(m ws.Meter) ws.Sink {
 		return s
 	}
 	d := &metered{Socket: s, meter: m}
+	s.reg.meters[s] = m
 	d.rest = loop.NewTimer(d.goOn)
 	return d
 }
@@ -53,6 +54,7 @@ func (d *metered) goOn() {
 func (d *metered) Gone(err error) {
 	d.slowed = false
 	d.reg.cfg.Loop.Cancel(d.rest)
+	delete(d.reg.meters, d.Socket)
 	d.meter.Done()
 	d.Socket.Gone(err)
 }

@@ -20,6 +20,8 @@ func (m *meter) Message() time.Duration {
 
 func (m *meter) Done() { m.done++ }
 
+func (m *meter) Client() string { return "192.0.2.1" }
+
 // TestClientThatSpeaksTooFast is not read for a while, whatever else stops and
 // resumes it meanwhile; what it has said is heard.
 func TestClientThatSpeaksTooFast(t *testing.T) {

@@ -56,6 +56,9 @@ type Config struct {
 	MaxSockets     int // of one object
 	// Home finds the registry of the guest that made a pair.
 	Home func(incarnation uint32) *Registry
+	// Meter finds the limits of a client that another process has let in, by the
+	// name that its Meter had there; nil: nobody has limits.
+	Meter func(client string) ws.Meter
 }
 
 // Registry holds the sockets of one loop.
@@ -66,7 +69,8 @@ type Registry struct {
 	away    map[dormouse.SocketID]struct{} // ends that are on their way to whoever takes them
 	shared  lastShared
 	counts  Counts
-	paused  bool // no client is read
+	paused  bool                 // no client is read
+	meters  map[*Socket]ws.Meter // of those connections that have one
 }
 
 // Counts are of the whole life of a registry but for Sockets.
@@ -87,6 +91,7 @@ func New(cfg Config) *Registry {
 		sockets: make(map[dormouse.SocketID]*Socket),
 		away:    make(map[dormouse.SocketID]struct{}),
 		counts:  Counts{Closes: make(map[uint16]uint64)},
+		meters:  make(map[*Socket]ws.Meter),
 	}
 }
 
@@ -195,6 +200,7 @@ func (r *Registry) Attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Op
 	opt.Head, opt.Deflate = o.Head, o.Deflate
 	conn, err := r.cfg.Transport.Adopt(c, rest, opt, s.metered(o.Meter))
 	if err != nil {
+		delete(r.meters, s)
 		if s.set == nil {
 			delete(r.sockets, s.id)
 		}

@@ -26,6 +26,7 @@ type SavedSocket struct {
 	Tags       []string
 	Attachment []byte // nil: none
 	Stamp      int64  // as Socket.stamp
+	Passed     uint32 // messages that the object was given; it wraps
 	WeClosed   bool
 	Echoed     bool
 	PeerClosed bool
@@ -38,6 +39,8 @@ type SavedSocket struct {
 	Patience time.Duration
 	// Conn is nil when the connection cannot be taken along.
 	Conn *ws.Saved
+	// Client is whose limits the connection has; nil: nobody's.
+	Client *string
 }
 
 // Settle tells the objects of connections that have ended and still send what
@@ -58,7 +61,7 @@ func (t *Set) Save() (saved SavedSet, staying int) {
 	saved = SavedSet{Pair: t.pair, EventTimeout: t.timeout, Sockets: make([]SavedSocket, 0, t.n)}
 	for s := range t.all {
 		d := SavedSocket{
-			ID: s.id, Tags: s.tags, Attachment: s.attachment, Stamp: s.stamp,
+			ID: s.id, Tags: s.tags, Attachment: s.attachment, Stamp: s.stamp, Passed: s.passed,
 			WeClosed: s.weClosed, Echoed: s.echoed, PeerClosed: s.peerClosed, Ended: s.ended,
 		}
 		if s.timer != nil {
@@ -70,6 +73,10 @@ func (t *Set) Save() (saved SavedSet, staying int) {
 		case ws.Portable:
 			if state, ok := c.Save(); ok {
 				d.Conn = &state
+				if m := t.reg.meters[s]; m != nil {
+					client := m.Client()
+					d.Client = &client
+				}
 			} else {
 				staying++
 			}
@@ -100,6 +107,7 @@ func (r *Registry) Forget(code uint16) {
 		c, ok := s.conn.(ws.Portable)
 		s.set, s.orphan, s.pending = nil, true, nil
 		if !ok || c.Forget() {
+			delete(r.meters, s)
 			s.conn, s.ended = nil, true
 			delete(r.sockets, id)
 			continue
@@ -122,7 +130,7 @@ func (t *Set) Restore(saved *SavedSet) (tell func()) {
 	for i := range saved.Sockets {
 		d := &saved.Sockets[i]
 		s := r.socket(d.ID)
-		s.tags, s.attachment, s.stamp = d.Tags, d.Attachment, d.Stamp
+		s.tags, s.attachment, s.stamp, s.passed = d.Tags, d.Attachment, d.Stamp, d.Passed
 		s.weClosed, s.echoed, s.peerClosed, s.ended = d.WeClosed, d.Echoed, d.PeerClosed, d.Ended
 		t.add(s)
 		switch {
@@ -146,8 +154,16 @@ func (s *Socket) restore(d *SavedSocket) error {
 	r := s.reg
 	opt := r.cfg.Options
 	opt.Head = nil
-	conn, err := r.cfg.Transport.(ws.Restorer).Restore(d.Conn, opt, s)
+	var m ws.Meter
+	if d.Client != nil && r.cfg.Meter != nil {
+		m = r.cfg.Meter(*d.Client)
+	}
+	conn, err := r.cfg.Transport.(ws.Restorer).Restore(d.Conn, opt, s.metered(m))
 	if err != nil {
+		if m != nil {
+			delete(r.meters, s)
+			m.Done()
+		}
 		return err
 	}
 	s.conn = conn

@@ -103,6 +103,16 @@ func TestSetMoves(t *testing.T) {
 	m.reg.Close(4, 1000, "")
 	m.conns[3].sink.CloseFrame(1001, "")
 	m.reg.SetAttachment(0, []byte{})
+	m.reg.sockets[0].passed = 7
+	m.reg.meters[m.reg.sockets[0]] = &meter{}
+	var moved []*meter
+	m.to.cfg.Meter = func(client string) ws.Meter {
+		if client != "192.0.2.1" {
+			t.Errorf("counted for %q", client)
+		}
+		moved = append(moved, &meter{left: 10})
+		return moved[len(moved)-1]
+	}
 	saved, staying := m.set.Save()
 	if staying != 0 {
 		t.Errorf("%d sockets stay, want none", staying)
@@ -137,6 +147,13 @@ func TestSetMoves(t *testing.T) {
 	m.into.restored[0].sink.Message(ws.OpText, []byte("hello"))
 	if got := m.rec2.heard[len(m.rec2.heard)-1]; got != "0 hello" {
 		t.Errorf("the object heard %q", got)
+	}
+	if n := m.to.sockets[0].passed; n != 8 {
+		t.Errorf("it is message %d of the socket, want 8", n)
+	}
+	m.into.restored[0].sink.Gone(nil)
+	if len(moved) != 1 || moved[0].done != 1 || len(m.to.meters) != 0 {
+		t.Errorf("%d sockets were counted, and %d are", len(moved), len(m.to.meters))
 	}
 	m.reg.Forget(1012)
 	for i, c := range m.conns {

@@ -62,6 +62,22 @@ func Here(dir string) bool {
 	return err == nil
 }
 
+// Folder is where a project lies, or would: dir may be its wrangler file.
+func Folder(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", err
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		return "", asProblem(dir, err)
+	}
+	if !info.IsDir() {
+		dir = filepath.Dir(dir)
+	}
+	return dir, nil
+}
+
 // findFile finds the wrangler file of dir, which may be that file itself, and
 // those that it eclipses.
 func findFile(dir string) (file string, others []string, err error) {

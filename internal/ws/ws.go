@@ -143,6 +143,9 @@ type Meter interface {
 	Message() time.Duration
 	// Done tells that the connection is over.
 	Done()
+	// Client names whose limits these are, for a process that goes on with the
+	// connection.
+	Client() string
 }
 
 // Errors of Sink.Gone; see there.

@@ -40,9 +40,11 @@ type Config struct {
 	Seed   uint64
 	// Front, if set, starts a TLS proxy in front of the server and returns the
 	// address that clients use.
-	Front  func(server string) (address string, stop func(), err error)
-	scheme string   // empty is "http"
-	args   []string // further ones of the server
+	Front   func(server string) (address string, stop func(), err error)
+	scheme  string   // empty is "http"
+	project string   // a folder; empty: the worker of this package
+	kept    bool     // serve what Folder has of an earlier server, without a project
+	args    []string // further ones of the server
 	// Progress is told of each event; nil: nobody.
 	Progress func(k Kind, took time.Duration, c *Counts)
 }

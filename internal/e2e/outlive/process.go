@@ -49,7 +49,10 @@ func start(ctx context.Context, c Config) (*process, error) {
 	s := &process{scheme: cmp.Or(c.scheme, "http"), binary: c.Binary, folder: c.Folder, log: filepath.Join(c.Folder, "log"), exited: make(chan struct{})}
 	project := filepath.Join(c.Folder, "project")
 	files, err := fs.Sub(worker, "worker")
-	if err == nil {
+	if c.project != "" {
+		files = os.DirFS(c.project)
+	}
+	if err == nil && !c.kept {
 		err = os.CopyFS(project, files)
 	}
 	if err != nil {
@@ -66,9 +69,13 @@ func start(ctx context.Context, c Config) (*process, error) {
 		return nil, err
 	}
 	defer out.Close()
-	cmd := exec.Command(c.Binary, "serve", project, "--listen", s.address, "--admin", s.admin,
+	cmd := exec.Command(c.Binary, "serve", "--listen", s.address, "--admin", s.admin,
 		"--data", filepath.Join(c.Folder, "data"), "--node", c.Node, "--log-format", "json")
 	cmd.Args = append(cmd.Args, c.args...)
+	if !c.kept {
+		cmd.Args = append(cmd.Args, project)
+	}
+	cmd.Dir = c.Folder
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
