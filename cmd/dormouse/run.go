@@ -246,6 +246,11 @@ func (r *runner) prepare(c *cobra.Command) error {
 		r.log.Warn(w.Error())
 	}
 	r.useMachine()
+	if dir := r.settings.HeapSnapshots; dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("heap_snapshots: %w", err)
+		}
+	}
 	if err := checkInspect(r.inspect); err != nil {
 		return err
 	}
@@ -430,6 +435,7 @@ func (r *runner) deployOptions() deploy.Options {
 		Data: r.settings.Data, Node: r.nodeBin.Path,
 		Inspect: r.inspect, Testing: r.testing, Trace: r.settings.Trace.Endpoint != "", EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
+		HeapSnapshots:   nodeguest.Snapshots{Folder: r.settings.HeapSnapshots, Keep: r.settings.HeapSnapshotsKept},
 		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),
 	}

@@ -33,8 +33,10 @@ type Options struct {
 	// and so it is while somebody debugs.
 	Stall   time.Duration
 	Inspect string // address for DevTools; empty for none
-	Trace   bool   // requests have contexts of traces
-	Testing bool   // let tests of an author's own run code in objects
+	// HeapSnapshots is where a guest that takes too much memory leaves one.
+	HeapSnapshots nodeguest.Snapshots
+	Trace         bool // requests have contexts of traces
+	Testing       bool // let tests of an author's own run code in objects
 	// Where code may connect to: what is denied may not be reached but for what
 	// is allowed.
 	EgressAllow, EgressDeny []netip.Prefix
@@ -122,10 +124,11 @@ func (v *Version) finish(o Options) error {
 	flags := sdk.Flags(sdk.Options{
 		Bundle: v.Bundle, SDK: guestDir, Data: databases,
 		Unrestricted: o.Unrestricted, HeapMB: int(o.Memory >> 20), Inspect: o.Inspect,
+		HeapSnapshots: o.HeapSnapshots.Folder,
 	})
 	v.command = nodeguest.Command{
 		Node: o.Node, Args: append(flags, filepath.Join(guestDir, "main.js")), Dir: guestDir,
-		Config: config, Memory: o.Memory, Stall: o.Stall, Version: v.ID, Code: code,
+		Config: config, Memory: o.Memory, Snapshots: o.HeapSnapshots, Stall: o.Stall, Version: v.ID, Code: code,
 	}
 	return nil
 }
@@ -285,7 +288,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 			"guestStall": o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},
 		"egress":  map[string]any{"allow": texts(o.EgressAllow), "deny": texts(o.EgressDeny)},
-		"inspect": o.Inspect != "", "testing": o.Testing, "marks": true, "trace": o.Trace,
+		"inspect": o.Inspect != "", "heapSnapshots": o.HeapSnapshots.Folder, "testing": o.Testing, "marks": true, "trace": o.Trace,
 	})
 }
 

@@ -11,6 +11,9 @@ type Options struct {
 	Data    string // folder of the objects' databases; read and write
 	HeapMB  int    // limit of the JavaScript heap; 0 leaves Node's own
 	Inspect string // address for DevTools, "127.0.0.1:9229"; empty for none
+	// HeapSnapshots is a folder where one is written when the memory is full; read
+	// and write. Empty: none is.
+	HeapSnapshots string
 
 	// Unrestricted leaves Node's permission model off.
 	Unrestricted bool
@@ -40,6 +43,9 @@ func Flags(o Options) []string {
 	if o.Inspect != "" {
 		flags = append(flags, "--inspect="+o.Inspect)
 	}
+	if o.HeapSnapshots != "" {
+		flags = append(flags, "--heapsnapshot-near-heap-limit=1", "--diagnostic-dir="+o.HeapSnapshots)
+	}
 	if !o.Unrestricted {
 		flags = append(flags,
 			"--permission",
@@ -56,6 +62,9 @@ func Flags(o Options) []string {
 			// through the inspector. Authors cannot reach node:inspector.
 			"--allow-inspector",
 		)
+		if o.HeapSnapshots != "" {
+			flags = append(flags, "--allow-fs-read="+o.HeapSnapshots, "--allow-fs-write="+o.HeapSnapshots)
+		}
 	}
 	return flags
 }

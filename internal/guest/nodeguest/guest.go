@@ -262,6 +262,9 @@ func (p *Process) finish() {
 	if p.failed != nil {
 		err = p.failed
 	}
+	if p.memory.snapshot != "" {
+		err = fmt.Errorf("%w; heap snapshot: %s", err, p.memory.snapshot)
+	}
 	if p.stream != nil && !p.closed {
 		p.closed = true
 		p.stream.close()

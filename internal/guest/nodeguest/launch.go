@@ -29,6 +29,8 @@ type Command struct {
 	Config []byte        // JSON of the hello frame
 	Memory int64         // bytes that the process may occupy; 0: no limit
 	Stall  time.Duration // how long code may run in it without a pause; 0: for ever
+	// Snapshots says where a process that takes too much memory leaves a heap snapshot.
+	Snapshots Snapshots
 	// Version names the code that it runs, for people.
 	Version string
 	Code    *guest.Code // what it runs, for the host; nil: what the host was made with
@@ -86,6 +88,7 @@ func launch(c Command, held *os.File, incarnation uint32, l *loop.Loop, h Host, 
 	}
 	cmd.SysProcAttr = processAttributes()
 	cmd.WaitDelay = outputDelay
+	began := time.Now()
 	said := &output{log: log, guest: incarnation}
 	cmd.Stdout, cmd.Stderr = said.writer(slog.LevelInfo), said.writer(slog.LevelWarn)
 	onThread(func() { err = cmd.Start() })
@@ -102,14 +105,16 @@ func launch(c Command, held *os.File, incarnation uint32, l *loop.Loop, h Host, 
 		PID: cmd.Process.Pid, code: c.Code, limit: hardBacklog,
 	}
 	p.out.marks = seen
-	p.memory = memory{p: p, limit: c.Memory}
+	p.memory = memory{p: p, limit: c.Memory, snapshots: c.Snapshots.Folder != ""}
 	p.stall = newStall(p, c.Stall)
 	p.kill = sync.OnceFunc(func() { syscall.Kill(-p.PID, syscall.SIGKILL) })
 	go func() {
 		err := cmd.Wait()
 		p.kill() // its children, if it had any
 		said.close()
+		snapshot := c.Snapshots.collect(p.PID, incarnation, began, log)
 		l.Post(func() {
+			p.memory.snapshot = snapshot
 			p.outside = p.outside || p.failed == nil && killed(err)
 			p.ended(exitError(err, said.last()))
 		})

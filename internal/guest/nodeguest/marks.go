@@ -23,6 +23,7 @@ type marks struct{ page []byte }
 const (
 	marksBytes = 64 << 10
 	crowdedAt  = 16
+	snapshotAt = 20
 	slotsAt    = 64
 	slotBytes  = 8
 )
@@ -69,6 +70,20 @@ func (m marks) turns() uint32 {
 		return 0
 	}
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&m.page[12])))
+}
+
+// What stands at snapshotAt.
+const (
+	snapshotBegun = 1
+	snapshotOver  = 2
+)
+
+// snapshot says how far the process is with a heap snapshot; 0: it writes none.
+func (m marks) snapshot() uint32 {
+	if m.page == nil {
+		return 0
+	}
+	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&m.page[snapshotAt])))
 }
 
 // begun returns what says whether an event that had waited in the process may have

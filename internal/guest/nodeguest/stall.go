@@ -71,6 +71,8 @@ func (s *stall) look() {
 		return
 	case p.inspection.on: // it may stand at a breakpoint
 		s.see()
+	case p.memory.waits(): // for a heap snapshot; memory.go has its own patience
+		s.see()
 	case now.Sub(s.due) > s.limit/2: // we stood still ourselves, and so may the guest have
 		s.see()
 	case s.signs() != s.seen:

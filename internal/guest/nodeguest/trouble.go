@@ -72,6 +72,9 @@ func (s *Slot) Trouble() string {
 		if stopped(p.PID) {
 			return fmt.Sprintf("guest %d (process %d) has been stopped by a signal; continue it with kill -CONT %d, or end it", p.incarnation, p.PID, p.PID)
 		}
+		if p.memory.waits() {
+			return fmt.Sprintf("guest %d (process %d) takes more than guest_memory: it writes a heap snapshot, and is ended then", p.incarnation, p.PID)
+		}
 		if d := p.stall.silent(); d >= silentFor {
 			return fmt.Sprintf("guest %d (process %d) has handled nothing for %v", p.incarnation, p.PID, d.Round(100*time.Millisecond))
 		}

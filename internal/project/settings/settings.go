@@ -11,32 +11,34 @@ import (
 
 // Settings is every setting with the value that is in force.
 type Settings struct {
-	Listen           string // host:port
-	Admin            string // host:port; empty when it is off
-	AdminTokenFile   string // absolute; empty: none
-	Data             string // absolute
-	HibernateAfter   time.Duration
-	EvictAfter       time.Duration
-	Guests           int // 0: as many as the machine suggests
-	SpareGuest       Spare
-	DeployDeadline   time.Duration
-	Versions         int
-	Placement        Placement
-	Node             string // absolute; empty: look for one
-	TLSCert, TLSKey  string // absolute; both or neither
-	Durability       Durability
-	HistoryTime      time.Duration
-	HistoryBytes     int64 // 0: no history is kept
-	GuestMemory      int64
-	GuestPermissions bool
-	TrustedProxies   []netip.Prefix
-	Egress           Egress
-	StopDeadline     time.Duration
-	UpgradeDeadline  time.Duration
-	Log              Log
-	Trace            Trace
-	Limits           Limits
-	Sockets          Sockets
+	Listen            string // host:port
+	Admin             string // host:port; empty when it is off
+	AdminTokenFile    string // absolute; empty: none
+	Data              string // absolute
+	HibernateAfter    time.Duration
+	EvictAfter        time.Duration
+	Guests            int // 0: as many as the machine suggests
+	SpareGuest        Spare
+	DeployDeadline    time.Duration
+	Versions          int
+	Placement         Placement
+	Node              string // absolute; empty: look for one
+	TLSCert, TLSKey   string // absolute; both or neither
+	Durability        Durability
+	HistoryTime       time.Duration
+	HistoryBytes      int64 // 0: no history is kept
+	GuestMemory       int64
+	HeapSnapshots     string // absolute; empty: none
+	HeapSnapshotsKept int
+	GuestPermissions  bool
+	TrustedProxies    []netip.Prefix
+	Egress            Egress
+	StopDeadline      time.Duration
+	UpgradeDeadline   time.Duration
+	Log               Log
+	Trace             Trace
+	Limits            Limits
+	Sockets           Sockets
 	// Classes are the settings of single classes of objects, whole: what a class
 	// does not set is as above. See SocketsOf.
 	Classes map[string]Class

@@ -42,6 +42,8 @@ export interface Config {
   /** Networks (CIDR) that authors' code may connect to, and those that it may not. */
   egress: { allow: string[]; deny: string[] };
   inspect: boolean;
+  /** The folder of heap snapshots; empty: none are written. */
+  heapSnapshots: string;
   /** Whether tests of an author's own may run code in objects. */
   testing: boolean;
   marks: boolean;
@@ -87,6 +89,7 @@ export function parseConfig(json: string): Config {
     },
     egress: { allow: given.egress?.allow ?? [], deny: given.egress?.deny ?? [] },
     inspect: given.inspect ?? false,
+    heapSnapshots: given.heapSnapshots ?? "",
     testing: given.testing ?? false,
     marks: given.marks ?? false,
     trace: given.trace ?? false,

@@ -294,7 +294,7 @@ export class Guest implements Receiver, Home {
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
     introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, rpc: this.#rpc, channel: this.#channel, worker: this.#owner });
-    this.#databases = new Databases(config, this.#turns, this.#around.sideThread, this.#runaways.watch(config.limits, () => this.#objects.size > 0 || this.#exchanges.size > 0 || this.#rpc.size > 0), (e) => this.#around.exit(e.message));
+    this.#databases = new Databases(config, this.#turns, this.#around.sideThread, this.#runaways.watch(config, () => this.#objects.size > 0 || this.#exchanges.size > 0 || this.#rpc.size > 0), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     this.#alarmLimit = config.limits.alarm;
     if (config.testing) installClock();

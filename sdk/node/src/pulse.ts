@@ -30,6 +30,9 @@ export const word = {
 /** In place of a beat: the question is about a turn. */
 export const inTurn = -1;
 
+/** In place of a turn: a heap snapshot is wanted, of whatever runs now. */
+export const forSnapshot = -2;
+
 export class Pulse {
   readonly words = new Int32Array(new SharedArrayBuffer(28));
   #period = 0; // of the beat; 0: it is not wanted

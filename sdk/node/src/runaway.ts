@@ -11,9 +11,10 @@ import type { Config } from "./config.ts";
 import { logError } from "./console.ts";
 import type { Cutter } from "./cut.ts";
 import { durableObjectReset, flagged, remote, toWire } from "./errors.ts";
+import { writeHeapSnapshot } from "./heap.ts";
 import { GuestObject, ranAway } from "./object.ts";
 import type { Owner } from "./owner.ts";
-import { inTurn } from "./pulse.ts";
+import { forSnapshot, inTurn } from "./pulse.ts";
 import type { Turns } from "./turn.ts";
 import type { Verdict, Watch } from "./watchdog.ts";
 
@@ -30,18 +31,23 @@ export class Runaways {
   }
 
   /** What the watchdog needs; null if nothing is to be watched. */
-  watch(limits: Config["limits"], occupied: () => boolean): Watch | null {
-    if (limits.guestStall <= 0) return null;
-    this.#turns.pulse.keep(limits.guestStall / 4, occupied);
-    this.#limit = limits.guestStall;
+  watch({ limits, heapSnapshots }: Config, occupied: () => boolean): Watch | null {
+    const stall = limits.guestStall > 0 ? limits.guestStall : Infinity;
+    if (stall === Infinity && heapSnapshots === "") return null;
+    if (stall !== Infinity) this.#turns.pulse.keep(stall / 4, occupied);
+    this.#limit = stall;
     const global = randomUUID();
     const ask = (turn: number, beat: number): Verdict => {
+      if (turn === forSnapshot) {
+        writeHeapSnapshot(heapSnapshots);
+        return "over";
+      }
       if (turn !== -1) return this.#stop(turn, beat);
       Reflect.deleteProperty(globalThis, global); // The watchdog has it now, and nobody else will.
       return "over";
     };
     Object.defineProperty(globalThis, global, { value: ask, configurable: true });
-    return { words: this.#turns.pulse.words, global, stall: limits.guestStall, memory: limits.guestMemory };
+    return { words: this.#turns.pulse.words, global, stall, memory: limits.guestMemory, snapshots: heapSnapshots !== "" };
   }
 
   /** Called with the stack of the turn below. Nothing is ended here: that stack may be in the middle of anything. */

@@ -14,7 +14,7 @@
 import { writeSync } from "node:fs";
 import { Session } from "node:inspector";
 import { setTimeout as sleep } from "node:timers/promises";
-import { inTurn, word } from "./pulse.ts";
+import { forSnapshot, inTurn, word } from "./pulse.ts";
 
 /** What the first thread says to the question whether a turn still runs. */
 export type Verdict =
@@ -35,6 +35,8 @@ export interface Watch {
   readonly stall: number;
   /** How much memory the process may occupy while a turn takes long; bytes, 0: any. */
   readonly memory: number;
+  /** Whether a heap snapshot is written when the process occupies more, at whatever time. */
+  readonly snapshots: boolean;
 }
 
 /** How long a cut may take. */
@@ -43,6 +45,10 @@ const patience = 1000;
 /** The descriptor of the marks, and where in it the watchdog writes; docs/guest-protocol.md, "Marks". */
 const marksFd = 4;
 const pulseAt = 8;
+const snapshotAt = 20;
+
+/** How long the host may take to end a process that has written its heap snapshot. */
+const hostPatience = 5000;
 
 export async function serveWatchdog(watch: Watch): Promise<never> {
   const { words, stall } = watch;
@@ -58,6 +64,7 @@ export async function serveWatchdog(watch: Watch): Promise<never> {
     // The whole process may have stood still. That is nobody's turn.
     if (now - last > tick + stall / 2) turn = beat = null;
     last = now;
+    if (watch.snapshots && watch.memory > 0 && process.memoryUsage.rss() > watch.memory) await outOfMemory(question, watch);
     if (Atomics.load(words, word.inspected) === 1) {
       turn = beat = null;
       await sleep(tick);
@@ -119,6 +126,28 @@ async function cut(question: Question, words: Int32Array, turn: number, beat: nu
   }
   mark(Atomics.load(words, word.object), turn);
   end("code ran without a pause for longer than guest_stall, and could not be ended");
+}
+
+/**
+ * The process occupies more than it may: says so to the host, which waits, has
+ * the first thread write a heap snapshot in the middle of whatever it does, and
+ * says that that is over. Then the host ends the process, or this does.
+ */
+async function outOfMemory(question: Question, { words, memory }: Watch): Promise<never> {
+  mark(Atomics.load(words, word.busy) === 1 ? Atomics.load(words, word.object) : 0, Atomics.load(words, word.turns));
+  markSnapshot(1);
+  try {
+    await question.ask(forSnapshot, inTurn);
+  } catch (e) {
+    writeSync(2, `dormouse guest: no heap snapshot: ${(e as Error).message}\n`);
+  }
+  markSnapshot(2);
+  await sleep(hostPatience);
+  end(`took more than ${memory >> 20} MiB of memory (guest_memory)`);
+}
+
+function markSnapshot(state: 1 | 2): void {
+  writeSync(marksFd, new Int32Array([state]), 0, 4, snapshotAt);
 }
 
 const marked = new Int32Array(2);

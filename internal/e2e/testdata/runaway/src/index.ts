@@ -104,6 +104,9 @@ export class Misbehaving extends DurableObject<Env> {
         break;
       case "eat strings":
         for (let i = 0; ; i++) this.#kept.push(`${i}`.repeat(1000).split(""));
+      case "leak":
+        for (let i = 0; i < 20_000; i++) leaked.push(new Leaked(leaked.length));
+        break;
       case "eat buffers":
         for (;;) this.#kept.push(new Uint8Array(1 << 20).fill(1));
       case "throw in a timer":
@@ -127,6 +130,16 @@ export class Misbehaving extends DurableObject<Env> {
         return;
     }
     ws.send(JSON.stringify({ count: this.#count, text: message, born: this.#born }));
+  }
+}
+
+/** What nobody lets go of: a cache without a bound, as in many a module. */
+const leaked: Leaked[] = [];
+
+class Leaked {
+  readonly text: string;
+  constructor(readonly number: number) {
+    this.text = `the leaked one ${number}`;
   }
 }
 
