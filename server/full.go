@@ -28,19 +28,22 @@ type capacity struct {
 	crowded bool // as of then
 }
 
-// spare is which part of descriptors and memory is kept for what must not fail:
-// guests, databases, requests.
-const spare = 20 // a twentieth
+// Which part of descriptors and of memory is kept for what must not fail: guests,
+// databases, requests.
+const (
+	spareDescriptors = 40 // a fortieth
+	spareMemory      = 20 // a twentieth
+)
 
 // newCapacity reads the limits of this process: of its descriptors, and of the
 // memory of the Go runtime, if it has one (GOMEMLIMIT).
 func newCapacity() *capacity {
 	c := new(capacity)
 	if most := mostDescriptors(); most > 0 {
-		c.descriptors = most - max(most/spare, min(64, most/2))
+		c.descriptors = most - max(most/spareDescriptors, min(64, most/2))
 	}
 	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
-		c.memory = uint64(limit - limit/spare)
+		c.memory = uint64(limit - limit/spareMemory)
 	}
 	return c
 }

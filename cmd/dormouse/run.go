@@ -148,6 +148,7 @@ func (r *runner) run(c *cobra.Command) (err error) {
 		r.log.Warn("systemd was not told", "reason", err)
 	}
 	debug.FreeOSMemory() // bundling takes tens of megabytes, once
+	go giveBack(ctx)
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	if r.dev {

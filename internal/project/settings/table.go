@@ -137,7 +137,7 @@ var table = []*Setting{
 	{Name: "limits.task_keepalive", Type: Duration, Default: "15m", Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.TaskKeepalive },
 		Doc: "How long a pending waitUntil, timer, fetch or other task keeps its object in memory."},
 	{Name: "limits.open_databases", Type: Int, Default: "256", Min: 1, Max: 1 << 20, field: func(s *Settings) any { return &s.Limits.OpenDatabases },
-		Doc: "How many databases a guest keeps open, three descriptors each: those that no object uses are closed past it, the longest unused first."},
+		Doc: "How many databases a guest keeps open, three descriptors each: those that no object uses are closed past it, the longest unused first; past half of guest_memory also those of objects in memory that are in the middle of nothing."},
 	{Name: "limits.database_cache", Type: Bytes, Default: "1MiB", Min: 64 * kib, Max: 1 * gib, field: func(s *Settings) any { return &s.Limits.DatabaseCache },
 		Doc: "The page cache of one open database, at most; a database that no object uses gives its cache back."},
 	{Name: "limits.alarm_time", Type: Duration, Default: "15m", Min: int64(time.Millisecond), Max: int64(24 * time.Hour), field: func(s *Settings) any { return &s.Limits.AlarmTime },

@@ -22,6 +22,9 @@ import { frame, pastQuestion, ProtocolError, step } from "./wire.ts";
 const framesTooMany = 16_384;
 const longestWait = 5000;
 
+/** Past this part of guest_memory objects in the middle of nothing do not keep their databases open. */
+const plenty = 0.5;
+
 /** A database as long as this guest holds it: the host gives it with an activation, and gets it back with `database closed`. */
 interface File {
   readonly path: string;
@@ -63,6 +66,7 @@ export class Databases {
     this.#keeper = new Keeper(worker);
     this.#pool = new DatabasePool({
       maxOpen: config.limits.openDatabases, rowBytes: defaultLimits.rowBytes, cacheBytes: config.limits.databaseCache, closed: (path) => this.#closed(path),
+      short: () => config.limits.guestMemory > 0 && process.memoryUsage.rss() > config.limits.guestMemory * plenty,
     });
   }
 

@@ -28,6 +28,8 @@ export interface Effects {
   alters: boolean;
   /** It changes the state of the connection, which must not outlive the instance. */
   connection: boolean;
+  /** It asks for what a connection knows of its last statements. */
+  remembers: boolean;
   /** No function in it can fail on a value. */
   total: boolean;
   /** It may produce rows without end. */
@@ -48,7 +50,7 @@ export interface Effects {
 
 export function noEffects(): Effects {
   return {
-    asked: false, writes: false, schema: false, alters: false, connection: false, total: true, recursive: false, triggers: false,
+    asked: false, writes: false, schema: false, alters: false, connection: false, remembers: false, total: true, recursive: false, triggers: false,
     reads: new Set(), inserts: new Set(), deletes: new Set(), updates: new Map(), creates: undefined, refusal: undefined,
   };
 }
@@ -63,6 +65,9 @@ const totalFunctions = new Set(`changes coalesce concat concat_ws count current_
   date datetime group_concat hex ifnull iif if instr last_insert_rowid length lower ltrim max min nullif octet_length
   quote random round row_number rank dense_rank rtrim strftime string_agg substr substring time total total_changes
   trim typeof unicode unixepoch upper`.split(/\s+/));
+
+/** Functions that a connection which was opened anew would answer otherwise. */
+const ofTheConnection: ReadonlySet<string> = new Set(["changes", "last_insert_rowid", "total_changes"]);
 
 const allowedFunctions = new Set([...totalFunctions, ...`-> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25
   ceil char cos cosh cume_dist degrees exp first_value floor format glob highlight json json_array json_array_length
@@ -160,6 +165,7 @@ export function isOurs(name: string | null): boolean {
 
 function judgeFunction(effects: Effects, name: string): number {
   if (!totalFunctions.has(name)) effects.total = false;
+  if (ofTheConnection.has(name)) effects.remembers = true;
   if (allowedFunctions.has(name) || alterTable.test(name)) return allow;
   if (absentFunctions.test(name)) effects.refusal = `no such function: ${name}`;
   return deny;

@@ -24,6 +24,7 @@ export interface Execution {
 /** Rows that were read so far. */
 export function rowsRead({ statement, rows, changes, beside, own }: Execution): number {
   const { effects } = statement;
+  if (statement.database.closed) return Math.max(rows, changes); // The object has rested since; no more is known.
   if (effects.creates !== undefined) return beside > 0 ? 1 : 0;
   if (effects.schema) return 0;
   if (effects.writes) return effects.inserts.size > 0 ? insertReads(statement, changes) : Math.max(1, scanned(statement, own, changes));
@@ -44,6 +45,7 @@ export function watched({ effects, database }: Statement): number {
 export function rowsWritten({ statement, changes, beside }: Execution): number {
   const { effects, database } = statement;
   if (!effects.writes) return 0;
+  if (database.closed) return changes;
   if (effects.creates !== undefined) return beside > 0 ? created(statement) : 0;
   if (effects.schema) return 0;
   const triggered = effects.triggers ? Math.max(0, beside - changes) : 0;

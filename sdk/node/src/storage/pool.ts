@@ -19,6 +19,10 @@ export class Handle {
   readonly statements: Statements;
   readonly kv: KvTable;
   readonly metadata: Metadata;
+  /** Who uses it. */
+  user: { letGo(): boolean } | null = null;
+  /** It was used since the pool looked for one that is not. */
+  touched = false;
   /** Nobody has looked yet which alarm there was when it was opened. */
   fresh = true;
 
@@ -39,7 +43,10 @@ export class Handle {
 }
 
 export interface PoolOptions {
-  /** How many databases are kept open, those in use included. In use there may be more. */
+  /**
+   * How many databases are kept open, those in use included. In use there may be more, unless memory
+   * is `short`: then objects that are in the middle of nothing let go of theirs.
+   */
   readonly maxOpen: number;
   /** Largest string, blob or row. */
   readonly rowBytes: number;
@@ -47,6 +54,8 @@ export interface PoolOptions {
   readonly cacheBytes: number;
   /** Largest database file; Cloudflare's limit if it is not said. */
   readonly databaseBytes?: number;
+  /** Whether little memory is left. Asked when more than `maxOpen` are open and another is opened. */
+  readonly short?: () => boolean;
   /** Told when the pool has a database open no more. */
   readonly closed?: (path: string) => void;
 }
@@ -111,6 +120,8 @@ export class DatabasePool {
   /** Gives a handle back. No transaction is open. */
   release(handle: Handle): void {
     handle.database.closeQueries();
+    handle.user = null;
+    handle.database.asked = false;
     this.#used.delete(handle.path);
     if (!handle.database.clean || this.#leaving.has(handle.path)) {
       this.#close(handle);
@@ -144,10 +155,21 @@ export class DatabasePool {
   #open(path: string): Handle {
     if (this.#used.has(path)) throw new Error("the database is in use by another instance");
     this.#unstick(); // It may be this one, and have a transaction open.
+    if (this.open >= this.#options.maxOpen && this.#options.short?.() === true) this.#takeBack();
     const handle = new Handle(path, unusable(() => new Database(path, this.#databases)));
     this.#use(handle);
     this.#shrink();
     return handle;
+  }
+
+  /** Makes room for one more: objects in the middle of nothing let go of theirs, but not of one that was used since they were looked at. */
+  #takeBack(): void {
+    let tooMany = this.open + 1 - this.#options.maxOpen;
+    for (const handle of [...this.#used.values()]) {
+      if (tooMany <= 0) return;
+      if (handle.touched) handle.touched = false;
+      else if (handle.user?.letGo() === true) tooMany--;
+    }
   }
 
   #use(handle: Handle): Handle {

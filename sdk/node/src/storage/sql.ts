@@ -101,6 +101,7 @@ function wouldWrite({ database, statements }: SqlEngine["reading"], sql: string)
 function runStatement(engine: SqlEngine, statement: Statement, values: SqlValue[]): Query {
   if (values.length !== statement.parameters.count) throw new Error(wrongCount);
   const { effects } = statement;
+  if (effects.remembers) statement.database.asked = true;
   if (!effects.writes) {
     if (!statement.returnsRows) return Query.complete(statement, values);
     return mayWait(statement, values) ? Query.pend(statement, values) : Query.begin(statement, values);

@@ -62,6 +62,9 @@ export class Database {
   readonly queries = new Set<{ close(reason?: string): void }>();
   /** Somebody changed the connection itself: it serves no other instance. */
   tainted = false;
+  /** Its user has asked for what only this connection knows, and may do so again. */
+  asked = false;
+  #closed = false;
 
   constructor(path: string | null, options: DatabaseOptions) {
     this.path = path;
@@ -89,6 +92,16 @@ export class Database {
   /** Whether another instance may use it: nobody has changed it, and nothing was cut off in the middle. */
   get clean(): boolean {
     return !this.tainted && !this.#trusted && this.#learning === null && !this.inTransaction;
+  }
+
+  /** Whether its user could notice that it was closed and opened again. */
+  get busy(): boolean {
+    return !this.clean || this.asked || this.pending !== null || this.queries.size > 0;
+  }
+
+  /** Its statements cannot be asked any more. */
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Whether BEGIN was run and neither COMMIT nor ROLLBACK. */
@@ -199,6 +212,7 @@ export class Database {
     this.closeQueries(reason);
     if (this.path === null) this.#db.close();
     else closeLeavingLog(this.path, this.#db);
+    this.#closed = true;
   }
 
   /** Gives the page cache back: nobody is going to use it for a while. */

@@ -85,6 +85,19 @@ export class ObjectStorage implements SqlEngine {
   }
 
   /**
+   * Gives the database back if the object is in the middle of nothing: it is opened again when it is needed.
+   * Whether it did.
+   */
+  letGo(): boolean {
+    const handle = this.#handle;
+    if (this.#over || handle === null || this.transactions.running || handle.database.busy) return false;
+    this.#handle = null;
+    this.#looked = false;
+    this.#pool.release(handle);
+    return true;
+  }
+
+  /**
    * The time for which the index of alarms woke the object has come. The truth: the alarm's time if
    * its handler is to run now (pairs with `finishAlarm`; until then it is hidden from the author),
    * otherwise null and the time of the alarm there is.
@@ -280,6 +293,7 @@ export class ObjectStorage implements SqlEngine {
       this.#looked = true;
       if (this.#handle?.fresh === true) this.#findAlarm(this.#handle);
     }
+    if (this.#handle !== null) this.#handle.touched = true;
     return this.#handle;
   }
 
@@ -292,6 +306,7 @@ export class ObjectStorage implements SqlEngine {
 
   #adopt(handle: Handle | null): void {
     this.#handle = handle;
+    if (handle !== null) handle.user = this;
   }
 
   #around(): Around {

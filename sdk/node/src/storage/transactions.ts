@@ -76,6 +76,11 @@ export class Transactions {
     return this.#frames.some((frame) => frame.kind === "async");
   }
 
+  /** Whether anything has begun that has not ended. */
+  get running(): boolean {
+    return this.#database !== null || this.#frames.length > 0 || this.#told;
+  }
+
   /** SQLite has rolled back on its own: an error that takes the whole transaction. */
   get lost(): boolean {
     return this.#database !== null && !this.#database.inTransaction;

@@ -55,6 +55,51 @@ test("the longest unused database is closed first, those in use never", async ()
   }
 });
 
+test("objects in the middle of nothing let go of their databases while memory is short", async () => {
+  let short = false;
+  await using folder = new TestFolder({ maxOpen: 3, short: () => short });
+  const names = ["a", "b", "c", "d", "e", "f"];
+  const objects = names.map((name) => folder.object({}, name));
+  for (const [i, object] of objects.entries()) await write(object, i);
+  assert.equal(folder.pool.open, 6, "while there is memory, everybody keeps what is used");
+
+  const [writing, asking, reading] = objects as [TestObject, TestObject, TestObject];
+  void writing.api.put("b", "uncommitted");
+  await asking.event(({ api }) => void api.sql.exec("CREATE TABLE t (v)"));
+  await asking.event(({ api }) => void api.sql.exec("INSERT INTO t VALUES (1), (2)"));
+  assert.equal(asking.api.sql.exec("SELECT last_insert_rowid() AS v").one()["v"], 2);
+  await reading.event(({ api }) => void api.sql.exec("CREATE TABLE t (v); INSERT INTO t VALUES (1), (2), (3)"));
+  const cursor = reading.api.sql.exec("SELECT v FROM t");
+  assert.deepEqual(cursor.next().value, { v: 1 });
+
+  short = true;
+  const more = ["g", "h", "i"].map((name) => folder.object({}, name));
+  for (const object of more) await write(object);
+  assert.ok(folder.pool.open <= 5, `${folder.pool.open} are open: more than three that cannot be closed, one that is used, and one that was`);
+  // Nobody has noticed.
+  assert.equal(asking.api.sql.exec("SELECT last_insert_rowid() AS v").one()["v"], 2);
+  assert.deepEqual(cursor.toArray(), [{ v: 2 }, { v: 3 }]);
+  writing.storage.commitTurn();
+  assert.equal(await writing.api.get("b"), "uncommitted");
+  for (const [i, object] of objects.entries()) assert.equal(await object.api.get("a"), i);
+});
+
+test("a cursor that is kept tells its counts after its database was let go", async () => {
+  let short = false;
+  await using folder = new TestFolder({ maxOpen: 1, short: () => short });
+  const object = folder.object({}, "a");
+  await object.event(({ api }) => void api.sql.exec("CREATE TABLE t (v)"));
+  const inserted = await object.event(({ api }) => api.sql.exec("INSERT INTO t VALUES (1), (2)"));
+  const read = object.api.sql.exec("SELECT * FROM t");
+  assert.equal(read.toArray().length, 2);
+  short = true;
+  for (const name of ["b", "c"]) await write(folder.object({}, name));
+  assert.equal(inserted.rowsWritten, 2);
+  assert.equal(read.rowsRead, 2);
+  assert.deepEqual(read.columnNames, ["v"]);
+  assert.deepEqual(object.api.sql.exec("SELECT count(*) AS n FROM t").one(), { n: 2 });
+});
+
 test("one database has one user", async () => {
   await using folder = new TestFolder();
   await write(folder.object({}, "same"));
