@@ -336,11 +336,10 @@ export class Statement {
     this.#namesOf = database.schema;
     this.returnsRows = this.#names.length > 0;
     if (this.parameters.named) native.setAllowBareNamedParameters(false);
-    if (this.returnsRows) {
-      native.setReturnArrays(true);
-      // Integers beyond 2^53 would throw in the middle of a result.
-      native.setReadBigInts(true);
-    }
+    if (this.returnsRows) native.setReturnArrays(true);
+    // Integers beyond 2^53 would throw in the middle of a result; and so would, after each statement, such an id of
+    // the last row inserted.
+    native.setReadBigInts(true);
   }
 
   /** The names of its columns. Asked right after a step, when it is compiled for the schema as it is. */

@@ -172,6 +172,19 @@ test("what is compiled serves the next instance, after a change of the schema, t
   assert.deepEqual(object.api.sql.exec(text).toArray(), [{ id: 1, v: "row 1", w: 7 }]);
 });
 
+test("a row may have an id that no number can hold, and is there after the commit", async () => {
+  await using folder = new TestFolder();
+  const object = folder.object();
+  await object.event(({ api: { sql } }) => {
+    sql.exec("create table t (id integer primary key, v text)");
+    sql.exec("insert into t values (9007199254740993, 'a')");
+    sql.exec("update t set v = 'b'");
+  });
+  assert.equal(object.broken_, null);
+  const rows = object.api.sql.exec("select cast(id as text) as id, v from t").toArray();
+  assert.deepEqual(rows, [{ id: "9007199254740993", v: "b" }]);
+});
+
 test("the first write of an object may come in the middle of a text", async () => {
   await using folder = new TestFolder();
   const object = folder.object();
