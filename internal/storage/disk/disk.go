@@ -57,6 +57,9 @@ func (OS) Open(name string, flag int) (File, error) {
 	if err != nil {
 		return nil, err // not a file that holds a nil *os.File
 	}
+	if flag == os.O_RDONLY {
+		leaveTime(f)
+	}
 	return osFile{f}, nil
 }
 

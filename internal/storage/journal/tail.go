@@ -130,7 +130,7 @@ func (t *tail) look(log io.ReaderAt, size int64, buf []byte) (found, error) {
 	more := there > int64(limit)
 	scan := wal.Scan{Valid: from, Committed: from}
 	have := 0
-	for portion := max(4*frame, 8<<10) / frame * frame; have < limit; portion *= 2 {
+	for portion := max(2*frame, 8<<10) / frame * frame; have < limit; portion *= 2 {
 		want := min(have+portion, limit)
 		n, err := log.ReadAt(buf[have:want], from.Offset+int64(have))
 		if err != nil && err != io.EOF {
