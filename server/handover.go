@@ -440,6 +440,7 @@ func (s *Server) TakeOver(patience time.Duration) (_ map[string]net.Listener, to
 	// From here on nobody else serves.
 	s.lock.write(fmt.Sprintln(os.Getpid()))
 	s.restore(state)
+	s.lookForLeft()
 	return listeners, total, nil
 }
 

@@ -2,13 +2,17 @@ package server
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/storage"
 )
 
 // lookPause is between two folders of databases, so that a large store is looked
@@ -35,16 +39,26 @@ func (b *background) end() {
 	}
 }
 
+// lookForLeft begins to look for what a killed process has left, unless the last
+// one ended in order. Called when the loops run.
+func (s *Server) lookForLeft() {
+	if s.left {
+		s.looking.begin(s.findLeft)
+	}
+}
+
 // findLeft looks for the logs that a process which was killed has left beside
 // databases, and has their objects asked for their alarms. One may have been
 // committed there that nobody had been told of. Databases are not opened; it
 // returns when everything was looked at, or ctx ends.
 func (s *Server) findLeft(ctx context.Context) {
+	whole := !s.othersLieThere()
 	for _, n := range (runtime{s}).Namespaces() {
 		folders := filepath.Dir(filepath.Dir(DatabasePath(s.Data, dormouse.Key{Namespace: n})))
 		list, err := os.ReadDir(folders)
 		if err != nil {
-			continue // no object of the class has written anything
+			whole = whole && errors.Is(err, fs.ErrNotExist) // then no object of the class has written anything
+			continue
 		}
 		for _, d := range list {
 			select {
@@ -52,20 +66,62 @@ func (s *Server) findLeft(ctx context.Context) {
 				return
 			case <-time.After(lookPause):
 			}
-			s.findLeftIn(n, filepath.Join(folders, d.Name()))
+			whole = s.findLeftIn(n, filepath.Join(folders, d.Name())) && whole
 		}
+	}
+	if whole {
+		s.looked()
 	}
 }
 
-func (s *Server) findLeftIn(n dormouse.Namespace, folder string) {
+// othersLieThere says whether there are databases of namespaces that this server
+// does not have. Nobody has looked for their logs.
+func (s *Server) othersLieThere() bool {
+	ours := make(map[string]bool)
+	for _, n := range (runtime{s}).Namespaces() {
+		ours[filepath.Dir(filepath.Dir(DatabasePath(s.Data, dormouse.Key{Namespace: n})))] = true
+	}
+	folder := DatabaseFolder(s.Data)
+	list, err := os.ReadDir(folder)
+	if err != nil {
+		return true
+	}
+	for _, d := range list {
+		if path := filepath.Join(folder, d.Name()); d.IsDir() && d.Name() != storage.JournalFolder && !ours[path] {
+			return true
+		}
+	}
+	return false
+}
+
+// looked tells the engine, once every shard has taken what was found: an orderly
+// end after that leaves nothing to be looked for.
+func (s *Server) looked() {
+	e := s.engine.engine.Load()
+	if e == nil {
+		return
+	}
+	var left atomic.Int32
+	left.Store(int32(len(s.shards)))
+	for _, sh := range s.shards {
+		sh.loop.Post(func() {
+			if left.Add(-1) == 0 {
+				e.Looked()
+			}
+		})
+	}
+}
+
+// findLeftIn says whether the folder could be read.
+func (s *Server) findLeftIn(n dormouse.Namespace, folder string) bool {
 	f, err := os.Open(folder)
 	if err != nil {
-		return
+		return false
 	}
 	defer f.Close()
 	names, err := f.Readdirnames(-1)
 	if err != nil {
-		return
+		return false
 	}
 	for _, name := range names {
 		hex, is := strings.CutSuffix(name, ".sqlite-wal")
@@ -78,6 +134,7 @@ func (s *Server) findLeftIn(n dormouse.Namespace, folder string) {
 			sh.loop.Post(func() { sh.doubt(k) })
 		}
 	}
+	return true
 }
 
 // doubt has an object asked for its alarm, if nothing is known of it. One in

@@ -196,6 +196,7 @@ type Server struct {
 	guests  atomic.Uint32 // the last incarnation
 	door    door
 	looking background          // for what a killed process has left
+	left    bool                // it may have left something; set with engine
 	moving  sync.Mutex          // held by HandOver
 	before  *handover.Successor // whom we take over from; nil: nobody
 	// deferred counts connections that waited for a descriptor.
@@ -432,7 +433,7 @@ func (s *Server) Start(ctx context.Context) error {
 		for _, sh := range s.shards {
 			sh.loop.Post(sh.alarms.Start)
 		}
-		s.looking.begin(s.findLeft)
+		s.lookForLeft()
 	}
 	return nil
 }

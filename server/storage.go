@@ -79,11 +79,12 @@ func (s *Server) openStorage() error {
 		return fmt.Errorf("data folder %s: %w", s.Data, err)
 	}
 	t.engine.Store(engine)
+	s.left = !r.Clean
 	level := slog.LevelDebug
 	if r.Objects > 0 {
 		level = slog.LevelInfo
 	}
-	s.log.Log(context.Background(), level, "journal opened", "objects recovered", r.Objects, "batches", r.Batches, "took", r.Took)
+	s.log.Log(context.Background(), level, "journal opened", "objects recovered", r.Objects, "batches", r.Batches, "clean", r.Clean, "took", r.Took)
 	for _, k := range r.Missing {
 		s.log.Error("an object's database is missing; it begins anew: restore it from a backup if it should not", "namespace", k.Namespace, "object", k.ID)
 	}

@@ -169,6 +169,7 @@ type Engine struct {
 	extent     uint64 // the newest segment that the upkeep was told of
 	mark       storage.Bookmark
 	broken     error // relaxed: confirmed commits were lost by the disk
+	looked     bool  // nothing can lie about that nobody knows of, see Looked
 	closing    bool
 	idle       bool // closing, and nothing is left to do
 }

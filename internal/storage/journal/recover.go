@@ -18,7 +18,10 @@ type Recovery struct {
 	Batches int            // that the journal held
 	Objects int            // whose databases were brought to their last commit
 	Missing []dormouse.Key // whose databases should have been there
-	Took    time.Duration
+	// Clean: the last process ended in order, and no log lies beside a database.
+	// Otherwise somebody should look for logs, and call Looked.
+	Clean bool
+	Took  time.Duration
 }
 
 // batchesSkipped at each start: so that the numbers of batches that a power cut
@@ -75,6 +78,7 @@ func (e *Engine) recover() (Recovery, error) {
 	if err := e.number(h); err != nil {
 		return Recovery{}, err
 	}
+	e.looked = e.readClean(h)
 	wakesFrom, err := readWakes(e.fs, e.dir, e.wakes.load)
 	if err != nil {
 		return Recovery{}, err
@@ -96,7 +100,7 @@ func (e *Engine) recover() (Recovery, error) {
 	if err != nil {
 		return Recovery{}, err
 	}
-	r := Recovery{Batches: len(h.batches)}
+	r := Recovery{Batches: len(h.batches), Clean: e.looked}
 	if err := e.redoMoves(p.moves); err != nil {
 		return Recovery{}, err
 	}
@@ -197,6 +201,9 @@ func (e *Engine) begin(h *history) error {
 	if err := s.begin(segmentHeader{first: e.next, oldest: e.oldest, created: time.Now()}); err != nil {
 		return err
 	}
+	if err := e.removeClean(); err != nil {
+		return err
+	}
 	e.past.mu.Lock()
 	defer e.past.mu.Unlock()
 	for _, n := range h.segments {
@@ -237,6 +244,7 @@ func (e *Engine) Close() error {
 		o.file.rest()
 	}
 	e.log.close()
+	e.writeClean()
 	e.lock.Close()
 	return broken
 }

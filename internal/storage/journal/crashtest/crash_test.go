@@ -94,6 +94,7 @@ func (w *world) start() {
 	if err != nil {
 		w.t.Fatalf("seed %d: %v", w.seed, err)
 	}
+	engine.Looked()
 	w.engine = engine
 	for _, o := range w.objects {
 		o.engine = engine
@@ -192,10 +193,17 @@ func (w *world) verify(c cut) {
 	w.t.Helper()
 	w.keep(c)
 	opts := options(w.seed)
+	left, err := filepath.Glob(filepath.Join(c.data, "*", "*", "*-wal"))
+	if err != nil {
+		w.t.Error(err)
+	}
 	engine, recovery, err := journal.Open(c.data, opts)
 	if err != nil {
 		w.t.Errorf("seed %d, cut during %s: %v", w.seed, c.during, err)
 		return
+	}
+	if recovery.Clean && len(left) > 0 {
+		w.t.Errorf("seed %d, cut during %s: it counts as clean, and there is %s", w.seed, c.during, left[0])
 	}
 	wakes := make(map[dormouse.Key]storage.Wake)
 	for key, wake := range engine.Wakes() {
@@ -256,6 +264,14 @@ func run(t *testing.T, seed uint64) {
 	w.mu.Lock()
 	w.cutLocked("rest")
 	w.mu.Unlock()
+	w.start() // an orderly end is believed, and no longer than until here
+	for range steps / 10 {
+		w.step()
+	}
+	w.end()
+	if err := w.engine.Close(); err != nil {
+		t.Errorf("seed %d: the second close: %v", seed, err)
+	}
 	for _, c := range w.cuts {
 		w.verify(c)
 	}
