@@ -44,6 +44,10 @@ func (r ReadyState) String() string {
 // compressed once.
 func (ws *WebSocket) Send(data []byte) error { return ws.s.Send(data) }
 
+// SendMessage is Send or SendText for what a client has said, or for what shall be
+// said likewise: text as text, binary as binary.
+func (ws *WebSocket) SendMessage(m Message) error { return ws.s.SendMessage(m.Text, m.Data) }
+
 // SendText is Send for a text message. Text that is not UTF-8 is made so.
 func (ws *WebSocket) SendText(text string) error { return ws.s.SendText(text) }
 

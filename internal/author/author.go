@@ -52,6 +52,7 @@ type Instance interface {
 type Socket interface {
 	Send(data []byte) error
 	SendText(text string) error
+	SendMessage(text bool, data []byte) error
 	Close(code int, reason string) error
 	SetAttachment(v any) error
 	Attachment(into any) (ok bool, err error)

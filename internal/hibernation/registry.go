@@ -68,6 +68,7 @@ type Registry struct {
 	graves  graves
 	away    map[dormouse.SocketID]struct{} // ends that are on their way to whoever takes them
 	shared  lastShared
+	spoke   *Socket // on which a guest has spoken last; nil: it is not known
 	counts  Counts
 	paused  bool                 // no client is read
 	meters  map[*Socket]ws.Meter // of those connections that have one
@@ -314,7 +315,11 @@ func (r *Registry) Deliver(e guest.Event) {
 
 // speaking is the socket with this id if a guest may speak on it.
 func (r *Registry) speaking(id dormouse.SocketID) *Socket {
-	s := r.sockets[id]
+	s := r.spoke
+	if s == nil || s.id != id || s.ended { // most of what an object says comes in runs
+		s = r.sockets[id]
+		r.spoke = s
+	}
 	if s == nil || s.set == nil || s.set.muted {
 		return nil
 	}

@@ -112,6 +112,8 @@ type epoll struct {
 
 	// Owned by the loop.
 	events  []unix.EpollEvent
+	n, at   int       // how many were ready, and how many of them have been handled
+	enough  bool      // the others wait for the next round
 	watched []watched // by descriptor
 
 	mu     sync.Mutex // guards the following; the loop takes it only to close
@@ -132,12 +134,17 @@ func (p *epoll) control(op, fd int, events uint32, generation int32) error {
 // ready asks without telling the scheduler: the call cannot block, and under
 // load it is the only one.
 func (p *epoll) ready() bool {
+	if p.at < p.n {
+		p.handle()
+		return true
+	}
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(p.fd),
 		uintptr(unsafe.Pointer(&p.events[0])), uintptr(len(p.events)), 0, 0, 0)
 	if errno != 0 {
 		return false // EINTR; anything else, the waiting call meets again
 	}
-	p.handle(int(n))
+	p.n, p.at = int(n), 0
+	p.handle()
 	return n > 0
 }
 
@@ -149,7 +156,8 @@ func (p *epoll) poll(wait time.Duration) {
 		}
 		return
 	}
-	p.handle(n)
+	p.n, p.at = n, 0
+	p.handle()
 }
 
 // milliseconds rounds up, so that a timer is due when the wait is over.
@@ -160,9 +168,11 @@ func milliseconds(d time.Duration) int {
 	return int(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
 }
 
-func (p *epoll) handle(n int) {
-	for i := range n {
-		e := &p.events[i]
+func (p *epoll) handle() {
+	p.enough = false
+	for p.at < p.n && !p.enough {
+		e := &p.events[p.at]
+		p.at++
 		if int(e.Fd) == p.event {
 			continue // a wake-up has done its work by ending the wait
 		}
@@ -172,6 +182,9 @@ func (p *epoll) handle(n int) {
 	}
 	runtime.KeepAlive(p)
 }
+
+// stop implements poller.
+func (p *epoll) stop() { p.enough = true }
 
 func (p *epoll) wake() {
 	p.mu.Lock()

@@ -226,3 +226,38 @@ func TestPortableLoopRefusesDescriptors(t *testing.T) {
 		t.Errorf("got %v, want ENOSYS", err)
 	}
 }
+
+func TestEnoughLeavesTheRestToTheNextRound(t *testing.T) {
+	l := epollLoop(t)
+	const descriptors = 10
+	var round, handled int // owned by the loop
+	var rounds [descriptors]int
+	l.OnFlush(func() { round++ })
+	all := make(chan struct{})
+	for i := range descriptors {
+		r, w := pipe(t)
+		err := l.Watch(r, unix.EPOLLIN, handlerFunc(func(uint32) {
+			var b [1]byte
+			unix.Read(r, b[:])
+			rounds[i] = round
+			if handled++; handled == descriptors {
+				close(all)
+			}
+			l.Enough()
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unix.Write(w, []byte{1})
+	}
+	start(t, l)
+	<-all
+	l.Call(func() {
+		for i, n := range rounds {
+			if n != rounds[0]+i {
+				t.Errorf("the descriptors were handled in rounds %v, want one in each", rounds)
+				break
+			}
+		}
+	})
+}

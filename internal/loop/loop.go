@@ -17,6 +17,7 @@ package loop
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -29,8 +30,11 @@ type Loop struct {
 	// Owned by the goroutine; before Start, by the one who made the loop.
 	now    time.Time // of this round; zero until asked for
 	timers timers
-	hooks  []func()
+	hooks  []hook
 	batch  []func() // being run, or empty and kept for its memory
+	lentAt int      // the hook that the loop was last lent to
+
+	turn atomic.Uint64 // odd while the loop is lent: see lend.go
 
 	mu      sync.Mutex // guards the following
 	posted  []func()
@@ -47,6 +51,8 @@ type poller interface {
 	// ready handles what is ready without waiting and reports whether
 	// there was anything.
 	ready() bool
+	// stop has what is ready and has not been handled yet wait for the next call.
+	stop()
 	// wake ends a poll that waits, or the next one. Any goroutine.
 	wake()
 	// close releases what the poller holds. After it wake does nothing.
@@ -135,7 +141,12 @@ func (l *Loop) Call(f func()) bool {
 // OnFlush has f run at the end of each round, after the hooks registered
 // before. Call it before Start or on the loop. A hook that leaves work for an
 // earlier hook posts a function, so that there is another round.
-func (l *Loop) OnFlush(f func()) { l.hooks = append(l.hooks, f) }
+func (l *Loop) OnFlush(f func()) { l.hooks = append(l.hooks, hook{f: f}) }
+
+// Enough has the round handle no more descriptors after this one, because what
+// they bring is more than should wait for the round's end. Those that are ready
+// already come first in the next round. On the loop.
+func (l *Loop) Enough() { l.poll.stop() }
 
 // Now is the time of this round: read once, when first asked for. On the loop.
 func (l *Loop) Now() time.Time {
@@ -145,17 +156,20 @@ func (l *Loop) Now() time.Time {
 	return l.now
 }
 
+// run goes on until the loop ends, or is taken from this goroutine.
 func (l *Loop) run() {
-	defer close(l.done)
-	defer l.poll.close()
 	for {
 		wait, ok := l.idle()
 		if !ok {
-			return
+			break
 		}
 		l.now = time.Time{}
-		l.round(wait)
+		if !l.round(wait) {
+			return
+		}
 	}
+	l.poll.close()
+	close(l.done)
 }
 
 // idle says how long the next round may wait for descriptors: 0 when there is
@@ -176,7 +190,7 @@ func (l *Loop) idle() (wait time.Duration, ok bool) {
 	return max(0, time.Until(at)), true
 }
 
-func (l *Loop) round(wait time.Duration) {
+func (l *Loop) round(wait time.Duration) (kept bool) {
 	scheduled := l.timers.seq
 	if !l.poll.ready() && wait != 0 && l.sleep() {
 		l.poll.poll(wait)
@@ -186,9 +200,7 @@ func (l *Loop) round(wait time.Duration) {
 	}
 	l.runPosted()
 	l.timers.run(l, scheduled)
-	for _, hook := range l.hooks {
-		hook()
-	}
+	return l.flush(0)
 }
 
 // sleep announces that the loop is about to wait, so that the next Post wakes

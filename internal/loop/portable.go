@@ -16,6 +16,8 @@ type channelPoller struct {
 
 func (p *channelPoller) ready() bool { return false }
 
+func (p *channelPoller) stop() {}
+
 func (p *channelPoller) poll(wait time.Duration) {
 	if wait < 0 {
 		<-p.woken

@@ -64,10 +64,7 @@ type echo struct{ room }
 func newEcho(s *dormouse.State, _ int) (*echo, error) { return &echo{room{s}}, nil }
 
 func (o *echo) WebSocketMessage(_ context.Context, ws *dormouse.WebSocket, m dormouse.Message) error {
-	if m.Text {
-		return ws.SendText(m.String())
-	}
-	return ws.Send(m.Data)
+	return ws.SendMessage(m)
 }
 
 // broadcast sends each message to everyone in the room, the sender included.
@@ -76,9 +73,8 @@ type broadcast struct{ room }
 func newBroadcast(s *dormouse.State, _ int) (*broadcast, error) { return &broadcast{room{s}}, nil }
 
 func (o *broadcast) WebSocketMessage(_ context.Context, _ *dormouse.WebSocket, m dormouse.Message) error {
-	text := m.String()
 	for ws := range o.state.WebSockets() {
-		ws.SendText(text)
+		ws.SendMessage(m)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (i *instance) accept(tags []string) (*socket, error) {
 		return nil, fmt.Errorf(errTooMany, most)
 	}
 	i.sockets.add(s)
-	i.outLocked().do(func() {
+	i.outLocked().later(func() {
 		g.sockets[s.id] = s
 		g.host.Accept(g, i.num, s.id, tags)
 	})

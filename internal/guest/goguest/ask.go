@@ -69,7 +69,7 @@ func Ask(ctx context.Context, to guest.Target, key dormouse.Key, r *guest.Reques
 		a.unwait()
 		return nil, i.dead
 	}
-	i.outLocked().do(func() { a.begin(to, r) })
+	i.outLocked().later(func() { a.begin(to, r) })
 	i.handOverLocked()
 	return a, nil
 }

@@ -15,19 +15,21 @@ type batch struct {
 	ops   []op
 	bytes []byte              // of payloads
 	ids   []dormouse.SocketID // of broadcasts
+	do    []func()            // to be done on the loop
 	began int                 // the first op of the event that runs
 	mark  int                 // the op that will be the commit; negative: nothing was written
 }
 
 // op is one thing that an instance says.
+//
+// It has no pointers, so that the collector has nothing to do with the many.
 type op struct {
 	kind     opKind
 	text     bool
-	from, to int // in bytes: the payload
+	from, to uint32 // in bytes: the payload; in do: what is done
+	sockets  uint32 // of a broadcast: where they begin in ids
+	count    uint32
 	socket   dormouse.SocketID
-	sockets  int // of a broadcast: where they begin in ids; they end with the next op's, or all
-	count    int
-	do       func() // on the loop
 }
 
 type opKind uint8
@@ -55,20 +57,20 @@ func (b *batch) send(s dormouse.SocketID, text bool, payload []byte) {
 	if n := len(b.ops); n > b.began && n-1 > b.mark {
 		last := &b.ops[n-1]
 		same := last.kind == opSend || last.kind == opBroadcast
-		if same && last.text == text && bytes.Equal(b.bytes[last.from:last.to], payload) && last.socket != s {
+		if same && last.text == text && last.socket != s && bytes.Equal(b.bytes[last.from:last.to], payload) {
 			b.join(last, s)
 			return
 		}
 	}
-	from := len(b.bytes)
+	from := uint32(len(b.bytes))
 	b.bytes = append(b.bytes, payload...)
-	b.ops = append(b.ops, op{kind: opSend, text: text, socket: s, from: from, to: len(b.bytes)})
+	b.ops = append(b.ops, op{kind: opSend, text: text, socket: s, from: from, to: uint32(len(b.bytes))})
 }
 
 // join makes last, which is the last op, go to s as well.
 func (b *batch) join(last *op, s dormouse.SocketID) {
 	if last.kind == opSend {
-		last.kind, last.sockets, last.count = opBroadcast, len(b.ids), 1
+		last.kind, last.sockets, last.count = opBroadcast, uint32(len(b.ids)), 1
 		b.ids = append(b.ids, last.socket)
 	}
 	b.ids = append(b.ids, s)
@@ -77,9 +79,14 @@ func (b *batch) join(last *op, s dormouse.SocketID) {
 }
 
 // do adds something to be done on the loop.
-func (b *batch) do(f func()) { b.ops = append(b.ops, op{kind: opDo, do: f}) }
+func (b *batch) later(f func()) { b.ops = append(b.ops, b.doing(opDo, f)) }
 
-func (b *batch) always(f func()) { b.ops = append(b.ops, op{kind: opAlways, do: f}) }
+func (b *batch) always(f func()) { b.ops = append(b.ops, b.doing(opAlways, f)) }
+
+func (b *batch) doing(k opKind, f func()) op {
+	b.do = append(b.do, f)
+	return op{kind: k, from: uint32(len(b.do) - 1)}
+}
 
 // written notes that what follows waits for a commit.
 func (b *batch) written() {
@@ -92,7 +99,7 @@ func (b *batch) written() {
 // committed says the commit in front of what followed the write.
 func (b *batch) committed(say func()) {
 	if b.mark >= 0 {
-		b.ops[b.mark] = op{kind: opDo, do: say}
+		b.ops[b.mark] = b.doing(opDo, say)
 		b.mark = -1
 	}
 }
@@ -100,7 +107,6 @@ func (b *batch) committed(say func()) {
 // undo forgets what followed the write.
 func (b *batch) undo() {
 	if b.mark >= 0 {
-		clear(b.ops[b.mark:])
 		b.ops = b.ops[:b.mark]
 		b.mark = -1
 	}
@@ -119,9 +125,9 @@ func (g *Guest) applyBatch(b *batch) {
 		case opBroadcast:
 			g.host.Broadcast(g, sockets(b.ids[o.sockets:o.sockets+o.count]), o.text, b.bytes[o.from:o.to])
 		case opProgress:
-			g.host.Progress(g, b.from.num, guest.Progress{Started: uint32(o.from), Finished: uint32(o.to), Tasks: uint32(o.count)})
+			g.host.Progress(g, b.from.num, guest.Progress{Started: o.from, Finished: o.to, Tasks: o.count})
 		case opDo, opAlways:
-			o.do()
+			b.do[o.from]()
 		}
 	}
 }

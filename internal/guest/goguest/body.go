@@ -110,6 +110,7 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 		news := b.news
 		b.mu.Unlock()
+		b.f.event.waits()
 		select {
 		case <-news:
 		case <-b.f.event.Done():

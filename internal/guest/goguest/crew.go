@@ -11,14 +11,19 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/loop"
 )
 
-// crew runs the handlers of one guest, never on the loop itself.
+// crew runs the handlers of one guest.
 //
-// Usually that is one goroutine, the worker, which the loop starts at the end of
-// a round in which there is work, and which ends when there is none: the loop
-// lets it run first, so a short handler costs no change of threads, and its
-// outputs leave in the same round. When a handler takes long, the loop notices
-// within a moment, hands over what the handler has said so far, and starts more
-// workers for what waits behind it.
+// Usually the loop's own goroutine does it, at the end of a round in which there
+// is work: the loop is lent to it, so a short handler costs no change of
+// goroutines, and what it says leaves in the same round. When a handler waits, or
+// takes long, the loop is taken from it and goes on elsewhere, and its goroutine
+// becomes the handler's own: see lent.go.
+//
+// For classes whose handlers have done so again and again there are workers,
+// goroutines that the loop starts at the end of a round and that end when there is
+// no work. When a handler of theirs takes long, the loop notices within a moment,
+// hands over what the handler has said so far, and starts more workers for what
+// waits behind it.
 type crew struct {
 	// Set once, before use.
 	loop    *loop.Loop
@@ -40,6 +45,7 @@ type crew struct {
 	posted    bool     // apply was posted and has not run
 	free      []*batch
 	drained   chan struct{} // closed when the last runner has ended; nil: nobody waits
+	lent
 }
 
 // stallAfter is how long a handler may run before the loop looks after those
@@ -58,6 +64,8 @@ const maxKept = 64
 func newCrew(l *loop.Loop) *crew {
 	c := &crew{loop: l, extra: 1, runners: make(map[*runner]struct{})}
 	c.watch = loop.NewTimer(c.look)
+	l.OnFlush(func() { c.publish() })
+	l.OnFlushLend(c.begin)
 	l.OnFlush(c.round)
 	return c
 }
@@ -69,7 +77,17 @@ type runner struct {
 	slow atomic.Bool // the loop need not look at it again
 	on   atomic.Pointer[instance]
 
-	// What the loop has seen at its last look; owned by the loop.
+	// Of one that the loop is lent to: see lent.go.
+	borrows bool // set once, as is run
+	run     func()
+	tired   atomic.Bool // it shall let the loop have its turn
+	said    int         // full batches; its own goroutine's
+
+	// Of messages, see messages.go; its own goroutine's.
+	contexts []messageContext
+
+	// What was seen at the last look. Owned by the watch while the loop is lent to
+	// the runner, then by the loop.
 	seen  *instance
 	turns uint32
 }
@@ -77,6 +95,7 @@ type runner struct {
 // note says that the runner goes on with an instance.
 func (r *runner) note(i *instance) {
 	r.on.Store(i)
+	r.contexts = nil
 	r.setSlow(false)
 }
 
@@ -115,22 +134,29 @@ func (c *crew) push(i *instance) {
 	c.mu.Unlock()
 }
 
-// round is the end of the loop's round: it has the work done that the round has
-// brought, if that is quick, and says what came of it.
-func (c *crew) round() {
-	c.publish()
+// begin is the end of the loop's round, when what the round has brought has been
+// published: it returns the runner that does it on this goroutine, or starts a
+// worker.
+func (c *crew) begin() (work func()) {
 	c.mu.Lock()
-	begin := len(c.ready) > 0 && c.workers == 0
-	if begin {
-		c.startLocked()
-		c.attending = true
+	defer c.mu.Unlock()
+	if len(c.ready) == 0 || c.workers > 0 {
+		return nil
 	}
+	c.attending = true
+	if !c.patientLocked() {
+		return c.lendLocked().run
+	}
+	c.startLocked()
 	c.mu.Unlock()
-	if begin {
-		runtime.Gosched() // the worker has its turn at once
-	}
-	more := c.say()
-	if more {
+	runtime.Gosched() // the worker has its turn at once
+	c.mu.Lock()
+	return nil
+}
+
+// round says what came of the round's work.
+func (c *crew) round() {
+	if c.say() {
 		c.loop.Post(func() {}) // what was said has made work: another round
 	}
 	c.arm()
@@ -213,8 +239,8 @@ func (c *crew) keep(list []*batch) {
 		if len(c.free) >= maxKept || cap(b.bytes) > 4*batchBytes || cap(b.ops) > 4*batchOps {
 			continue
 		}
-		clear(b.ops)
-		*b = batch{ops: b.ops[:0], bytes: b.bytes[:0], ids: b.ids[:0], mark: -1}
+		clear(b.do)
+		*b = batch{ops: b.ops[:0], bytes: b.bytes[:0], ids: b.ids[:0], do: b.do[:0], mark: -1}
 		c.free = append(c.free, b)
 	}
 }
@@ -249,14 +275,20 @@ func (c *crew) worker(r *runner) {
 			c.mu.Unlock()
 			return
 		}
-		i := c.ready[0]
-		c.ready[0] = nil
-		if c.ready = c.ready[1:]; len(c.ready) == 0 {
-			c.ready = nil
-		}
+		i := c.popLocked()
 		c.mu.Unlock()
 		i.work(r)
 	}
+}
+
+// popLocked takes the first instance that is ready.
+func (c *crew) popLocked() *instance {
+	i := c.ready[0]
+	c.ready[0] = nil
+	if c.ready = c.ready[1:]; len(c.ready) == 0 {
+		c.ready = nil
+	}
+	return i
 }
 
 // ended forgets a runner whose goroutine ends.
@@ -269,7 +301,12 @@ func (c *crew) ended(r *runner) {
 		c.workers--
 		c.replaceLocked()
 	}
-	if len(c.runners) == 0 && c.drained != nil {
+	c.restLocked()
+}
+
+// restLocked tells those who wait until nobody runs.
+func (c *crew) restLocked() {
+	if c.drained != nil && len(c.runners) == 0 && c.borrower == nil {
 		close(c.drained)
 		c.drained = nil
 	}
@@ -286,7 +323,7 @@ func (c *crew) replaceLocked() {
 // that is going to wait. Others go on with the work.
 func (r *runner) detach() {
 	c := r.crew
-	if r.own.Swap(true) {
+	if c.takeFrom(r) || r.own.Swap(true) {
 		return
 	}
 	c.mu.Lock()
@@ -331,13 +368,13 @@ func (c *crew) look() {
 
 // tell has f run on the loop, behind everything that was handed over.
 func (c *crew) tell(f func()) {
-	c.handOver(&batch{ops: []op{{kind: opAlways, do: f}}, mark: -1})
+	c.handOver(&batch{ops: []op{{kind: opAlways}}, do: []func(){f}, mark: -1})
 }
 
 // wait waits until no handler runs any more, or for d.
 func (c *crew) wait(d time.Duration) bool {
 	c.mu.Lock()
-	if len(c.runners) == 0 {
+	if len(c.runners) == 0 && c.borrower == nil {
 		c.mu.Unlock()
 		return true
 	}

@@ -15,6 +15,7 @@ import (
 type event struct {
 	i    *instance
 	next *event // in the instance's mail
+	pile *pile  // no event, but messages: see messages.go
 	work work
 
 	// Of an event of a socket.
@@ -22,14 +23,17 @@ type event struct {
 	data   []byte // owned
 	text   bool
 
-	begun  bool    // the host has been told so already
-	silent bool    // the host does not count it
-	place  bool    // no event, but somebody's place among them: see instance.take
-	runner *runner // the goroutine that runs it
+	message bool    // it is one of a socket
+	begun   bool    // the host has been told so already
+	silent  bool    // the host does not count it
+	place   bool    // no event, but somebody's place among them: see instance.take
+	runner  *runner // the goroutine that runs it
 
 	// Guarded by the instance's lock.
-	phase phase
-	scope *scope // nil until asked for
+	phase  phase
+	pinned bool   // somebody may know it beyond its end: it is not used again
+	turn   uint32 // of a message: how many others it has been
+	scope  *scope // nil until asked for
 }
 
 // phase is where in its life an event is.
@@ -79,8 +83,11 @@ type eventKey struct{}
 
 // eventOf returns the event that a context belongs to, or nil.
 func eventOf(ctx context.Context) *event {
-	if e, ok := ctx.(*event); ok {
-		return e
+	switch c := ctx.(type) {
+	case *event:
+		return c
+	case *messageContext:
+		return c.event()
 	}
 	e, _ := ctx.Value(eventKey{}).(*event)
 	return e
@@ -93,6 +100,10 @@ var errEnded = errors.New("the handler has returned")
 func (e *event) Deadline() (time.Time, bool) {
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
+	return e.deadlineLocked()
+}
+
+func (e *event) deadlineLocked() (time.Time, bool) {
 	if e.scope == nil {
 		return time.Time{}, false
 	}
@@ -106,6 +117,10 @@ func (e *event) Done() <-chan struct{} { return e.context().Done() }
 func (e *event) Err() error {
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
+	return e.errLocked()
+}
+
+func (e *event) errLocked() error {
 	switch ended := e.scopeLocked().ended; {
 	case ended == nil:
 		return nil
@@ -128,6 +143,10 @@ func (e *event) Value(key any) any {
 func (e *event) context() context.Context {
 	e.i.mu.Lock()
 	defer e.i.mu.Unlock()
+	return e.contextLocked()
+}
+
+func (e *event) contextLocked() context.Context {
 	s := e.scopeLocked()
 	if s.std == nil {
 		s.std, s.cancel = context.WithCancelCause(context.Background())

@@ -117,7 +117,7 @@ func (f *fetch) fail(e *event, err error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.outLocked().do(func() {
+	i.outLocked().later(func() {
 		if far != 0 {
 			f.g.host.Release(f.g, far)
 		}

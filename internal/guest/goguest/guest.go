@@ -67,7 +67,8 @@ type Guest struct {
 	asks      map[guest.Exchange]*ask   // that we began
 	lastAsk   guest.Exchange
 	touched   []*instance // with events that came in this round
-	slab      []event     // memory for events
+	heard     int         // messages that came in this round
+	spoke     *socket     // that has spoken last; nil: it has gone
 	chunk     []byte      // memory for short messages
 	ended     bool
 
@@ -157,6 +158,7 @@ func (g *Guest) Start(a guest.Activation) {
 // forget takes an instance out of the tables. On the loop.
 func (g *Guest) forget(i *instance) {
 	i.gone = true
+	g.spoke = nil
 	delete(g.instances, i.num)
 	i.mu.Lock()
 	list := i.sockets.all
@@ -176,33 +178,30 @@ func (g *Guest) forget(i *instance) {
 
 // Message is what a client has said.
 func (g *Guest) Message(id dormouse.SocketID, text bool, payload []byte) {
-	s := g.sockets[id]
-	if s == nil {
-		return
+	s := g.spoke
+	if s == nil || s.id != id { // a client that speaks much says many messages in a round
+		if s = g.sockets[id]; s == nil {
+			return
+		}
+		g.spoke = s
 	}
-	e := g.event()
-	e.i, e.work, e.socket, e.text, e.data = s.i, onMessage{}, s, text, g.own(payload)
-	s.i.deliver(e)
+	s.i.hear(said{s, g.own(payload), text})
+	if g.heard++; g.heard == enough {
+		g.crew.loop.Enough()
+	}
 }
+
+// enough messages are handled before others are read: what they and their answers
+// need then fits into the processor's caches.
+const enough = 256
 
 // Memory for messages is taken in pieces, so that a short one costs no
 // allocation of its own. Whoever keeps one keeps its piece, which is why these
 // are small.
 const (
-	slabEvents  = 16
 	chunkBytes  = 1 << 10
 	shortMemory = chunkBytes / 4
 )
-
-// event is memory for one.
-func (g *Guest) event() *event {
-	if len(g.slab) == 0 {
-		g.slab = make([]event, slabEvents)
-	}
-	e := &g.slab[0]
-	g.slab = g.slab[1:]
-	return e
-}
 
 // own copies a payload.
 func (g *Guest) own(p []byte) []byte {
@@ -223,13 +222,13 @@ func (g *Guest) publish() {
 		g.touched[n] = nil
 		i.publish()
 	}
-	g.touched = g.touched[:0]
+	g.touched, g.heard = g.touched[:0], 0
 }
 
 // Closed is the end of a socket.
 func (g *Guest) Closed(id dormouse.SocketID, c guest.Closing) {
 	if s := g.sockets[id]; s != nil {
-		delete(g.sockets, id)
+		g.drop(s)
 		s.i.deliver(&event{i: s.i, work: onClose(c), socket: s})
 	}
 }
@@ -237,9 +236,15 @@ func (g *Guest) Closed(id dormouse.SocketID, c guest.Closing) {
 // Errored is the end of a socket, too.
 func (g *Guest) Errored(id dormouse.SocketID, message string) {
 	if s := g.sockets[id]; s != nil {
-		delete(g.sockets, id)
+		g.drop(s)
 		s.i.deliver(&event{i: s.i, work: onError(message), socket: s})
 	}
+}
+
+// drop forgets a socket, from which nothing will come any more.
+func (g *Guest) drop(s *socket) {
+	g.spoke = nil
+	delete(g.sockets, s.id)
 }
 
 // Alarm runs the alarm handler.

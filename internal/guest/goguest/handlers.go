@@ -41,7 +41,7 @@ func (birth) run(e *event) error {
 	defer i.mu.Unlock()
 	if i.dead == nil {
 		i.began, i.birth = true, nil
-		i.outLocked().do(func() { i.g.host.Started(i.g, i.num, took) })
+		i.outLocked().later(func() { i.g.host.Started(i.g, i.num, took) })
 	}
 	return nil
 }
@@ -95,7 +95,7 @@ func (onMessage) run(e *event) error {
 	if e.i.message == nil {
 		return nil
 	}
-	return e.i.message.WebSocketMessage(e, e.socket.face, dormouse.Message{Text: e.text, Data: e.data})
+	return e.i.message.WebSocketMessage(e.runner.context(e), e.socket.face, dormouse.Message{Text: e.text, Data: e.data})
 }
 
 func (onMessage) drop(*event, *dormouse.Error) {}
@@ -181,7 +181,7 @@ func (a *onAlarm) run(e *event) error {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.outLocked().do(func() { i.g.host.Done(i.g, a.x) })
+	i.outLocked().later(func() { i.g.host.Done(i.g, a.x) })
 	return nil
 }
 
@@ -193,7 +193,7 @@ func (a *onAlarm) fail(e *event, err error) {
 	x.Remote = true
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.outLocked().do(func() { i.g.host.FromPeer(i.g).Failure(a.x, &x) })
+	i.outLocked().later(func() { i.g.host.FromPeer(i.g).Failure(a.x, &x) })
 }
 
 func (a *onAlarm) drop(*event, *dormouse.Error) {}
@@ -232,7 +232,7 @@ func (l *localCall) answer(e *event, err error) {
 	i := e.i
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.outLocked().do(func() {
+	i.outLocked().later(func() {
 		if i.g.locals[l.x] == e {
 			delete(i.g.locals, l.x)
 			l.c.Err = err

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
@@ -51,6 +51,8 @@ type instance struct {
 	alarm   dormouse.AlarmHandler
 	face    func(author.Socket) any
 
+	stored atomic.Bool
+
 	mu       sync.Mutex // guards the following
 	mail     mail
 	queued   bool   // in the crew's list
@@ -59,6 +61,7 @@ type instance struct {
 	began    bool   // the constructor has run
 	birth    *event // the constructor's, while it runs
 	holder   *event // that has the object; nil if nobody has it
+	used     *event // of a message; to be used again
 	away     map[*event]struct{}
 	turns    uint32 // events that have begun
 	out      *batch // what has been said and not handed over; nil: nothing
@@ -69,7 +72,7 @@ type instance struct {
 	pair     *guest.Pair
 	timeout  time.Duration
 	tasks    map[*task]struct{}
-	store    Store // nil until it is used
+	store    Store // nil until it is used; then stored is set
 	commits  uint32
 	awaited  []awaited // oldest first
 }
@@ -81,7 +84,6 @@ func (i *instance) deliver(e *event) {
 		i.g.touched = append(i.g.touched, i)
 	}
 	i.incoming.push(e)
-	i.arriving += len(e.data)
 }
 
 // publish puts what has come into the mail. On the loop.
@@ -96,7 +98,9 @@ func (i *instance) publish() {
 	i.mu.Unlock()
 	i.arriving = 0
 	for e := i.incoming.pop(); e != nil; e = i.incoming.pop() {
-		e.work.drop(e, asError(dead))
+		if e.pile == nil { // nobody waits for what becomes of messages
+			e.work.drop(e, asError(dead))
+		}
 	}
 }
 
@@ -119,7 +123,7 @@ func (i *instance) work(r *runner) {
 	i.mu.Lock()
 	i.queued, i.busy = false, true
 	for range maxRun {
-		e := i.mail.pop()
+		e := i.nextLocked(r)
 		if e == nil || i.dead != nil {
 			break
 		}
@@ -140,13 +144,13 @@ func (i *instance) work(r *runner) {
 		i.handle(e, r)
 		i.mu.Lock()
 		i.endLocked(e)
-		if r.own.Load() {
-			break // it is no worker any more
+		if r.own.Load() || r.tired.Load() {
+			break // it is no worker any more, or others have their turn
 		}
 		if i.out != nil && i.out.full() {
 			i.handOverLocked()
 			i.mu.Unlock()
-			runtime.Gosched() // the loop sends it meanwhile
+			r.filled()
 			i.mu.Lock()
 		}
 	}
@@ -194,12 +198,18 @@ func (i *instance) leaveLocked(e *event) {
 	}
 	if e.scope != nil {
 		e.endLocked(errEnded)
+	} else if e.message && !e.pinned {
+		e.turn++
+		i.used = e
 	}
 }
 
 // releaseLocked gives the object up. What was said is handed over first, so that
 // it keeps its place before what the next one says.
 func (i *instance) releaseLocked() {
+	if i.used != nil {
+		i.used.socket, i.used.data = nil, nil
+	}
 	i.handOverLocked()
 	i.busy = false
 	i.wakeLocked()
@@ -324,7 +334,7 @@ func (i *instance) tellProgressLocked() {
 	if i.progress != i.told {
 		i.told = i.progress
 		b := i.outLocked()
-		b.ops = append(b.ops, op{kind: opProgress, from: int(i.told.Started), to: int(i.told.Finished), count: int(i.told.Tasks)})
+		b.ops = append(b.ops, op{kind: opProgress, from: i.told.Started, to: i.told.Finished, count: i.told.Tasks})
 	}
 }
 
@@ -418,7 +428,10 @@ func (i *instance) buried(waiting mail, why error) {
 			close(e.scope.turn)
 			continue
 		}
-		i.g.took(len(e.data))
+		if e.pile != nil {
+			i.g.took(e.pile.bytes())
+			continue
+		}
 		e.work.drop(e, asError(why))
 	}
 }

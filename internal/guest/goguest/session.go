@@ -29,7 +29,7 @@ func (r refusal) run(e *event) error {
 	i := e.i
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.outLocked().do(func() { i.g.host.FromSessions(i.g).SessionFailure(r.x, errNoRPC) })
+	i.outLocked().later(func() { i.g.host.FromSessions(i.g).SessionFailure(r.x, errNoRPC) })
 	return nil
 }
 

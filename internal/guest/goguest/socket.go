@@ -1,6 +1,7 @@
 package goguest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,20 +59,37 @@ func (s *socket) SendText(text string) error {
 	return s.send(true, textBytes(text))
 }
 
+// SendMessage implements author.Socket.
+func (s *socket) SendMessage(text bool, data []byte) error {
+	if text && !utf8.Valid(data) {
+		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+	}
+	return s.send(text, data)
+}
+
 func (s *socket) send(text bool, payload []byte) error {
 	i := s.i
 	i.mu.Lock()
-	defer i.mu.Unlock()
+	err := i.dead
 	switch {
-	case i.dead != nil:
-		return i.dead
+	case err != nil:
 	case s.weClosed || s.over:
-		return dormouse.ErrSocketClosed
+		err = dormouse.ErrSocketClosed
+	case i.out != nil && len(i.out.bytes)+len(payload) > maxSaying:
+		err = errTooMuch
+	default:
+		i.outLocked().send(s.id, text, payload)
+		i.saidLocked()
 	}
-	i.outLocked().send(s.id, text, payload)
-	i.saidLocked()
-	return nil
+	i.mu.Unlock()
+	return err
 }
+
+// maxSaying is how many bytes of messages may wait for the end of a handler, or for
+// its commit.
+const maxSaying = 1 << 30
+
+var errTooMuch = errors.New("the handler has sent 1 GiB that could not leave yet: let it leave with State.Yield, or return")
 
 // maxReason is the longest reason of a Close frame, in bytes. RFC 6455, section
 // 5.5.
@@ -99,7 +117,7 @@ func (s *socket) Close(code int, reason string) error {
 		return nil
 	}
 	s.weClosed = true
-	i.outLocked().do(func() { i.g.host.Close(i.g, s.id, uint16(code), reason) })
+	i.outLocked().later(func() { i.g.host.Close(i.g, s.id, uint16(code), reason) })
 	i.saidLocked()
 	return nil
 }
@@ -164,7 +182,7 @@ func (s *socket) SetAttachment(v any) error {
 		return i.dead
 	}
 	s.attachment = value
-	i.outLocked().do(func() { i.g.host.Attachment(i.g, s.id, value) })
+	i.outLocked().later(func() { i.g.host.Attachment(i.g, s.id, value) })
 	i.saidLocked()
 	return nil
 }
@@ -291,7 +309,7 @@ func (i *instance) setPair(p *guest.Pair) error {
 		return i.dead
 	}
 	i.pair = p
-	i.outLocked().do(func() { i.g.host.AutoResponse(i.g, i.num, p) })
+	i.outLocked().later(func() { i.g.host.AutoResponse(i.g, i.num, p) })
 	i.saidLocked()
 	return nil
 }
@@ -322,7 +340,7 @@ func (i *instance) SetEventTimeout(d time.Duration) error {
 		return i.dead
 	}
 	i.timeout = d
-	i.outLocked().do(func() { i.g.host.EventTimeout(i.g, i.num, d) })
+	i.outLocked().later(func() { i.g.host.EventTimeout(i.g, i.num, d) })
 	i.saidLocked()
 	return nil
 }

@@ -91,6 +91,7 @@ func (s storage) open() (Store, error) {
 		return nil, errNoStorage
 	}
 	i.store = i.g.open(i.key, hooks{i})
+	i.stored.Store(true)
 	return i.store, nil
 }
 
@@ -196,12 +197,12 @@ func (s storage) Sync(ctx context.Context) error {
 
 // endTurn commits what the event has written, and says the commit in its place.
 func (i *instance) endTurn(e *event) {
+	if !i.stored.Load() {
+		return
+	}
 	i.mu.Lock()
 	t := i.store
 	i.mu.Unlock()
-	if t == nil {
-		return
-	}
 	c, err := t.Commit()
 	if err != nil {
 		i.abort(storageFailed(err), dropSockets)
@@ -290,9 +291,16 @@ func (h hooks) Durable(ctx context.Context) error {
 	}
 	a := awaited{n, make(chan struct{})}
 	i.awaited = append(i.awaited, a)
-	i.outLocked().do(func() { i.g.host.AwaitDurable(i.g, i.num, n) })
+	i.outLocked().later(func() { i.g.host.AwaitDurable(i.g, i.num, n) })
 	i.handOverLocked()
+	e := i.holder
+	if e != nil {
+		e.pinned = true
+	}
 	i.mu.Unlock()
+	if e != nil {
+		e.waits()
+	}
 	select {
 	case <-a.done:
 	case <-ctx.Done():
@@ -326,7 +334,7 @@ func (i *instance) startAlarm(now time.Time) (bool, error) {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.outLocked().do(func() { i.g.host.SetAlarm(i.g, i.num, next, true) })
+	i.outLocked().later(func() { i.g.host.SetAlarm(i.g, i.num, next, true) })
 	return false, nil
 }
 

@@ -118,8 +118,9 @@ func (w *writer) push() {
 		i.endTurn(e)
 	}
 	i.mu.Lock()
-	defer i.mu.Unlock()
 	i.handOverLocked()
+	i.mu.Unlock()
+	e.waits()
 }
 
 // SetReadDeadline lets http.ResponseController end a read of the request's body
@@ -195,7 +196,7 @@ func (w *writer) say(f func()) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.dead == nil {
-		i.outLocked().do(f)
+		i.outLocked().later(f)
 		i.saidLocked()
 	}
 }

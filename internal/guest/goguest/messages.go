@@ -1,0 +1,171 @@
+package goguest
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Messages are most of what happens, and most handlers of messages are short. So
+// messages that come one after another are one entry of the mail, a pile, and the
+// events that they become use the same memory again. What a handler may keep beyond
+// its end, the context, is its own.
+
+// said is a message of a socket.
+type said struct {
+	socket *socket
+	data   []byte // owned
+	text   bool
+}
+
+// pile is an entry of an instance's mail: messages, oldest first.
+type pile struct {
+	node event // in the mail
+	said []said
+	at   int // of the first that is left
+}
+
+// maxPile is how many messages a pile has.
+const maxPile = 256
+
+var piles = sync.Pool{New: func() any { return new(pile) }}
+
+// hear takes a message. On the loop.
+func (i *instance) hear(m said) {
+	last := i.incoming.last
+	if last == nil || last.pile == nil || len(last.pile.said) == maxPile {
+		p := piles.Get().(*pile)
+		p.node.pile = p
+		last = &p.node
+		i.deliver(last)
+	}
+	last.pile.said = append(last.pile.said, m)
+	i.arriving += len(m.data)
+}
+
+// nextLocked is the next event for the runner to handle.
+func (i *instance) nextLocked(r *runner) *event {
+	first := i.mail.first
+	if first == nil || first.pile == nil {
+		return i.mail.pop()
+	}
+	p := first.pile
+	m := &p.said[p.at]
+	e := i.used
+	if e == nil {
+		e = &event{i: i, work: onMessage{}, message: true}
+	}
+	i.used = nil
+	e.phase, e.socket, e.data, e.text = waiting, m.socket, m.data, m.text
+	*m = said{}
+	p.at++
+	if left := len(p.said) - p.at; left == 0 {
+		i.mail.pop()
+		p.free()
+	} else if len(r.contexts) == 0 {
+		r.contexts = make([]messageContext, min(left+1, slabContexts))
+	}
+	return e
+}
+
+func (p *pile) free() {
+	*p = pile{said: p.said[:0]}
+	piles.Put(p)
+}
+
+// bytes is how many are left.
+func (p *pile) bytes() (n int) {
+	for _, m := range p.said[p.at:] {
+		n += len(m.data)
+	}
+	return n
+}
+
+// slabContexts is how many contexts are made at once. Whoever keeps one keeps all
+// of them.
+const slabContexts = 32
+
+// context is that of a message's event.
+func (r *runner) context(e *event) *messageContext {
+	if len(r.contexts) == 0 {
+		return &messageContext{e, e.turn}
+	}
+	c := &r.contexts[0]
+	r.contexts = r.contexts[1:]
+	*c = messageContext{e, e.turn}
+	return c
+}
+
+// messageContext is the context of a handler of a message. Most handlers never
+// look at it; the event of one who does is not used again.
+type messageContext struct {
+	e    *event
+	turn uint32
+}
+
+var _ context.Context = (*messageContext)(nil)
+
+// ended is the context of a handler that has returned without having asked for one.
+var ended = func() context.Context {
+	c, cancel := context.WithCancelCause(context.Background())
+	cancel(errEnded)
+	return c
+}()
+
+// eventLocked returns the event, nil when it is over.
+func (c *messageContext) eventLocked() *event {
+	if c.e.turn != c.turn {
+		return nil
+	}
+	c.e.pinned = true
+	return c.e
+}
+
+func (c *messageContext) event() *event {
+	c.e.i.mu.Lock()
+	defer c.e.i.mu.Unlock()
+	return c.eventLocked()
+}
+
+// Deadline implements context.Context.
+func (c *messageContext) Deadline() (time.Time, bool) {
+	c.e.i.mu.Lock()
+	defer c.e.i.mu.Unlock()
+	if e := c.eventLocked(); e != nil {
+		return e.deadlineLocked()
+	}
+	return time.Time{}, false
+}
+
+// Done implements context.Context.
+func (c *messageContext) Done() <-chan struct{} { return c.context().Done() }
+
+// Err implements context.Context.
+func (c *messageContext) Err() error {
+	c.e.i.mu.Lock()
+	defer c.e.i.mu.Unlock()
+	if e := c.eventLocked(); e != nil {
+		return e.errLocked()
+	}
+	return context.Canceled
+}
+
+// Value implements context.Context.
+func (c *messageContext) Value(key any) any {
+	if key == (eventKey{}) {
+		if e := c.event(); e != nil {
+			return e
+		}
+		return nil
+	}
+	return c.context().Value(key)
+}
+
+func (c *messageContext) context() context.Context {
+	c.e.i.mu.Lock()
+	defer c.e.i.mu.Unlock()
+	if e := c.eventLocked(); e != nil {
+		return e.contextLocked()
+	}
+	return ended
+}
