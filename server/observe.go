@@ -41,7 +41,7 @@ func (s *Server) observeRoutes() []admin.Route {
 		{Pattern: "GET " + dash.Folder, Handler: dash.Files()},
 	}
 	if s.tail != nil {
-		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: s.tail})
+		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: http.HandlerFunc(s.serveTail)})
 	}
 	return routes
 }
@@ -58,11 +58,20 @@ func (s *Server) traced() func(string, dormouse.Key, string) bool {
 	}
 }
 
+// serveTail is somebody who reads along: from now on what goes wrong is looked
+// for also while nothing happens.
+func (s *Server) serveTail(w http.ResponseWriter, r *http.Request) {
+	s.bell.Ring()
+	s.tail.ServeHTTP(w, r)
+}
+
 // WatchHealth logs what goes wrong and what is well again, until ctx ends.
 func (s *Server) WatchHealth(ctx context.Context) {
-	if s.build() == nil {
-		s.health.Run(ctx)
+	if s.build() != nil {
+		return
 	}
+	defer onChildren(s.bell.Ring)() // a guest that was stopped or has ended
+	s.health.Run(ctx)
 }
 
 // serveHealthz answers 200 while every loop takes work, which is all that a
@@ -79,7 +88,11 @@ func (s *Server) serveHealthz(w http.ResponseWriter, r *http.Request) {
 
 // serveReadyz answers 503 while clients should not come.
 func (s *Server) serveReadyz(w http.ResponseWriter, r *http.Request) {
-	writeHealth(w, s.health.Look(r.Context()))
+	report := s.health.Look(r.Context())
+	if !report.Ready {
+		s.bell.Ring() // so that the log has it too
+	}
+	writeHealth(w, report)
 }
 
 func writeHealth(w http.ResponseWriter, r health.Report) {
@@ -113,7 +126,7 @@ func (sh *shard) ask(ctx context.Context, f func()) bool {
 }
 
 func (s *Server) newHealth() *health.Watcher {
-	return &health.Watcher{Log: s.log, Clock: s.Parts.clock(), Checks: []health.Check{s.checkLife, s.checkShards, health.Disk(s.Data)}}
+	return &health.Watcher{Bell: s.bell, Followed: s.tail.Followed, Log: s.log, Clock: s.Parts.clock(), Checks: []health.Check{s.checkLife, s.checkShards, health.Disk(s.Data)}}
 }
 
 // checkLife says whether the server runs.

@@ -7,9 +7,26 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 )
+
+// onChildren calls f when a process that this one has started is stopped, goes on
+// or has ended, until the result is called.
+func onChildren(f func()) (stop func()) {
+	changed := make(chan os.Signal, 1)
+	signal.Notify(changed, syscall.SIGCHLD)
+	go func() {
+		for range changed {
+			f()
+		}
+	}()
+	return func() {
+		signal.Stop(changed) // nothing is sent any more when this returns
+		close(changed)
+	}
+}
 
 // runs says whether a process has not ended. One that has, and that its parent
 // has not waited for, is still there by number.

@@ -17,6 +17,9 @@ func runs(pid int) bool {
 	return err != nil || ended != windows.WAIT_OBJECT_0
 }
 
+// onChildren does nothing: no guests run here.
+func onChildren(func()) (stop func()) { return func() {} }
+
 // mostDescriptors: handles are bound by memory alone.
 func mostDescriptors() int { return 0 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
+	"github.com/dormouse-dev/dormouse/internal/observe"
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
 	"github.com/dormouse-dev/dormouse/internal/observe/tail"
 	"github.com/dormouse-dev/dormouse/internal/observe/trace"
@@ -197,6 +198,8 @@ type Server struct {
 	door    door
 	looking background          // for what a killed process has left
 	left    bool                // it may have left something; set with engine
+	clock   background          // whether it is set
+	bell    *observe.Bell       // rung by what happens, for health
 	moving  sync.Mutex          // held by HandOver
 	before  *handover.Successor // whom we take over from; nil: nobody
 	// deferred counts connections that waited for a descriptor.
@@ -274,6 +277,7 @@ func (s *Server) assemble() error {
 			}
 		}
 	}
+	s.bell = observe.NewBell()
 	s.room = newCapacity()
 	s.clients = edge.NewClients(edge.ClientLimits{Handshakes: c.Limits.ClientHandshakes, Sockets: c.Limits.ClientSockets, Messages: c.Limits.ClientMessages})
 	s.setCode(Code{Classes: c.Classes, Bindings: c.Bindings, TestHooks: c.TestHooks, Assets: c.Assets, EvictAfter: c.EvictAfter, AutoReply: c.AutoReply, Compress: c.Compress})
@@ -379,7 +383,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Loop: l, Index: i, Classes: classes, Bindings: bindings,
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes, OwnGuests: c.Limits.OwnGuests},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
-		Tracer: c.Tracer, Details: c.Details,
+		Tracer: c.Tracer, Details: c.Details, Bell: s.bell,
 		Route: s.route, Outside: beside,
 	})
 	introduced := &introduced{sh.host, sh.guests, s.lock.f, &s.wall}
@@ -411,6 +415,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return err
 	}
 	defer s.begun.Store(true)
+	s.watchClock()
 	if s.before == nil {
 		s.loadAlarms()
 	}
@@ -510,6 +515,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.finish(ctx)
 	}
 	s.looking.end()
+	s.clock.end()
 	var wait sync.WaitGroup
 	for _, sh := range s.shards {
 		wait.Go(func() {
@@ -555,6 +561,7 @@ func (sh *shard) drain(ctx context.Context) {
 
 // FetchWorker gives a client's request to one of the guests, in turn.
 func (s *Server) FetchWorker(r *guest.Request, a host.Answer) host.Asker {
+	s.bell.Ring()
 	n := s.next.Add(1)
 	return s.js[int(n)%len(s.js)].host.FetchWorker(r, a)
 }

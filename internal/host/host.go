@@ -14,6 +14,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
+	"github.com/dormouse-dev/dormouse/internal/observe"
 	"github.com/dormouse-dev/dormouse/internal/observe/trace"
 )
 
@@ -152,6 +153,8 @@ type Config struct {
 	// Traced says whether somebody listens to all that an object does; nil: nobody
 	// can. It is asked often.
 	Traced func(class string, k dormouse.Key, name string) bool
+	// Bell is rung when objects are given events, and when a guest ends; may be nil.
+	Bell *observe.Bell
 	// Tracer writes spans of events; nil: nobody does, and it costs nothing.
 	Tracer trace.Tracer
 	// Details has errors remembered for a while, so that what they caused elsewhere

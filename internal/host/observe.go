@@ -159,6 +159,7 @@ func (o *resident) sent(k observe.Kind, arrived int64) {
 		o.shard.observed.mailboxWait.Observe(time.Duration(waited), 1)
 	}
 	o.shard.observed.events[o.class].Delivered[k]++
+	o.shard.Bell.Ring()
 	o.live.flight.Delivered(k, arrived, waited)
 }
 

@@ -189,6 +189,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		return
 	}
 	delete(s.lives, g)
+	s.Bell.Ring()
 	s.letAll(g, l) // before anybody else opens them
 	if l.late != nil {
 		s.Loop.Cancel(l.late)

@@ -22,6 +22,9 @@ const (
 	// checkEvery is how often the clock and the index are looked at while there
 	// are alarms. A clock that is set moves no alarm by more than this.
 	checkEvery = 5 * time.Second
+	// restEvery is the same while nothing runs and Told says that no look at the
+	// clock is needed: an idle loop hardly wakes up.
+	restEvery = 10 * time.Minute
 
 	// jump is how far the wall clock may run from the loop's between two looks
 	// without having been set.
@@ -93,6 +96,7 @@ type Scheduler struct {
 	at      time.Time // when the timer fires, by the loop's clock
 	started bool
 	stopped bool
+	told    bool // of the clock
 
 	running  map[dormouse.Key]*run
 	starting []*run // the oldest first; those that have ended are still in it
@@ -186,8 +190,14 @@ func (s *Scheduler) Doubt(k dormouse.Key) {
 // Look tells what is known of an object's alarm.
 func (s *Scheduler) Look(k dormouse.Key) (alarm.Alarm, bool) { return s.index.Look(k) }
 
-// ClockSet tells that the wall clock has been set, which would be noticed within
-// five seconds anyhow.
+// Told says whether ClockSet is called whenever the machine's clock is set. If it
+// is not, the clock is looked at every five seconds.
+func (s *Scheduler) Told(yes bool) {
+	s.told = yes
+	s.arm()
+}
+
+// ClockSet tells that the wall clock has been set.
 func (s *Scheduler) ClockSet() {
 	s.compareClocks()
 	s.pump()
@@ -309,7 +319,11 @@ func (s *Scheduler) next() (at time.Time, ok bool) {
 	if s.index.Len() == 0 {
 		return time.Time{}, false
 	}
-	at = s.checked.Add(checkEvery)
+	every := checkEvery
+	if s.told && len(s.running) == 0 {
+		every = restEvery
+	}
+	at = s.checked.Add(every)
 	due, ok := s.index.Next()
 	if !ok {
 		return at, true

@@ -225,6 +225,26 @@ func TestClockIsSet(t *testing.T) {
 	})
 }
 
+// TestTheClockIsNotLookedAtWhenItIsTold: an alarm that is far away costs hardly a
+// wake-up, and a clock that is set counts at once.
+func TestTheClockIsNotLookedAtWhenItIsTold(t *testing.T) {
+	inWorld(t, scheduler.Config{}, func(w *world) {
+		w.loop.Call(func() { w.s.Told(true) })
+		w.setAlarm(1, 6*time.Hour)
+		looked := 0
+		w.loop.Call(func() { w.loop.OnFlush(func() { looked++ }) }) // a round for each wake-up
+		time.Sleep(time.Hour)
+		w.loop.Call(func() {
+			if looked > 10 {
+				t.Errorf("the loop woke up %d times in an hour", looked)
+			}
+		})
+		w.set = 7 * time.Hour
+		w.loop.Call(w.s.ClockSet)
+		w.got("the clock has passed it", "1 at 1h0m0s retry 0")
+	})
+}
+
 // Many alarms that are due do not start at once, all run, and none waits for one
 // that takes long.
 func TestManyAtARestart(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/observe"
 )
 
 // Problem is something that is wrong.
@@ -29,8 +31,14 @@ type Report struct {
 // Check looks at one part and says what is wrong with it.
 type Check func(context.Context) []Problem
 
-// Every is how often Run looks. What is wrong is said within twice that.
-const Every = 2 * time.Second
+const (
+	// Every is how often Run looks. What is wrong is said within twice that.
+	Every = 2 * time.Second
+	// restAfter is how many looks have to pass without anything happening until
+	// Run rests. What goes wrong because of something is seen by then: a guest that
+	// has been given an event and handles nothing, say.
+	restAfter = 4
+)
 
 // Watcher looks at the parts. Set Checks before use.
 type Watcher struct {
@@ -39,6 +47,12 @@ type Watcher struct {
 	// Clock tells the time of day, and how much time has passed since some moment
 	// whatever anybody does to it; nil: the machine's.
 	Clock func() (day time.Time, passed time.Duration)
+	// Bell is rung by whatever happens, and Followed says whether somebody reads
+	// the log as it is written. While nothing happens and nobody reads, Run rests:
+	// an idle server has no tick. A nil Bell has Run never rest; a nil Followed says
+	// that nobody does.
+	Bell     *observe.Bell
+	Followed func() bool
 
 	mu    sync.Mutex // guards the following
 	clock clock
@@ -65,21 +79,44 @@ func (w *Watcher) Look(ctx context.Context) Report {
 
 // Run looks again and again until ctx ends, and logs what has changed.
 func (w *Watcher) Run(ctx context.Context) {
-	t := time.NewTicker(Every)
-	defer t.Stop()
-	for {
+	for still := 0; ; still++ { // looks since something has happened
+		var rung <-chan struct{}
+		if w.Bell != nil {
+			rung = w.Bell.Listen()
+		}
+		due := time.NewTimer(Every)
 		select {
 		case <-ctx.Done():
+			due.Stop()
 			return
-		case <-t.C:
-			w.say(w.Look(ctx))
+		case <-due.C:
+		case <-rung:
+			still = 0
+			select { // the bell is left alone until the next look
+			case <-ctx.Done():
+				due.Stop()
+				return
+			case <-due.C:
+			}
 		}
+		calm := w.say(w.Look(ctx))
+		if w.Bell == nil || !calm || still < restAfter || w.Followed != nil && w.Followed() {
+			continue
+		}
+		select { // nothing is planned: at once when something happens
+		case <-ctx.Done():
+			return
+		case <-w.Bell.Listen():
+		}
+		still = 0
+		w.say(w.Look(ctx))
 	}
 }
 
 // say logs the parts about which something else is said than the last time. The
-// text alone may change with every look: it has numbers in it.
-func (w *Watcher) say(r Report) {
+// text alone may change with every look: it has numbers in it. It reports whether
+// nothing has changed, and all is well but for warnings.
+func (w *Watcher) say(r Report) (calm bool) {
 	w.mu.Lock()
 	before := w.said
 	w.said = r.Problems
@@ -87,7 +124,9 @@ func (w *Watcher) say(r Report) {
 	has := func(list []Problem, p Problem) bool {
 		return slices.ContainsFunc(list, func(q Problem) bool { return p.Part == q.Part && p.Warning == q.Warning })
 	}
+	calm = r.Ready
 	for i, p := range r.Problems {
+		calm = calm && has(before, p)
 		switch {
 		case has(before, p) || has(r.Problems[:i], p):
 		case p.Warning:
@@ -101,6 +140,7 @@ func (w *Watcher) say(r Report) {
 			w.Log.Info("ready again", "part", p.Part)
 		}
 	}
+	return calm
 }
 
 const (

@@ -7,8 +7,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/observe"
 )
 
 func TestReadyUnlessAProblemIsMoreThanAWarning(t *testing.T) {
@@ -84,5 +88,98 @@ func TestDiskThatCannotBeWritten(t *testing.T) {
 	os.WriteFile(file, nil, 0o600)
 	if p := (&disk{dir: file}).ask(); len(p) != 1 || p[0].Warning || !strings.Contains(p[0].Text, "not a directory") {
 		t.Errorf("got %+v for a file", p)
+	}
+}
+
+// TestRunRestsWhileNothingHappens, and looks at once when something does, or goes
+// on looking while somebody reads along or something is wrong.
+func TestRunRestsWhileNothingHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		looks, followed, wrong := 0, false, false
+		b := observe.NewBell()
+		w := Watcher{
+			Log: slog.New(slog.DiscardHandler), Bell: b, Followed: func() bool { return followed },
+			Checks: []Check{func(context.Context) []Problem {
+				looks++
+				if wrong {
+					return []Problem{{Part: "guest", Text: "stopped"}}
+				}
+				return []Problem{{Part: "disk", Text: "nearly full", Warning: true}}
+			}},
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		go w.Run(ctx)
+		count := func(d time.Duration) int {
+			before := looks
+			time.Sleep(d)
+			synctest.Wait()
+			return looks - before
+		}
+		if n := count(time.Hour); n > restAfter+2 {
+			t.Errorf("%d looks in an hour in which nothing happened", n)
+		}
+		b.Ring()
+		if n := count(time.Millisecond); n != 1 {
+			t.Errorf("%d looks right after something happened, want 1", n)
+		}
+		// As long as things happen, every two seconds and no more often.
+		before := looks
+		for range 1000 {
+			b.Ring()
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := looks - before; n < 45 || n > 51 {
+			t.Errorf("%d looks in 100 s in which things happened", n)
+		}
+		count(time.Minute)
+		followed = true
+		b.Ring()
+		if n := count(time.Minute); n < 29 {
+			t.Errorf("%d looks in a minute in which somebody read along", n)
+		}
+		followed, wrong = false, true
+		if n := count(time.Hour); n < 1790 {
+			t.Errorf("%d looks in an hour in which something was wrong", n)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// TestBellRingsOnceForMany, and from any goroutine.
+func TestBellRingsOnceForMany(t *testing.T) {
+	var none *observe.Bell
+	none.Ring()
+	b := observe.NewBell()
+	b.Ring() // before anybody listens
+	select {
+	case <-b.Listen():
+		t.Error("it was rung before anybody listened")
+	default:
+	}
+	var heard, rang atomic.Int64
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 10_000 {
+			rang.Add(1)
+			b.Ring()
+		}
+	}()
+	for {
+		select {
+		case <-b.Listen():
+			heard.Add(1)
+			continue
+		case <-done:
+		}
+		break
+	}
+	b.Listen()
+	b.Ring()
+	select {
+	case <-b.Listen():
+	default:
+		t.Errorf("the last ring was lost, after %d of %d", heard.Load(), rang.Load())
 	}
 }

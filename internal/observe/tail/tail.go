@@ -97,6 +97,9 @@ func (h *Hub) Enabled(ctx context.Context, l slog.Level) bool {
 	return false
 }
 
+// Followed says whether somebody listens. Of no hub nobody does.
+func (h *Hub) Followed() bool { return h != nil && len(*h.listening.Load()) > 0 }
+
 // Tracing says whether somebody listens to all that some object does.
 func (h *Hub) Tracing() bool {
 	for _, x := range *h.listening.Load() {
