@@ -40,7 +40,7 @@ func Groups() (groups []contest.Group) {
 }
 
 // question opens idle sockets, waits until their objects are gone (or have only
-// a timer) and compares the whole process tree with what it held when one object
+// a timer) and compares the whole process tree with what it held when some objects
 // had been used and left. That the objects were gone is checked afterwards: each
 // counts its constructor's runs. For a peer that cannot hibernate it is simply an
 // idle socket.
@@ -114,9 +114,13 @@ func (s shape) ask(t *contest.Target) (contest.Sample, error) {
 	}}, nil
 }
 
-// useOnce makes the server load whatever it loads for its first object.
+// warmUp is how many sockets come and go first: code that is compiled by then, and
+// pools that are filled, are no cost of those that stay.
+const warmUp = 500
+
+// useOnce makes the server load whatever it loads for its first objects.
 func (s shape) useOnce(t *contest.Target) error {
-	fleet, err := load.Dial(t.Server.Addr, 1, 1, func(int) string { return "/ws/Idle/warm" })
+	fleet, err := load.Dial(t.Server.Addr, warmUp, 16, func(int) string { return "/ws/Idle/warm" })
 	if err != nil {
 		return err
 	}
@@ -125,21 +129,27 @@ func (s shape) useOnce(t *contest.Target) error {
 	return err
 }
 
+// still is how long memory must not have moved: servers collect what a burst has
+// left some seconds after it.
+const still = 4 * time.Second
+
 // settled waits at least that long and then until the tree's memory has stopped
 // moving.
 func settled(t *contest.Target, wait time.Duration) (uint64, error) {
 	time.Sleep(wait)
 	deadline := time.Now().Add(settleLimit)
-	last := uint64(0)
+	since, last := time.Now(), uint64(0)
 	for {
 		now, err := proctree.Memory(t.Server.PID())
 		if err != nil {
 			return 0, err
 		}
-		if math.Abs(float64(now)-float64(last)) < 0.002*float64(now) || time.Now().After(deadline) {
+		if math.Abs(float64(now)-float64(last)) >= 0.002*float64(now) {
+			since, last = time.Now(), now
+		}
+		if time.Since(since) >= still || time.Now().After(deadline) {
 			return now, nil
 		}
-		last = now
 		time.Sleep(500 * time.Millisecond)
 	}
 }
