@@ -32,10 +32,13 @@ const (
 // Moved tells what an upgrade did.
 type Moved struct {
 	handover.Total
-	Version string        // of the successor
-	Told    int           // sockets that could not be taken along, and were told 1012
-	Cut     bool          // something ran for too long and was cut
-	Silence time.Duration // from when clients were not heard any more until the successor served
+	Version string // of the successor
+	Told    int    // sockets that could not be taken along, and were told 1012
+	Cut     bool   // something ran for too long and was cut
+	// Silence is from when clients were not heard any more until the successor had
+	// everything in its place, and Steps are where all of the time went.
+	Silence time.Duration
+	Steps   []Step
 }
 
 // HandOver gives everything that this server holds to a successor: its data
@@ -51,9 +54,11 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 		return m, errors.New("an upgrade is in progress")
 	}
 	defer s.moving.Unlock()
+	watch := startWatch()
 	defer func() {
 		if err != nil {
 			end()
+			s.changes.note(func(t *handover.Story) { t.Upgrades.Add(0, err) })
 		}
 	}()
 	if len(s.in) > 0 {
@@ -70,12 +75,15 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 		return m, err
 	}
 	m.Version = theirs.Version
+	s.engine.Tidy()
 	if err := p.Prepared(); err != nil {
 		return m, err
 	}
+	watch.lap("prepare")
 	s.log.Info("upgrade: the successor is prepared", "version", theirs.Version)
 	s.finishOlder(ctx, patience)
-	undo := s.standStill(ctx, &m)
+	watch.lap("finish")
+	heard, undo := s.standStill(ctx, &m, watch)
 	var parting *leaving
 	defer func() {
 		if err != nil {
@@ -85,7 +93,6 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 			s.log.Warn("upgrade: this process goes on", "reason", err)
 		}
 	}()
-	began := time.Now()
 	if s.guests.Load() > last {
 		return m, errors.New("too many guests were started meanwhile")
 	}
@@ -96,18 +103,23 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	if m.Total, err = p.Give(func(e *handover.Encoder) error { return s.give(e, &m) }); err != nil {
 		return m, err
 	}
-	told := time.Since(began)
+	watch.lap("tell")
 	if err := errors.Join(parting.left(), ctx.Err()); err != nil {
 		return m, err
 	}
+	watch.lap("close")
 	s.log.Info("upgrade: the successor has everything", "sockets", m.Sockets, "objects", m.Objects)
-	asked := time.Now()
-	if err := p.Yours(); err != nil {
+	if err := p.Yours(s.changes.handOn(&m, time.Since(watch.began), heard)); err != nil {
 		return m, err
 	}
-	s.log.Debug("upgrade: where the time went", "to stand still", m.Silence, "to tell everything", told,
-		"to leave the files", parting.took, "to be taken over", time.Since(asked))
-	m.Silence += time.Since(began)
+	watch.lap("take")
+	// It has the processors for itself until it has everything in its place.
+	if _, err := p.Arrived(); err != nil {
+		s.log.Debug("upgrade: the successor does not say that it has arrived", "reason", err)
+	}
+	watch.lap("restore")
+	m.Silence, m.Steps = time.Since(heard), watch.steps
+	s.log.Info("upgrade: where the time went", watch.attrs()...)
 	s.depart()
 	return m, nil
 }
@@ -120,7 +132,6 @@ type leaving struct {
 
 	// Set before done is closed.
 	closed bool // the journal was
-	took   time.Duration
 	err    error
 }
 
@@ -132,9 +143,10 @@ func (s *Server) leaveFiles(ctx context.Context) *leaving {
 		began := time.Now()
 		if l.err = s.suspend(ctx); l.err == nil {
 			l.closed = true
-			l.err = s.engine.Close()
+			guests := time.Since(began)
+			l.err = s.engine.Leave()
+			s.log.Debug("upgrade: the files are free", "guests", guests, "journal", time.Since(began)-guests)
 		}
-		l.took = time.Since(began)
 	}()
 	return l
 }
@@ -195,16 +207,19 @@ func (s *Server) until(ctx context.Context, yes func() bool) bool {
 
 // standStill ends in order what can be ended: requests, while clients' sockets
 // are still served; then events; then every object is put to sleep. What takes
-// too long is cut. undo has everything go on.
-func (s *Server) standStill(ctx context.Context, m *Moved) (undo func()) {
+// too long is cut. heard is when clients were heard last; undo has everything go
+// on.
+func (s *Server) standStill(ctx context.Context, m *Moved, watch *stopwatch) (heard time.Time, undo func()) {
 	requests, cancel := context.WithTimeout(ctx, settleLimit)
 	s.door.empty(requests)
 	cancel()
-	began := time.Now()
+	watch.lap("requests")
+	heard = watch.last
 	events, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
 	s.onShards(func(sh *shard) { sh.host.StopClients() })
 	m.Cut = !s.until(events, s.quiet())
+	watch.lap("events")
 	s.onShards(func(sh *shard) { sh.host.PutToSleep() })
 	if m.Cut || !s.until(events, s.asleep) {
 		// Their guests end: what these had not begun is in the mailboxes then.
@@ -215,8 +230,8 @@ func (s *Server) standStill(ctx context.Context, m *Moved) (undo func()) {
 		s.until(durable, s.asleep)
 		cancel()
 	}
-	m.Silence = time.Since(began)
-	return func() {
+	watch.lap("sleep")
+	return heard, func() {
 		s.onShards(func(sh *shard) { sh.registry.Keep() })
 		s.resume()
 		s.onShards(func(sh *shard) { sh.host.WakeUp() })
@@ -434,12 +449,23 @@ func (s *Server) TakeOver(patience time.Duration) (_ map[string]net.Listener, to
 			return nil, total, fmt.Errorf("there are objects of the namespace %s, and this Worker has no class for it", o.Key.Namespace)
 		}
 	}
-	if err := s.before.Have(total, s.openStorage); err != nil {
+	var a handover.Arrival
+	farewell, err := s.before.Have(total, func() error {
+		began := time.Now()
+		err := s.openStorage()
+		a.Opened = time.Since(began)
+		return err
+	})
+	if err != nil {
 		return nil, total, err
 	}
 	// From here on nobody else serves.
-	s.lock.write(fmt.Sprintln(os.Getpid()))
+	began := time.Now()
 	s.restore(state)
+	a.Restored, a.Silence = time.Since(began), s.changes.goOn(farewell)
+	s.before.Serving(a)
+	s.lock.write(fmt.Sprintln(os.Getpid()))
+	s.log.Info("upgrade: this process serves", "sockets", total.Descriptors, "opened", a.Opened, "restored", a.Restored, "silence", a.Silence)
 	s.lookForLeft()
 	return listeners, total, nil
 }

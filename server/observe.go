@@ -199,6 +199,7 @@ func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 		Ready: s.health.Look(ctx).Ready, Alarms: new(metrics.Alarms),
 	}
 	v.Syncs, v.SyncedBytes = s.syncs.read()
+	v.Changes = s.changes.metrics()
 	for i, sh := range s.shards {
 		got := make(chan func(), 1)
 		if !sh.ask(ctx, func() {

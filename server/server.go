@@ -201,6 +201,7 @@ type Server struct {
 	clock   background          // whether it is set
 	bell    *observe.Bell       // rung by what happens, for health
 	moving  sync.Mutex          // held by HandOver
+	changes changes             // of the code and of processes
 	before  *handover.Successor // whom we take over from; nil: nobody
 	// deferred counts connections that waited for a descriptor.
 	deferred atomic.Uint64

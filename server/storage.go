@@ -111,6 +111,26 @@ func (t *store) Close() error {
 	return nil
 }
 
+// Leave is Close for a successor that waits, and Tidy prepares it.
+func (t *store) Leave() error {
+	if t == nil {
+		return nil
+	}
+	if e := t.engine.Swap(nil); e != nil {
+		return e.Leave()
+	}
+	return nil
+}
+
+func (t *store) Tidy() {
+	if t == nil {
+		return
+	}
+	if e := t.engine.Load(); e != nil {
+		e.Tidy()
+	}
+}
+
 // ask calls f with the engine.
 func (t *store) ask(f func(*journal.Engine) error) error {
 	if e := t.engine.Load(); e != nil {

@@ -213,7 +213,9 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 		return s, clients, operators, nil
 	}
 	began := time.Now()
+	collect := debug.SetGCPercent(-1) // clients wait; what comes is to stay
 	listeners, total, err := s.TakeOver(takeLimit)
+	debug.SetGCPercent(collect)
 	if err != nil {
 		s.Shutdown(ctx)
 		return nil, nil, nil, fmt.Errorf("take over: %w", err)

@@ -92,10 +92,14 @@ func (u *upgrader) upgrade(ctx context.Context, binary string) (admin.Upgrade, e
 		u.log.Warn("upgrade", "reason", err)
 	}
 	close(u.done)
-	return admin.Upgrade{
+	done := admin.Upgrade{
 		PID: cmd.Process.Pid, Version: m.Version, Objects: m.Objects, Sockets: m.Descriptors,
 		Told: m.Told, Cut: m.Cut, Silence: m.Silence.Seconds(),
-	}, nil
+	}
+	for _, s := range m.Steps {
+		done.Steps = append(done.Steps, admin.UpgradeStep{Step: s.Name, Seconds: s.Took.Seconds()})
+	}
+	return done, nil
 }
 
 // successorBinary is the file that an upgrade starts. Whoever may ask for one need

@@ -74,7 +74,8 @@ func (v *versions) describe(number int) admin.Version {
 }
 
 // Deploy implements admin.Versions.
-func (v *versions) Deploy(ctx context.Context, body io.Reader, sum [32]byte, deadline time.Duration) (admin.Version, error) {
+func (v *versions) Deploy(ctx context.Context, body io.Reader, sum [32]byte, deadline time.Duration) (done admin.Version, err error) {
+	defer v.note(time.Now(), &done, &err)
 	if err := v.enter(); err != nil {
 		return admin.Version{}, err
 	}
@@ -102,7 +103,8 @@ func (v *versions) Deploy(ctx context.Context, body io.Reader, sum [32]byte, dea
 }
 
 // Rollback implements admin.Versions.
-func (v *versions) Rollback(ctx context.Context, number int, deadline time.Duration) (admin.Version, error) {
+func (v *versions) Rollback(ctx context.Context, number int, deadline time.Duration) (done admin.Version, err error) {
+	defer v.note(time.Now(), &done, &err)
 	if err := v.enter(); err != nil {
 		return admin.Version{}, err
 	}
@@ -121,6 +123,13 @@ func (v *versions) Rollback(ctx context.Context, number int, deadline time.Durat
 		return admin.Version{}, err
 	}
 	return v.describe(number), nil
+}
+
+// note counts what was tried; what served already was not.
+func (v *versions) note(began time.Time, done *admin.Version, err *error) {
+	if !done.Unchanged {
+		v.server.NoteDeploy(time.Since(began), *err)
+	}
 }
 
 // enter refuses a second deploy while one is on its way.

@@ -17,6 +17,14 @@ type Upgrade struct {
 	Told    int     `json:"sockets_told"`    // those that could not be, and were told 1012
 	Cut     bool    `json:"cut"`             // something ran for too long and was cut
 	Silence float64 `json:"silence_seconds"` // in which clients were not heard
+	// Steps are where the time went, in order.
+	Steps []UpgradeStep `json:"steps"`
+}
+
+// UpgradeStep is one of them; docs/operations.md has their names.
+type UpgradeStep struct {
+	Step    string  `json:"step"`
+	Seconds float64 `json:"seconds"`
 }
 
 // Upgrader has a successor take over. binary is empty for the running one's path.

@@ -30,13 +30,14 @@ const (
 	AckFrame                      // successor: it has a piece
 	EndFrame                      // predecessor: the state ends
 	HaveFrame                     // successor: it has understood everything; a Total as JSON
-	YoursFrame                    // predecessor: serve
+	YoursFrame                    // predecessor: serve; a Farewell as JSON
 	TakenFrame                    // successor: it serves. The point of no return
 	RefuseFrame                   // successor, at any time before: why it does not
+	ServingFrame                  // successor: it has everything in its place; an Arrival as JSON
 )
 
 func (k Kind) String() string {
-	names := [...]string{"nothing", "hello", "files", "prepared", "piece", "ack", "end", "have", "yours", "taken", "refuse"}
+	names := [...]string{"nothing", "hello", "files", "prepared", "piece", "ack", "end", "have", "yours", "taken", "refuse", "serving"}
 	if int(k) < len(names) {
 		return names[k]
 	}

@@ -20,6 +20,8 @@ const (
 	StateLimit = 15 * time.Second
 	// TakeLimit is for the successor to say that it serves.
 	TakeLimit = 15 * time.Second
+	// ArriveLimit is for it to have everything in its place.
+	ArriveLimit = 5 * time.Second
 )
 
 // Refused is why a successor does not take over, in its own words.
@@ -28,7 +30,8 @@ type Refused struct{ Why string }
 func (r *Refused) Error() string { return "the successor refused: " + r.Why }
 
 // Predecessor is the side that gives. Its methods are called in their order, by
-// one goroutine. After any error but in Yours, the successor has nothing.
+// one goroutine. After any error but in Yours and Arrived, the successor has
+// nothing.
 type Predecessor struct{ link *Link }
 
 // NewPredecessor begins on a link.
@@ -111,13 +114,24 @@ func (p *Predecessor) Give(write func(*Encoder) error) (Total, error) {
 
 // Yours tells the successor to serve. After an error it may serve all the same,
 // unless it is ended: that is for the caller to do.
-func (p *Predecessor) Yours() error {
+func (p *Predecessor) Yours(f Farewell) error {
 	p.link.Within(TakeLimit)
-	if err := p.link.Send(YoursFrame, nil); err != nil {
+	if err := p.say(YoursFrame, f); err != nil {
 		return err
 	}
 	_, _, err := p.expect(TakenFrame)
 	return err
+}
+
+// Arrived waits until the successor has everything in its place. It serves also
+// if it does not say so.
+func (p *Predecessor) Arrived() (a Arrival, err error) {
+	p.link.Within(ArriveLimit)
+	body, _, err := p.expect(ServingFrame)
+	if err == nil {
+		err = json.Unmarshal(body, &a)
+	}
+	return a, err
 }
 
 func (p *Predecessor) say(k Kind, v any, descriptors ...int) error {
@@ -310,22 +324,32 @@ func (s *Successor) Take(patience time.Duration) (state *State, t Total, err err
 // Have says that we have understood everything, and returns when it is ours. take
 // is called when it may be taken; if that fails it stays the predecessor's. After
 // an error it is not ours.
-func (s *Successor) Have(t Total, take func() error) error {
+func (s *Successor) Have(t Total, take func() error) (f Farewell, err error) {
 	s.link.Within(StateLimit + TakeLimit)
 	if err := say(s.link, HaveFrame, t); err != nil {
-		return err
+		return f, err
 	}
-	if _, _, err := expect(s.link, YoursFrame); err != nil {
-		return err
+	body, _, err := expect(s.link, YoursFrame)
+	if err == nil {
+		err = json.Unmarshal(body, &f)
 	}
-	if err := take(); err != nil {
+	if err == nil {
+		err = take()
+	}
+	if err != nil {
 		s.link.Close()
-		return err
+		return f, err
 	}
 	// Whether the predecessor hears it or has died: from here on it is ours.
 	s.link.Send(TakenFrame, nil)
+	return f, nil
+}
+
+// Serving tells the predecessor, if it is still there, that everything is in its
+// place, and ends the link.
+func (s *Successor) Serving(a Arrival) {
+	say(s.link, ServingFrame, a)
 	s.link.Close()
-	return nil
 }
 
 // assembly is a state that comes in pieces.

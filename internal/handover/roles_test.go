@@ -4,6 +4,7 @@ package handover
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -53,6 +54,8 @@ func many(t *testing.T, n int) (o *Object, pipes []*os.File) {
 func TestHandover(t *testing.T) {
 	p, s := ends(t)
 	o, pipes := many(t, 700)
+	farewell := Farewell{Story: Story{Moved: 9}, Since: time.Now().Round(0)}
+	farewell.Story.Upgrades.Add(time.Second, nil)
 	result := make(chan error, 1)
 	go func() {
 		result <- func() error {
@@ -66,7 +69,14 @@ func TestHandover(t *testing.T) {
 			if _, err := p.Give(func(e *Encoder) error { return e.Object(o) }); err != nil {
 				return err
 			}
-			return p.Yours()
+			if err := p.Yours(farewell); err != nil {
+				return err
+			}
+			a, err := p.Arrived()
+			if want := (Arrival{1, 2, 3}); err == nil && a != want {
+				err = fmt.Errorf("arrived as %+v, want %+v", a, want)
+			}
+			return err
 		}()
 	}()
 	if err := s.Greet(Hello{Version: "2"}); err != nil {
@@ -83,9 +93,11 @@ func TestHandover(t *testing.T) {
 		t.Fatalf("got %+v and the files %v", total, s.Files)
 	}
 	defer s.Files["lock"].Close()
-	if err := s.Have(total, func() error { return nil }); err != nil {
-		t.Fatal(err)
+	got, err := s.Have(total, func() error { return nil })
+	if err != nil || got.Story != farewell.Story || !got.Since.Equal(farewell.Since) {
+		t.Fatalf("got %+v, %v, want %+v", got, err, farewell)
 	}
+	s.Serving(Arrival{1, 2, 3})
 	if err := <-result; err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +156,8 @@ func TestEndOfTheOther(t *testing.T) {
 		"hello":    func(p *Predecessor) error { _, err := p.Greet(Hello{}); return err },
 		"prepared": (*Predecessor).Prepared,
 		"give":     give,
-		"yours":    (*Predecessor).Yours,
+		"yours":    func(p *Predecessor) error { return p.Yours(Farewell{}) },
+		"arrived":  func(p *Predecessor) error { _, err := p.Arrived(); return err },
 	} {
 		p, s := ends(t)
 		s.link.Close()
@@ -155,7 +168,7 @@ func TestEndOfTheOther(t *testing.T) {
 	for name, step := range map[string]func(s *Successor) error{
 		"hello": func(s *Successor) error { return s.Greet(Hello{}) },
 		"take":  func(s *Successor) error { _, _, err := s.Take(time.Minute); return err },
-		"have":  func(s *Successor) error { return s.Have(Total{}, func() error { return nil }) },
+		"have":  func(s *Successor) error { _, err := s.Have(Total{}, func() error { return nil }); return err },
 	} {
 		p, s := ends(t)
 		p.link.Close()

@@ -124,6 +124,7 @@ type talk struct {
 	sent  int        // the last message
 	heard int        // the last one that was answered
 	last  int        // the last answer, as the object counts
+	lost  []int      // messages that were not answered though a later one was
 	at    time.Time  // when it came
 }
 
@@ -260,7 +261,10 @@ func (t *talk) hear(text string) (more bool, err error) {
 	case n > t.sent:
 		return false, fmt.Errorf("answer %q to a message that was not sent", text)
 	}
-	k.Lost.Add(int64(n - t.heard - 1))
+	for m := t.heard + 1; m < n; m++ {
+		t.lost = append(t.lost, m)
+		k.Lost.Add(1)
+	}
 	if sent <= t.last {
 		k.Disordered.Add(1)
 	}

@@ -181,6 +181,22 @@ func TestUpgradeGoesOnWithWhatServes(t *testing.T) {
 	}
 	c.say(t, "4")
 	c.hear(t, "4 4 7")
+
+	text, err := s.get("http://" + s.admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`dormouse_deploys_total{outcome="done"} 1`, `dormouse_upgrades_total{outcome="done"} 1`, `dormouse_upgrades_total{outcome="failed"} 1`,
+		`dormouse_upgrade_sockets_total{outcome="moved"} 1`, `dormouse_upgrade_sockets_total{outcome="told"} 0`,
+	} {
+		if !strings.Contains(string(text), want+"\n") {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if strings.Contains(string(text), "dormouse_upgrade_silence_max_seconds 0\n") {
+		t.Error("an upgrade was not silent at all")
+	}
 }
 
 // TestUpgradeWithoutAProject: a server of what its data folder keeps.

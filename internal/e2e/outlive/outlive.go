@@ -62,13 +62,22 @@ type Counts struct {
 // Report is what a run came to.
 type Report struct {
 	Counts *Counts
-	// Reported is how many messages the server has said a dead guest may have begun.
-	Reported int
+	// Reported is how many messages the server has said a dead guest may have begun;
+	// Bound is how many those that were killed can have, which the marks say.
+	Reported, Bound int
 	// Silences are the longest waits for an answer of any busy client, one for each
 	// event, sorted; those of Dormouse itself are what it said of its upgrades.
 	Silences map[Kind][]time.Duration
 	Own      []time.Duration
+	// Steps are those that the server names in its answer to an upgrade, in order.
+	Steps    []Step
 	Failures []string // whatever else must not be
+}
+
+// Step is a part of an upgrade, and how long it took each time.
+type Step struct {
+	Name string
+	Took []time.Duration // sorted
 }
 
 // objectsOfIdle is how many idle sockets share an object.
@@ -104,6 +113,7 @@ type run struct {
 	Config
 	server *process
 	report *Report
+	kills  int
 
 	mu      sync.Mutex // guards the following
 	since   time.Time  // of the event; zero: none has been
@@ -162,8 +172,33 @@ func (r *run) all(ctx context.Context, address string) error {
 			r.fail("idle socket %s ended or was spoken to: %v", c.name, err)
 		}
 	}
-	r.report.Reported = r.server.reported()
+	r.excuse(talks)
 	return r.compare(every, talks)
+}
+
+// atOnce is how many messages a guest may have begun by its last mark.
+const atOnce = 16
+
+// excuse looks whether each message that was lost was reported, by its socket and
+// its number, and no more were than killed guests can have begun.
+func (r *run) excuse(talks []*talk) {
+	seen := r.server.reports()
+	r.report.Reported, r.report.Bound = seen.all, atOnce*r.kills
+	unnamed := seen.unnamed
+	for _, t := range talks {
+		for _, n := range t.lost {
+			switch {
+			case seen.of[t.name][n]:
+			case unnamed > 0:
+				unnamed--
+			default:
+				r.fail("message %d of %s was lost and not reported", n, t.name)
+			}
+		}
+	}
+	if lost := int(r.report.Counts.Lost.Load()); lost > r.report.Bound {
+		r.fail("%d messages were lost in %d runs of killed guests, of %d each at most", lost, r.kills, atOnce)
+	}
 }
 
 func (r *run) fail(format string, args ...any) {
@@ -197,11 +232,13 @@ func (r *run) events(ctx context.Context) error {
 		case Deploy:
 			err = r.server.deploy(ctx, i+1)
 		case Kill:
+			r.kills++
 			err = r.server.kill(ctx, rnd)
 		case Upgrade:
 			var own time.Duration
 			if own, err = r.server.upgrade(ctx); err == nil {
 				r.report.Own = append(r.report.Own, own)
+				r.steps()
 			}
 		}
 		if err != nil {
@@ -220,7 +257,21 @@ func (r *run) events(ctx context.Context) error {
 		slices.Sort(s)
 	}
 	slices.Sort(r.report.Own)
+	for _, s := range r.report.Steps {
+		slices.Sort(s.Took)
+	}
 	return nil
+}
+
+// steps keeps where the time of the last upgrade went.
+func (r *run) steps() {
+	for i, s := range r.server.last.Steps {
+		if i == len(r.report.Steps) {
+			r.report.Steps = append(r.report.Steps, Step{Name: s.Step})
+		}
+		of := &r.report.Steps[i]
+		of.Took = append(of.Took, time.Duration(s.Seconds*float64(time.Second)))
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -37,7 +37,7 @@ func TestSoakSocketsOutliveEverything(t *testing.T) { check(t, config(t)) }
 // TestSocketsOutliveUpgrades: with upgrades alone nothing at all is lost.
 func TestSocketsOutliveUpgrades(t *testing.T) {
 	c := config(t)
-	c.Events = map[outlive.Kind]int{outlive.Upgrade: 2}
+	c.Events = map[outlive.Kind]int{outlive.Upgrade: 1 + c.Events[outlive.Upgrade]/2}
 	r := check(t, c)
 	if n := r.Counts.Lost.Load(); n > 0 {
 		t.Errorf("%d messages were lost in upgrades", n)
@@ -54,8 +54,8 @@ func check(t *testing.T, c outlive.Config) *outlive.Report {
 		t.Fatal(err)
 	}
 	k := r.Counts
-	t.Logf("%d sockets, %d messages answered; closed %d, lost %d (of %d reported), doubled %d, out of order %d", k.Sockets.Load(),
-		k.Messages.Load(), k.Closed.Load(), k.Lost.Load(), r.Reported, k.Doubled.Load(), k.Disordered.Load())
+	t.Logf("%d sockets, %d messages answered; closed %d, lost %d (of %d reported; %d may be), doubled %d, out of order %d", k.Sockets.Load(),
+		k.Messages.Load(), k.Closed.Load(), k.Lost.Load(), r.Reported, r.Bound, k.Doubled.Load(), k.Disordered.Load())
 	for _, kind := range []outlive.Kind{outlive.Nothing, outlive.Deploy, outlive.Kill, outlive.Upgrade} {
 		list := r.Silences[kind]
 		if len(list) == 0 {
@@ -65,6 +65,10 @@ func check(t *testing.T, c outlive.Config) *outlive.Report {
 	}
 	if n := len(r.Own); n > 0 {
 		t.Logf("silence as the server says, upgrade     median %v, longest %v", r.Own[n/2].Round(time.Millisecond), r.Own[n-1].Round(time.Millisecond))
+	}
+	for _, s := range r.Steps {
+		n := len(s.Took)
+		t.Logf("of an upgrade: %-10s                   median %v, longest %v", s.Name, s.Took[n/2].Round(time.Millisecond), s.Took[n-1].Round(time.Millisecond))
 	}
 	for _, f := range r.Failures {
 		t.Error(f)

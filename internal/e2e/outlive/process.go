@@ -241,6 +241,10 @@ type upgraded struct {
 	Told    int `json:"sockets_told"`
 	Cut     bool
 	Silence float64 `json:"silence_seconds"`
+	Steps   []struct {
+		Step    string
+		Seconds float64
+	}
 }
 
 // upgrade has the same binary take over, and returns for how long the server says that
@@ -273,29 +277,48 @@ func (s *process) upgradeTo(ctx context.Context, binary string) (time.Duration, 
 	return time.Duration(answer.Silence * float64(time.Second)), err
 }
 
-// reported counts the messages of which the log says that they may be lost.
-func (s *process) reported() (n int) {
+// reports are the messages of which the log says that they may be lost: by the
+// tags of their sockets, one of which is the client's name, and by their numbers.
+type reports struct {
+	of      map[string]map[int]bool
+	all     int // messages
+	unnamed int // of them: those of which only the object is named
+}
+
+// reported counts them.
+func (s *process) reported() int { return s.reports().all }
+
+func (s *process) reports() (r reports) {
+	r.of = make(map[string]map[int]bool)
 	f, err := os.Open(s.log)
 	if err != nil {
-		return 0
+		return r
 	}
 	defer f.Close()
 	for lines := bufio.NewScanner(f); lines.Scan(); {
 		var line struct {
-			Msg    string
-			Events int
+			Msg            string
+			Events, Number int
+			Tags           []string
 		}
 		if json.Unmarshal(lines.Bytes(), &line) != nil {
 			continue // not a line of the log: what the command prints
 		}
 		switch {
 		case strings.HasPrefix(line.Msg, "event not finished"):
-			n++
+			r.all++
+			for _, tag := range line.Tags {
+				if r.of[tag] == nil {
+					r.of[tag] = make(map[int]bool)
+				}
+				r.of[tag][line.Number] = true
+			}
 		case strings.HasPrefix(line.Msg, "events of sockets not finished"):
-			n += line.Events
+			r.all += line.Events
+			r.unnamed += line.Events
 		}
 	}
-	return n
+	return r
 }
 
 // seen is a socket as its object sees it.

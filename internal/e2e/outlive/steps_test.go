@@ -359,7 +359,9 @@ func (h *heir) playTo(t *testing.T, step string, socket *net.TCPConn) {
 	if step == "given" {
 		return
 	}
-	check(h.link.Send(handover.YoursFrame, nil))
+	b, err := json.Marshal(handover.Farewell{Since: time.Now()})
+	check(err)
+	check(h.link.Send(handover.YoursFrame, b))
 }
 
 // talksTo hears what was unsent, and an answer.

@@ -37,6 +37,8 @@ type Snapshot struct {
 	Mail, MailBytes, Waiting, Backlog, GateBytes     int
 	Isolated                                         int
 
+	Changes Changes
+
 	// Alarms; nil if nobody keeps them.
 	Alarms *Alarms
 
@@ -164,6 +166,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 	}
 	w.waits(&s)
 	w.traffic(&s)
+	w.changes(&s.Changes)
 	w.gauge(memoryLimit, float64(s.MemoryLimit))
 	w.count(acceptsDeferred, s.Deferred)
 	if a := s.Alarms; a != nil {

@@ -24,6 +24,8 @@ type upkeep struct {
 	moving      map[dormouse.Namespace]bool
 	timer       *time.Timer // rings when the first of resting is due
 	syncTimer   *time.Timer // rings when a relaxed sync is due; nil: none is
+	soon        bool        // all of resting is due
+	leaving     bool        // Leave has been called
 
 	ring chan struct{} // holds one
 	quit chan struct{}
@@ -61,7 +63,14 @@ func (u *upkeep) start(e *Engine) {
 			case <-old.C:
 				e.prunePast()
 			case <-u.quit:
-				e.keepHouse(true)
+				e.mu.Lock()
+				leaving := u.leaving
+				e.mu.Unlock()
+				if leaving {
+					e.leave()
+				} else {
+					e.keepHouse(true)
+				}
 				return
 			}
 		}
@@ -121,8 +130,8 @@ func (e *Engine) dueLocked(all bool) []*object {
 func (e *Engine) keepHouse(last bool) {
 	u := &e.upkeep
 	e.mu.Lock()
-	checkpoints, jobs, resting := u.checkpoints, u.jobs, e.dueLocked(last)
-	u.checkpoints, u.jobs = nil, nil
+	checkpoints, jobs, resting := u.checkpoints, u.jobs, e.dueLocked(last || u.soon)
+	u.checkpoints, u.jobs, u.soon = nil, nil, false
 	e.mu.Unlock()
 
 	e.finishCheckpoints(checkpoints)

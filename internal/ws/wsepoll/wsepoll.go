@@ -223,7 +223,11 @@ var _ ws.Restorer = (*Transport)(nil)
 // Restore implements ws.Restorer.
 func (t *Transport) Restore(saved *ws.Saved, o ws.Options, sink ws.Sink) (ws.Conn, error) {
 	s := &socket{transport: t, fd: int32(saved.Descriptor)}
-	err := unix.SetNonblock(saved.Descriptor, true) // it is, and nobody may trust that
+	// It does not block, and nobody may trust that. There may be very many.
+	flags, err := unix.FcntlInt(uintptr(saved.Descriptor), unix.F_GETFL, 0)
+	if err == nil && flags&unix.O_NONBLOCK == 0 {
+		err = unix.SetNonblock(saved.Descriptor, true)
+	}
 	if err == nil {
 		err = s.conn.Restore(t.Shard, s, saved, o, sink)
 	}
