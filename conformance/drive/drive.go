@@ -103,6 +103,8 @@ func (r *run) step(command string) ([]string, error) {
 		return r.do(args[0], args[1], args[2:])
 	case "worker":
 		return r.get("/worker/"+args[0], args[1:])
+	case "ask":
+		return r.ask(args[0], args[1], args[2:])
 	case "plan":
 		return r.get("/plan/"+url.PathEscape(r.object(args[0]))+"/"+url.PathEscape(strings.Join(args[1:], " ")), nil)
 	case "log":
@@ -147,7 +149,7 @@ func (r *run) step(command string) ([]string, error) {
 }
 
 // verbs are the commands, with the least number of words behind each.
-var verbs = map[string]int{"do": 2, "worker": 1, "plan": 1, "log": 1, "connect": 2, "gather": 2, "start": 4, "join": 1, "hibernate": 1, "idle": 0, "pause": 1}
+var verbs = map[string]int{"do": 2, "worker": 1, "ask": 2, "plan": 1, "log": 1, "connect": 2, "gather": 2, "start": 4, "join": 1, "hibernate": 1, "idle": 0, "pause": 1}
 
 // object is the real name of a script's object: "room" or "Class/room".
 func (r *run) object(name string) string {

@@ -11,10 +11,11 @@ import (
 
 // origin is a server outside the Worker, for what it does outbound: it echoes
 // messages, answers a Close with the same code, takes the subprotocol "chat",
-// and never answers GET /hangs.
+// and answers other requests as web does.
 type origin struct {
 	addr string
 	srv  *http.Server
+	web  web
 }
 
 func startOrigin() (*origin, error) {
@@ -31,8 +32,8 @@ func startOrigin() (*origin, error) {
 func (o *origin) close() { o.srv.Close() }
 
 func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/hangs") {
-		<-r.Context().Done()
+	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {
+		o.web.ServeHTTP(w, r)
 		return
 	}
 	upgrader := ws.HTTPUpgrader{Protocol: func(p string) bool { return p == "chat" }}

@@ -178,6 +178,8 @@ func (f *Front) refuses(r *http.Request) int {
 		return http.StatusRequestHeaderFieldsTooLarge
 	case r.Method == http.MethodConnect, r.Method == http.MethodTrace, r.Method == "TRACK":
 		return http.StatusMethodNotAllowed // no Request can have them
+	case !methods[r.Method]:
+		return http.StatusNotImplemented
 	case f.MaxBody > 0 && r.ContentLength > f.MaxBody:
 		return http.StatusRequestEntityTooLarge
 	case asksForSocket(r) && f.Full != nil && f.Full(r.Context()):

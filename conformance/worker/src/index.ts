@@ -5,11 +5,14 @@
 //	/worker/PROBE?arg=…           runs a probe here
 //	/log/OBJECT?from=N            what the object has written down, not waking it
 //	/plan/OBJECT/WORDS            what its constructor and handlers shall do
+//	/http/NAME                    answers as that handler does
+//	/via/NAME?room=OBJECT         the same, in the object
 //	/proxy?to=URL                 passes the request on to an outside origin
 
 import { noted, plan } from "./log";
 import { Env } from "./probe";
 import { front } from "./probes/front";
+import { handlers as answers } from "./probes/http";
 import { complaint } from "./show";
 
 export { Mute, NoFetch, Plain } from "./others";
@@ -17,7 +20,7 @@ export { Entry, handlers, PlainEntry, Remote } from "./remote";
 export { Room } from "./room";
 
 export default {
-	async fetch(request: Request, env: Env): Promise<Response> {
+	async fetch(request: Request, env: Env, ctx: ExecutionContext): Promise<Response> {
 		const url = new URL(request.url);
 		const [, verb, first, second] = url.pathname.split("/").map(decodeURIComponent);
 		switch (verb) {
@@ -31,6 +34,10 @@ export default {
 				return new Response("");
 			case "proxy":
 				return fetch(new Request(url.searchParams.get("to") ?? "", request));
+			case "http":
+				return answers[first](request, (p) => ctx.waitUntil(p)) as Response;
+			case "via":
+				return env.Room.getByName(url.searchParams.get("room") ?? "answers").fetch(request);
 			case "worker": {
 				const lines: string[] = [];
 				try {

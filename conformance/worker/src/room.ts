@@ -5,6 +5,7 @@ import { alarms, ring } from "./probes/alarms";
 import { attachments } from "./probes/attachments";
 import { auto } from "./probes/auto";
 import { gates } from "./probes/gates";
+import { handlers as answers } from "./probes/http";
 import { sockets } from "./probes/sockets";
 import { standard } from "./probes/standard";
 import { state } from "./probes/state";
@@ -74,6 +75,7 @@ export class Room extends DurableObject<Env> {
 		const url = new URL(request.url);
 		const [, verb, , , what] = url.pathname.split("/");
 		if (verb === "ws") return this.#join(url);
+		if (verb === "via") return answers[url.pathname.split("/")[2]](request, (p) => this.ctx.waitUntil(p)) as Response;
 		const lines: string[] = [];
 		await this.#run(what, url.searchParams.getAll("arg"), (line) => lines.push(line), undefined);
 		return new Response(lines.join("\n"));

@@ -12,6 +12,7 @@ import { decoded, outgoing } from "./http/encoding.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
 import { incomingRequest, type Request, signalOf } from "./http/request.ts";
 import { encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
+import { statusName } from "./http/status.ts";
 import type { OutboundRequest, Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
 import type { Scope } from "./scope.ts";
@@ -195,6 +196,10 @@ export class HostExchange implements Exchange {
       this.fail(new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'."));
       return;
     }
+    if (response.status === 0) {
+      this.fail(new TypeError("Return value from serve handler must not be an error response (like Response.error())"));
+      return;
+    }
     try {
       this.#send(response);
     } catch (e) {
@@ -225,9 +230,9 @@ export class HostExchange implements Exchange {
     const taken = body ? takeContent(response) : null;
     const content = taken === null ? null : outgoing(taken, headers, encodeBody(response), owner.number === 0);
     const length = content === null ? null : knownLength(content);
-    const recoded = content !== taken;
-    const fields = recoded ? headers.filter(([name]) => name !== "content-length") : headers;
-    if (length !== null && !fields.some(([name]) => name === "content-length")) fields.push(["content-length", `${length}`]);
+    // A body is as long as it is, whatever was said of it.
+    const fields = content === null ? headers : headers.filter(([name]) => name !== "content-length");
+    if (length !== null) fields.push(["content-length", `${length}`]);
     this.#answered = true;
     owner.touch();
     owner.out.response(this.id, response.status, response.statusText, body, fields, 0);
@@ -369,9 +374,10 @@ class GuestExchange implements Exchange {
     this.#fromWorker = to.target === 2;
     const body = hasContent(request);
     const content = body ? takeContent(request) : null;
-    const headers = withContext(this.#scope, rawOf(request.headers).map(([name, value]): [string, string] => [name, asBytes(value)]));
+    const said = rawOf(request.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
+    const headers = withContext(this.#scope, content === null ? said : said.filter(([name]) => name !== "content-length"));
     const length = content === null ? null : knownLength(content);
-    if (length !== null && !headers.some(([name]) => name === "content-length")) headers.push(["content-length", `${length}`]);
+    if (length !== null) headers.push(["content-length", `${length}`]);
     owner.touch();
     owner.out.request({
       ...to,
@@ -379,7 +385,7 @@ class GuestExchange implements Exchange {
       from: owner.number,
       hasBody: body,
       method: request.method,
-      url: request.url,
+      url: withoutFragment(request.url),
       headers,
       cf: request.cf === undefined ? "" : JSON.stringify(request.cf),
     });
@@ -445,7 +451,7 @@ class GuestExchange implements Exchange {
       const protocol = headers.find(([name]) => name.toLowerCase() === "sec-websocket-protocol");
       if (protocol !== undefined) endOf(webSocket).protocol = protocol[1];
     }
-    const response = incomingResponse({ status, statusText, headers, webSocket, url: this.#url, redirected: false }, content);
+    const response = incomingResponse({ status, statusText: statusText === "" ? statusName(status) : statusText, headers, webSocket, url: this.#url, redirected: false }, content);
     if (webSocket !== null) this.#all.close(this.id);
     else this.#all.settle(this.id, this);
     this.owner.turns.later(this.#scope, () => this.#resolve(response));
@@ -479,6 +485,11 @@ class GuestExchange implements Exchange {
   cancelled(reason: string): void {
     this.bodyOut?.stop(reason);
   }
+}
+
+function withoutFragment(url: string): string {
+  const at = url.indexOf("#");
+  return at < 0 ? url : url.slice(0, at);
 }
 
 function readFailure(r: Reader): WireError {

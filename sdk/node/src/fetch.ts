@@ -1,27 +1,31 @@
 /*
- * fetch: Node's own, behind the object's commits, with its answer let in through
- * the object's gate.
+ * fetch: behind the object's commits, with its answer let in through the
+ * object's gate.
  */
 
 import type http from "node:http";
 import { ambient, scopeNow } from "./ambient.ts";
-import { type Content, hasContent, type Incoming, piecesOf, takeContent } from "./http/body.ts";
+import { badParameter } from "./errors.ts";
+import { type Content, hasContent, type Incoming, takeContent } from "./http/body.ts";
+import { exchange } from "./http/client.ts";
+import { dataUrl } from "./http/data.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
 import { isRequest, Request, type RequestInit, signalOf } from "./http/request.ts";
 import { incomingResponse, type Response } from "./http/response.ts";
-import { nativeFetch, type NativeResponseType } from "./native.ts";
-import { outside, type Scope } from "./scope.ts";
+import type { Scope } from "./scope.ts";
 import { withContext } from "./trace.ts";
 import { upgrade } from "./upgrade.ts";
 import { socketOf } from "./websocket.ts";
 
 export async function fetch(input: string | URL | Request, init?: RequestInit | Request): Promise<Response> {
+  if (arguments.length === 0) throw badParameter("fetch", "ServiceWorkerGlobalScope", 1, "Request or string");
   const request = isRequest(input) && init === undefined ? input : new Request(input, init);
   if (!/^(https?|data):/.test(request.url)) throw new TypeError(`Fetch API cannot load: ${request.url}`);
   const scope = scopeNow();
   const { owner } = scope;
   const task = owner.begin("fetch", `${request.method} ${request.url}`);
   // In the same turn: the body is used from now on.
+  if (request.bodyUsed) throw new TypeError("Cannot reconstruct a Request with a used body.");
   const content: Content = hasContent(request) ? takeContent(request) : { kind: "none" };
   const wantsSocket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
   try {
@@ -44,87 +48,49 @@ function through<T>(scope: Scope, promise: Promise<T>): Promise<T> {
   });
 }
 
-/** What a connection does for itself and no request may ask for. */
-const hop = new Set(["connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "expect", "proxy-connection"]);
-
 function fieldsOf(scope: Scope, request: Request): [string, string][] {
   return withContext(scope, rawOf(request.headers).map(([name, value]) => [name, asBytes(value)]));
 }
 
 async function fetchPlain(scope: Scope, request: Request, content: Content): Promise<Response> {
-  const init: Record<string, unknown> = {
-    method: request.method,
-    headers: fieldsOf(scope, request).filter(([name]) => !hop.has(name)),
-    redirect: request.redirect,
-    signal: relayed(signalOf(request)),
-  };
-  const body = bodyOf(content);
-  if (body !== undefined) {
-    init["body"] = body;
-    init["duplex"] = "half";
-  }
-  // Nobody's: a connection that is kept alive must not keep the scope that opened it.
-  const native = (await outside(() => nativeFetch(request.url, init))) as NativeResponseType;
-  return ours(scope, native);
-}
-
-/** Node's own listeners to an author's signal must not run in the author's scope. */
-function relayed(signal: AbortSignal | null): AbortSignal | undefined {
-  if (signal === null) return undefined;
-  const relay = new AbortController();
-  if (signal.aborted) relay.abort(signal.reason);
-  else signal.addEventListener("abort", () => outside(() => relay.abort(signal.reason)), { once: true });
-  return relay.signal;
-}
-
-function bodyOf(content: Content): unknown {
-  switch (content.kind) {
-    case "none":
-      return undefined;
-    case "text":
-      return content.text;
-    case "bytes":
-      return content.bytes;
-    case "stream":
-      return content.stream;
-    case "incoming":
-      return piecesOf(content.incoming, 1);
-  }
-}
-
-function ours(scope: Scope, native: NativeResponseType): Response {
-  let headers = [...native.headers] as [string, string][];
-  // Node has decoded the body: what described the encoded one no longer holds.
-  if (headers.some(([name]) => name === "content-encoding")) {
-    headers = headers.filter(([name]) => name !== "content-encoding" && name !== "content-length");
-  }
-  const length = headers.find(([name]) => name === "content-length");
-  const content: Content =
-    native.body === null
-      ? { kind: "none" }
-      : { kind: "incoming", incoming: reading(scope, native.body), length: length === undefined ? null : Number(length[1]) };
+  if (request.url.startsWith("data:")) return fetchData(request);
+  const url = new URL(request.url);
+  url.username = url.password = url.hash = ""; // not said to anybody
+  const signal = signalOf(request);
+  const answer = await exchange({ method: request.method, url, headers: fieldsOf(scope, request), content, follow: request.redirect === "follow", signal });
+  const { status, statusText, headers, redirected, body, length } = answer;
+  // A body that nobody reads to its end does not outlive who asked for it.
+  const { invocation } = scope;
+  if (body === null) answer.close();
+  else if (invocation !== null) invocation.adopt({ abandon: answer.close, over: false });
+  else scope.owner.closeWithOwner(answer);
   return incomingResponse(
-    { status: native.status, statusText: native.statusText, headers, webSocket: null, url: native.url, redirected: native.redirected },
-    content,
+    { status, statusText, headers, webSocket: null, url: answer.url, redirected },
+    body === null ? { kind: "none" } : { kind: "incoming", incoming: reading(scope, body), length },
   );
 }
 
-/** A body of Node's: each read is a task, and its outcome a turn. */
-function reading(scope: Scope, stream: ReadableStream<Uint8Array>): Incoming {
-  const reader = stream.getReader();
+function fetchData(request: Request): Response {
+  const data = dataUrl(request.url);
+  if (data === null) throw new TypeError(`Fetch API cannot load: ${request.url}`);
+  return incomingResponse(
+    { status: 200, statusText: "OK", headers: [["content-type", data.type]], webSocket: null, url: request.url, redirected: false },
+    { kind: "bytes", bytes: data.bytes },
+  );
+}
+
+/** A body from outside: each read is a task, and its outcome a turn. */
+function reading(scope: Scope, body: Incoming): Incoming {
   return {
     async read() {
       const task = scope.owner.begin("body", "body of a response that is being read");
       try {
-        const { done, value } = await through(scope, outside(() => reader.read()));
-        return done ? null : new Uint8Array(value);
+        return await through(scope, body.read());
       } finally {
         scope.owner.finish(task);
       }
     },
-    cancel(reason) {
-      void outside(() => reader.cancel(reason)).catch(() => {});
-    },
+    cancel: (reason) => body.cancel(reason),
   };
 }
 

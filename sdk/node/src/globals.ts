@@ -6,14 +6,17 @@ import { currentOwner } from "./ambient.ts";
 import type { Config } from "./config.ts";
 import { CloseEvent, ErrorEvent, MessageEvent } from "./events.ts";
 import { fetch } from "./fetch.ts";
+import { FormData } from "./http/form.ts";
 import { Headers } from "./http/headers.ts";
 import { Request } from "./http/request.ts";
 import { Response } from "./http/response.ts";
 import { DurableObjectId } from "./ids.ts";
 import { Cache, CacheStorage } from "./modules/caches.ts";
 import { extendCrypto } from "./modules/crypto.ts";
-import { FixedLengthStream, IdentityTransformStream } from "./modules/streams.ts";
+import { Navigator, refusedClass, Scheduler, scopeClasses } from "./modules/scopes.ts";
+import { extendReaders, FixedLengthStream, IdentityTransformStream } from "./modules/streams.ts";
 import { DurableObjectNamespace, DurableObjectStub } from "./namespace.ts";
+import { loadMessages } from "./native.ts";
 import { WebSocketPair } from "./pair.ts";
 import { innerClass, platformClass } from "./platform.ts";
 import { DurableObjectState, WebSocketRequestResponsePair } from "./state.ts";
@@ -21,7 +24,7 @@ import * as timers from "./timers.ts";
 import { WebSocket } from "./websocket.ts";
 
 /** Node's, and no part of a Worker. */
-const alwaysAbsent = ["localStorage", "sessionStorage", "Storage", "EventSource", "BroadcastChannel", "Navigator", "require", "module", "exports", "__filename", "__dirname"];
+const alwaysAbsent = ["localStorage", "sessionStorage", "Storage", "BroadcastChannel", "require", "module", "exports", "__filename", "__dirname"];
 
 export interface Surface {
   console: object;
@@ -31,7 +34,8 @@ export interface Surface {
 /** Puts them in place. Returns where the Worker's global events are heard. */
 export function installGlobals(config: Config, { console, process }: Surface): EventTarget {
   extendCrypto();
-  timeoutSignals();
+  extendReaders();
+  signals();
   for (const c of [DurableObjectState, DurableObjectId, DurableObjectNamespace, DurableObjectStub]) innerClass(c);
   Object.defineProperty(DurableObjectStub.prototype.constructor, "name", { value: "DurableObject", configurable: true });
   const events = new EventTarget();
@@ -40,6 +44,7 @@ export function installGlobals(config: Config, { console, process }: Surface): E
     console,
     process,
     fetch,
+    FormData: platformClass(FormData),
     Headers: platformClass(Headers),
     Request: platformClass(Request),
     Response: platformClass(Response),
@@ -55,8 +60,12 @@ export function installGlobals(config: Config, { console, process }: Surface): E
     Cache,
     CacheStorage,
     caches: new CacheStorage(),
-    scheduler: { wait: timers.wait },
-    navigator: { userAgent: "Cloudflare-Workers", hardwareConcurrency: 1, language: "en", languages: ["en"], platform: "Linux", sendBeacon: () => false },
+    ...scopeClasses(),
+    scheduler: new Scheduler(timers.wait),
+    Navigator,
+    navigator: Navigator.instance,
+    HTMLRewriter: refusedClass("HTMLRewriter"),
+    EventSource: refusedClass("EventSource"),
     Cloudflare: { compatibilityFlags: Object.freeze({ ...config.compat.flags }) },
     setTimeout: timers.setTimeout,
     setInterval: timers.setInterval,
@@ -86,6 +95,7 @@ function objectChannel(): typeof MessageChannel {
   const Native = MessageChannel;
   return class MessageChannel extends Native {
     constructor() {
+      loadMessages();
       super();
       const owner = currentOwner();
       if (owner.number === 0) return;
@@ -95,8 +105,23 @@ function objectChannel(): typeof MessageChannel {
   };
 }
 
-/** AbortSignal.timeout is a timer like others: it keeps its object in memory, and ends with it. */
-function timeoutSignals(): void {
+/**
+ * AbortSignal.timeout is a timer like others: it keeps its object in memory, and
+ * ends with it. And the reason that nobody gives has a Worker's words.
+ */
+function signals(): void {
+  const aborted = () => new DOMException("The operation was aborted", "AbortError");
+  const { abort } = AbortController.prototype;
+  Object.defineProperty(AbortController.prototype, "abort", {
+    value: function (this: AbortController, reason: unknown = aborted()): void {
+      abort.call(this, reason);
+    },
+    writable: true,
+    configurable: true,
+    enumerable: true,
+  });
+  const make = AbortSignal.abort.bind(AbortSignal);
+  Object.defineProperty(AbortSignal, "abort", { value: (reason: unknown = aborted()): AbortSignal => make(reason), writable: true, configurable: true, enumerable: true });
   Object.defineProperty(AbortSignal, "timeout", {
     value: (ms: number): AbortSignal => {
       const controller = new AbortController();

@@ -8,6 +8,7 @@ import { badParameter } from "./errors.ts";
 import { isRequest, Request, type RequestInit } from "./http/request.ts";
 import type { Response } from "./http/response.ts";
 import { type DurableObjectId, idText, IdMaker, isId, makeId } from "./ids.ts";
+import { followed } from "./followed.ts";
 import { fetchLoopback } from "./loopback.ts";
 import { innerClass } from "./platform.ts";
 import { discard, failed, type Payload, type Pending } from "./rpc/hook.ts";
@@ -153,14 +154,18 @@ export class Fetcher {
     const broken = this.#whyBroken();
     if (broken !== null) return Promise.reject(broken);
     if (arguments.length === 0) return Promise.reject(badParameter("fetch", "Fetcher", 1, "Request or string"));
-    const { target: kind, ...to } = this.#route;
     let request: Request;
     try {
       request = isRequest(input) && init === undefined ? input : new Request(absolute(input), init);
-      if (kind === self) return fetchLoopback(to.entrypoint, to.props, request);
+      return followed(request, (r) => this.#ask(r));
     } catch (e) {
       return Promise.reject(e);
     }
+  }
+
+  #ask(request: Request): Promise<Response> {
+    const { target: kind, ...to } = this.#route;
+    if (kind === self) return fetchLoopback(to.entrypoint, to.props, request);
     return ambient.exchanges.ask(scopeNow(), { ...to, target: kind }, request, (error) => this.#heard(error));
   }
 

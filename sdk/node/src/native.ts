@@ -3,7 +3,8 @@
  * evaluated before any of them is replaced.
  *
  * Of those that come with Node's fetch (Response, WebSocket, MessageEvent, …)
- * none may be looked at here: that loads all of it, tens of milliseconds.
+ * none may be looked at, here or anywhere: that loads all of it, tens of
+ * milliseconds, and fails where there is no global Buffer.
  */
 
 import v8 from "node:v8";
@@ -14,12 +15,25 @@ export const nativeClearTimeout = globalThis.clearTimeout;
 export const nativeSetImmediate = globalThis.setImmediate;
 export const nativeSetInterval = globalThis.setInterval;
 export const nativeClearInterval = globalThis.clearInterval;
-export const nativeFetch = globalThis.fetch;
-export type NativeResponseType = globalThis.Response;
 
-/** Node's Response, for what ours leaves to it. Loads Node's fetch. To be called outside any scope. */
-export async function nativeResponse(): Promise<typeof globalThis.Response> {
-  return (await nativeFetch("data:,")).constructor as typeof globalThis.Response;
+const messageEvent = Object.getOwnPropertyDescriptor(globalThis, "MessageEvent");
+const { Buffer } = globalThis;
+let loaded = false;
+
+/**
+ * A port makes events of a class that comes with Node's fetch. It is loaded with
+ * the first channel, with the global that it needs, whether authors have it or not.
+ */
+export function loadMessages(): void {
+  if (loaded) return;
+  loaded = true;
+  const without = !("Buffer" in globalThis);
+  if (without) Object.defineProperty(globalThis, "Buffer", { value: Buffer, configurable: true });
+  try {
+    messageEvent?.get?.call(globalThis);
+  } finally {
+    if (without) Reflect.deleteProperty(globalThis, "Buffer");
+  }
 }
 
 export const nativeProcess = globalThis.process;

@@ -25,8 +25,8 @@ export abstract class Owner {
   /** Sockets that its code reads: they keep it in memory and do not outlive it. */
   readonly standard = new Set<End>();
 
-  /** Ports that its code made: an open port keeps what listens to it. */
-  #ports: WeakRef<MessagePort>[] = [];
+  /** Ports that its code made: an open port keeps what listens to it. And bodies from outside. */
+  #ports: WeakRef<{ close(): void }>[] = [];
 
   /** In the list of what the end of the batch looks at. Written by Turns. */
   touched = false;
@@ -50,8 +50,8 @@ export abstract class Owner {
     if (!this.touched) this.turns.touch(this);
   }
 
-  /** Closes the port when the owner leaves memory, if somebody has it then. */
-  closeWithOwner(port: MessagePort): void {
+  /** Closes the port, or what is closed as one is, when the owner leaves memory, if somebody has it then. */
+  closeWithOwner(port: { close(): void }): void {
     this.#ports.push(new WeakRef(port));
     if (this.#ports.length > 64) this.#ports = this.#ports.filter((p) => p.deref() !== undefined);
   }

@@ -118,7 +118,7 @@ test("fetch: what goes out and what comes back", async () => {
     try { r.headers.set("a", "b"); } catch (e) { ws.send(e.message); }
   }`);
   host.write((f) => f.message(a, server.origin));
-  assert.deepEqual(await sent(host), [201, "Made", "1", ["a=1", "b=2"], "you said hi", "/p?q", "unpacked", null, 302, 201, true, true]);
+  assert.deepEqual(await sent(host), [201, "Made", "1", ["a=1", "b=2"], "you said hi", "/p?q", "unpacked", "gzip", 302, 201, true, true]);
   assert.deepEqual([server.requests[0]!.method, server.requests[0]!.url, server.requests[0]!.headers["x"], server.requests[0]!.body], ["POST", "/p?q", "y", "hi"]);
 });
 

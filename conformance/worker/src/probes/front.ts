@@ -3,6 +3,9 @@
 import * as workers from "cloudflare:workers";
 import { Env, wrong } from "../probe";
 import { outcome, settled, show } from "../show";
+import { bodies } from "./bodies";
+import { fetching } from "./fetching";
+import { platform } from "./platform";
 import { rpc } from "./rpc";
 import { rpcStubs } from "./rpc-stubs";
 
@@ -13,6 +16,9 @@ export interface Front {
 }
 
 export const front: Record<string, (t: Front) => unknown> = {
+	...bodies,
+	...fetching,
+	...platform,
 	...rpc,
 	...rpcStubs,
 

@@ -4,10 +4,8 @@
  */
 
 import { Blob, Buffer } from "node:buffer";
-import { randomBytes } from "node:crypto";
 import { Readable } from "node:stream";
-import { nativeResponse } from "../native.ts";
-import { outside } from "../scope.ts";
+import { FormData, readForm, writeForm } from "./form.ts";
 
 /** Bytes that arrive: from the host, or from a connection. Read by one reader at a time. */
 export interface Incoming {
@@ -39,8 +37,8 @@ export let takeContent: (b: Body) => Content;
 /** The content for a clone; a stream is teed. */
 export let cloneContent: (b: Body) => Content;
 export let hasContent: (b: Body) => boolean;
-/** The content as it is, when it can be read without using it up; otherwise undefined. */
-export let peekLength: (b: Body) => number | null;
+/** The content, left where it is, if it could be sent a second time. */
+export let repeatable: (b: Body) => Content | null;
 
 export abstract class Body {
   #content: Content;
@@ -52,7 +50,7 @@ export abstract class Body {
     takeContent = (b) => b.#take();
     cloneContent = (b) => b.#clone();
     hasContent = (b) => b.#content.kind !== "none";
-    peekLength = (b) => knownLength(b.#content);
+    repeatable = (b) => (b.#stream === null && b.#content.kind !== "incoming" && b.#content.kind !== "stream" ? b.#content : null);
   }
 
   constructor(content: Content) {
@@ -99,10 +97,8 @@ export abstract class Body {
   }
 
   async formData(): Promise<FormData> {
-    const type = this.headers.get("content-type") ?? "";
-    const bytes = await collect(this.#take());
-    const Native = await outside(nativeResponse);
-    return new Native(bytes, { headers: { "content-type": type } }).formData() as Promise<FormData>;
+    const type = this.headers.get("content-type");
+    return readForm(type, await collect(this.#take()));
   }
 
   #take(): Content {
@@ -136,43 +132,32 @@ export function extract(init: BodyInit): { content: Content; type: string | null
     return { content: bytesContent(copy), type: null };
   }
   if (init instanceof ReadableStream) {
-    if (init.locked || isDisturbed(init)) throw new TypeError("This ReadableStream is disturbed (has already been read from), and cannot be used as a body.");
+    if (init.locked || isDisturbed(init)) throw new TypeError(`This ReadableStream is ${init.locked ? "locked to a reader" : "disturbed (has already been read from)"}, and cannot be used as a body.`);
     return { content: { kind: "stream", stream: init }, type: null };
   }
   if (init instanceof URLSearchParams) {
     return { content: { kind: "text", text: init.toString() }, type: "application/x-www-form-urlencoded;charset=UTF-8" };
   }
-  if (init instanceof Blob) return { content: { kind: "stream", stream: init.stream() as ReadableStream<Uint8Array> }, type: init.type || null };
-  if (isFormData(init)) {
-    const boundary = `----dormouse${randomBytes(16).toString("hex")}`;
-    const stream = ReadableStream.from(multipart(init, boundary)) as ReadableStream<Uint8Array>;
-    return { content: { kind: "stream", stream }, type: `multipart/form-data; boundary=${boundary}` };
+  if (init instanceof Blob) return { content: ofLength(init.stream() as ReadableStream<Uint8Array>, init.size), type: init.type || null };
+  if (init instanceof FormData) {
+    const { stream, length, type } = writeForm(init);
+    return { content: ofLength(stream, length), type };
   }
-  if (typeof init === "object" && Symbol.asyncIterator in (init as object)) {
-    return { content: { kind: "stream", stream: ReadableStream.from(init as AsyncIterable<Uint8Array>) as ReadableStream<Uint8Array> }, type: null };
+  if (isGenerator(init)) {
+    return { content: { kind: "stream", stream: ReadableStream.from(init) as ReadableStream<Uint8Array> }, type: null };
   }
   return { content: { kind: "text", text: `${init as unknown as string}` }, type: "text/plain;charset=UTF-8" };
 }
 
-/** Without looking at the global: that would load Node's fetch. */
-function isFormData(x: unknown): x is FormData {
-  return Object.prototype.toString.call(x) === "[object FormData]" && typeof (x as FormData).getAll === "function";
+function ofLength(stream: ReadableStream<Uint8Array>, length: number): Content {
+  fixedLengths.set(stream, length);
+  return { kind: "stream", stream };
 }
 
-/** RFC 7578, as browsers write it. */
-async function* multipart(form: FormData, boundary: string): AsyncGenerator<Uint8Array> {
-  const quoted = (s: string) => s.replace(/\r\n|\r|\n/g, "\r\n").replace(/[\r\n"]/g, (c) => (c === '"' ? "%22" : c === "\r" ? "%0D" : "%0A"));
-  for (const [name, value] of form as unknown as Iterable<[string, string | File]>) {
-    const head = `--${boundary}\r\nContent-Disposition: form-data; name="${quoted(name)}"`;
-    if (typeof value === "string") {
-      yield Buffer.from(`${head}\r\n\r\n${value.replace(/\r\n|\r|\n/g, "\r\n")}\r\n`);
-      continue;
-    }
-    yield Buffer.from(`${head}; filename="${quoted(value.name)}"\r\nContent-Type: ${value.type === "" ? "application/octet-stream" : value.type}\r\n\r\n`);
-    yield new Uint8Array(await value.arrayBuffer());
-    yield Buffer.from("\r\n");
-  }
-  yield Buffer.from(`--${boundary}--\r\n`);
+/** Whatever can be iterated asynchronously, and what a generator function returns. */
+function isGenerator(x: unknown): x is AsyncIterable<Uint8Array> {
+  if (typeof x !== "object" || x === null) return false;
+  return Symbol.asyncIterator in x || (Symbol.iterator in x && typeof (x as { next?: unknown }).next === "function");
 }
 
 function bytesContent(bytes: Uint8Array<ArrayBuffer>): Content {
@@ -215,7 +200,7 @@ export async function collect(content: Content): Promise<Uint8Array<ArrayBuffer>
       const reader = content.stream.getReader();
       return join(false, async () => {
         const { done, value } = await reader.read();
-        return done ? null : asChunk(value);
+        return done ? null : asChunk(value, "This ReadableStream did not return bytes.");
       });
     }
   }
@@ -240,12 +225,14 @@ async function join(owned: boolean, read: () => Promise<Uint8Array | null>): Pro
 }
 
 /** A chunk that an author's stream gave. */
-export function asChunk(value: unknown): Uint8Array {
+export function asChunk(value: unknown, otherwise = notBytes): Uint8Array {
   if (value instanceof Uint8Array) return value;
   if (ArrayBuffer.isView(value)) return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
   if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  throw new TypeError("This TransformStream is being used as a byte stream, but received an object of non-ArrayBuffer/ArrayBufferView type on its writable side.");
+  throw new TypeError(otherwise);
 }
+
+const notBytes = "This TransformStream is being used as a byte stream, but received an object of non-ArrayBuffer/ArrayBufferView type on its writable side.";
 
 /** What comes in, as a stream that reads `ahead` pieces before it is asked. */
 export function piecesOf(incoming: Incoming, ahead: number): ReadableStream<Uint8Array> {

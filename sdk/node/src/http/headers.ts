@@ -1,8 +1,10 @@
 /*
  * Headers, as the Fetch standard has them and Workers bend them: getAll for
- * Set-Cookie, and values beyond Latin-1 travel as UTF-8.
+ * Set-Cookie, and values beyond ASCII travel as UTF-8.
  */
+
 import { Buffer } from "node:buffer";
+import { badParameter, illegalInvocation } from "../errors.ts";
 
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
@@ -14,8 +16,10 @@ type Field = { name: string; lower: string; value: string };
 // What this runtime may do with Headers and an author may not; set by the class.
 /** The fields as they travel. */
 export let rawOf: (h: Headers) => [string, string][];
-/** What came over the wire; its values are known to be clean. */
+/** What came over the wire, its values as bytes; they are known to be clean. */
 export let fromWireList: (list: readonly (readonly [string, string])[], immutable: boolean) => Headers;
+/** As fromWireList, of values that are text. Pairs with rawOf. */
+export let fromRaw: (list: readonly (readonly [string, string])[]) => Headers;
 export let isHeaders: (x: unknown) => x is Headers;
 /** A copy that may be changed. */
 export let copyOf: (from: Headers) => Headers;
@@ -29,8 +33,13 @@ export class Headers {
     rawOf = (h) => h.#fields.map((f) => [f.lower, f.value]);
     fromWireList = (list, immutable) => {
       const h = new Headers();
-      for (const [name, value] of list) h.#fields.push({ name, lower: name.toLowerCase(), value });
+      for (const [name, value] of list) h.#fields.push({ name, lower: name.toLowerCase(), value: fromBytes(value) });
       h.#immutable = immutable;
+      return h;
+    };
+    fromRaw = (list) => {
+      const h = new Headers();
+      for (const [name, value] of list) h.#fields.push({ name, lower: name.toLowerCase(), value });
       return h;
     };
     isHeaders = (x): x is Headers => typeof x === "object" && x !== null && #fields in x;
@@ -69,6 +78,7 @@ export class Headers {
   }
 
   get(name: string): string | null {
+    if (!isHeaders(this)) throw illegalInvocation();
     const lower = checkName(name);
     let found: string | null = null;
     for (const f of this.#fields) {
@@ -93,6 +103,7 @@ export class Headers {
   }
 
   set(name: string, value: string): void {
+    needs("set", arguments.length);
     const lower = checkName(name);
     const clean = checkValue(value);
     this.#checkMutable();
@@ -106,6 +117,7 @@ export class Headers {
   }
 
   append(name: string, value: string): void {
+    needs("append", arguments.length);
     const lower = checkName(name);
     const clean = checkValue(value);
     this.#checkMutable();
@@ -163,6 +175,10 @@ export class Headers {
   }
 }
 
+function needs(method: string, given: number): void {
+  if (given < 2) throw badParameter(method, "Headers", given + 1, "string");
+}
+
 function checkName(name: string): string {
   const text = `${name}`;
   if (!token.test(text)) throw new TypeError(`Invalid header name.`);
@@ -175,7 +191,14 @@ function checkValue(value: string): string {
   return text;
 }
 
-/** As bytes, one a character: what Latin-1 cannot say is said in UTF-8. */
+const beyondAscii = /[^\0-\x7f]/;
+
+/** As bytes, one a character: UTF-8. */
 export function asBytes(value: string): string {
-  return /[^\0-\xff]/.test(value) ? Buffer.from(value, "utf8").latin1Slice() : value;
+  return beyondAscii.test(value) ? Buffer.from(value, "utf8").latin1Slice() : value;
+}
+
+/** Pairs with asBytes. What is no UTF-8 becomes U+FFFD. */
+function fromBytes(value: string): string {
+  return beyondAscii.test(value) ? Buffer.from(value, "latin1").utf8Slice() : value;
 }

@@ -4,7 +4,7 @@
  * changed.
  */
 
-import { Body, type BodyInit, cloneContent, type Content, extract, takeContent } from "./body.ts";
+import { Body, type BodyInit, cloneContent, type Content, extract, hasContent, takeContent } from "./body.ts";
 import { copyOf, fromWireList, Headers, type HeadersInit } from "./headers.ts";
 
 export interface RequestInit {
@@ -26,6 +26,7 @@ interface Head {
   redirect: string;
   signal: AbortSignal | null;
   cf: unknown;
+  cache?: string | undefined;
 }
 
 /** Those that Workers know; others cannot be said. */
@@ -83,6 +84,7 @@ export class Request extends Body {
     }
     const from: RequestInit = init === undefined || init === null ? {} : isRequest(init) ? initOf(init) : init;
     const { head, type, body } = compose(base, base === null ? parseUrl(input as string | URL) : base.#head.url, base === null ? null : base.#head, from);
+    if (body === null && base !== null && from.body === undefined && hasContent(base) && (head.method === "GET" || head.method === "HEAD")) throw new TypeError(noBody);
     super(body ?? (base === null || from.body !== undefined ? { kind: "none" } : takeFrom(base)));
     if (base !== null && base.#signal !== null && from.signal === undefined) this.#signal = base.#signal;
     if (type !== null && !head.headers.has("content-type")) head.headers.set("content-type", type);
@@ -129,8 +131,8 @@ export class Request extends Body {
     return false;
   }
 
-  get cache(): undefined {
-    return undefined;
+  get cache(): string | undefined {
+    return this.#head.cache;
   }
 
   clone(): Request {
@@ -147,6 +149,7 @@ export class Request extends Body {
 }
 
 const made = Symbol("made here");
+const noBody = "Request with a GET or HEAD method cannot have a body.";
 
 function takeFrom(base: Request): Content {
   if (base.bodyUsed) throw new TypeError("Cannot reconstruct a Request with a used body.");
@@ -177,15 +180,18 @@ function compose(base: Request | null, url: string, old: Head | null, init: Requ
   let body: Content | null = null;
   let type: string | null = null;
   if (init.body !== undefined && init.body !== null) {
-    if (method === "GET" || method === "HEAD") throw new TypeError("Request with a GET or HEAD method cannot have a body.");
+    if (method === "GET" || method === "HEAD") throw new TypeError(noBody);
     ({ content: body, type } = extract(init.body));
   }
   const redirect = init.redirect === undefined ? (old?.redirect ?? "follow") : `${init.redirect}`;
   if (redirect !== "follow" && redirect !== "manual") {
     throw new TypeError(`Invalid redirect value, must be one of "follow" or "manual" ("error" won't be implemented since it does not make sense at the edge; use "manual" and check the response status code).`);
   }
-  const signal = init.signal === undefined ? (base === null ? null : (old?.signal ?? null)) : init.signal;
-  return { head: { method, url, headers, redirect, signal, cf: init.cf === undefined ? old?.cf : init.cf }, type, body };
+  const { signal: given, cache } = init;
+  if (given !== undefined && given !== null && !(given instanceof AbortSignal)) throw new TypeError("Incorrect type for the 'signal' field on 'RequestInitializerDict': the provided value is not of type 'AbortSignal'.");
+  if (cache !== undefined && cache !== "no-store" && cache !== "no-cache") throw new TypeError(`Unsupported cache mode: ${cache}`);
+  const signal = given === undefined ? (base === null ? null : (old?.signal ?? null)) : given;
+  return { head: { method, url, headers, redirect, signal, cf: init.cf === undefined ? old?.cf : init.cf, cache: cache ?? old?.cache }, type, body };
 }
 
 function checkMethod(method: string): string {

@@ -2,7 +2,7 @@
  * Response, as Workers have it: one that carries a WebSocket has status 101.
  */
 
-import { illegalInvocation } from "../errors.ts";
+import { badParameter, illegalInvocation } from "../errors.ts";
 import type { WebSocket } from "../websocket.ts";
 import { isWebSocket } from "../websocket.ts";
 import { Body, type BodyInit, cloneContent, type Content, extract, knownLength } from "./body.ts";
@@ -76,6 +76,7 @@ export class Response extends Body {
   }
 
   static redirect(url: string | URL, status = 302): Response {
+    if (arguments.length === 0) throw badParameter("redirect", "Response", 1, "string");
     const text = `${url}`;
     if (![301, 302, 303, 307, 308].includes(status)) throw new RangeError(`${status} is not a redirect status code. It must be one of: 301, 302, 303, 307, or 308.`);
     return new Response(null, { status, headers: { location: absolute(text) } });
@@ -146,6 +147,7 @@ export class Response extends Body {
 }
 
 function headOf(init: ResponseInit | Response | undefined | null): Head {
+  if (init !== undefined && init !== null && typeof init !== "object") throw new TypeError("Failed to construct 'Response': constructor parameter 2 is not of type 'InitializerDict or Response'.");
   const from: ResponseInit = init ?? {};
   if (from.headers === null) throw new TypeError("Incorrect type for the 'headers' field on 'InitializerDict': the provided value is not of type 'Headers or Sequence or object'.");
   const status = from.status === undefined ? 200 : toStatus(from.status);
@@ -156,7 +158,8 @@ function headOf(init: ResponseInit | Response | undefined | null): Head {
   } else if (status < 200 || status > 599) {
     throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
   }
-  const statusText = from.statusText === undefined ? (isResponse(init) ? init.statusText : "") : `${from.statusText}`;
+  const statusText = from.statusText === undefined ? "" : `${from.statusText}`;
+  if (/[^\t\x20-\x7e\x80-\xff]/.test(statusText)) throw new TypeError("Invalid statusText");
   return { status, statusText, headers: new Headers(from.headers), webSocket, url: "", redirected: false, cf: from.cf, encodeBody: encodeBodyOf(from, init) };
 }
 

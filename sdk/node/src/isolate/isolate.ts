@@ -17,6 +17,7 @@ import { durableObjectsModule } from "../modules/durableobjects.ts";
 import { emailModule } from "../modules/email.ts";
 import { unsafeModule } from "../modules/unsafe.ts";
 import { workersModule } from "../modules/workers.ts";
+import { workflowsModule } from "../modules/workflows.ts";
 import { installLoader } from "./loader.ts";
 import { registerNodeModules } from "./nodemodules.ts";
 import { enterScope } from "../scope.ts";
@@ -31,6 +32,7 @@ export async function loadAuthor(config: Config, env: Env, exports: Exports, eve
   register("cloudflare:workers", () => workersModule(env, exports));
   register("cloudflare:email", emailModule);
   register("cloudflare:durable-objects", durableObjectsModule);
+  register("cloudflare:workflows", workflowsModule);
   if (config.compat.flags["unsafe_module"] === true) register("workerd:unsafe", unsafeModule);
   installLoader(bundle, registerNodeModules(process, console, bundle, config.compat.flags));
   guardEgress(config.egress); // not before the handles are disarmed, which takes a connection

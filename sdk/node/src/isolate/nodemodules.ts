@@ -50,6 +50,8 @@ export function registerNodeModules(process: Exports, console: object, bundle: s
   register("node:timers/promises", () => withDefault(timerPromises()));
   register("node:os", () => withDefault(osModule()));
   register("node:module", () => withDefault(moduleModule()));
+  register("node:sys", () => withDefault(builtin("util")));
+  register("node:constants", () => withDefault({ ...(builtin("os")["constants"] as Exports), ...builtin("constants") }));
   process["getBuiltinModule"] = (name: unknown) => find(`${name}`);
   register("node:tty", () => withDefault({ isatty: () => false }));
   register("node:diagnostics_channel", () => withDefault(channels(builtin("diagnostics_channel"))));
@@ -153,7 +155,7 @@ function osModule(): Exports {
   };
 }
 
-const taken = [...plain, ...Object.keys(cut), "process", "console", "timers", "timers/promises", "os", "module", "tty", "diagnostics_channel", "fs", "fs/promises"];
+const taken = [...plain, ...Object.keys(cut), "process", "console", "timers", "timers/promises", "os", "module", "sys", "constants", "tty", "diagnostics_channel", "fs", "fs/promises"];
 
 /** `require` of what could be imported anyway: bundles of CommonJS code ask for it. */
 function moduleModule(): Exports {

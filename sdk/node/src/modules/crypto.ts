@@ -5,6 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import { createHash, timingSafeEqual } from "node:crypto";
+import { badParameter } from "../errors.ts";
 
 type Bytes = ArrayBuffer | ArrayBufferView;
 
@@ -21,7 +22,7 @@ const algorithms: Record<string, string> = { MD5: "md5", "SHA-1": "sha1", "SHA-2
 function nodeName(algorithm: unknown): string {
   const name = (typeof algorithm === "string" ? algorithm : `${(algorithm as { name?: unknown } | null)?.name}`).toUpperCase();
   const known = Object.hasOwn(algorithms, name) ? algorithms[name] : undefined;
-  if (known === undefined) throw new DOMException(`Unrecognized or unimplemented digest algorithm requested "${name}".`, "NotSupportedError");
+  if (known === undefined) throw new DOMException(`Unrecognized or unimplemented digest algorithm requested.`, "NotSupportedError");
   return known;
 }
 
@@ -66,12 +67,13 @@ export function extendCrypto(): void {
   const digest = prototype["digest"] as (this: unknown, algorithm: unknown, data: Bytes) => Promise<ArrayBuffer>;
   const method = (name: string, value: unknown) => Object.defineProperty(prototype, name, { value, writable: true, configurable: true, enumerable: true });
   method("timingSafeEqual", (a: Bytes, b: Bytes): boolean => {
-    if (!isBytes(a) || !isBytes(b)) throw new TypeError("Failed to execute 'timingSafeEqual' on 'SubtleCrypto': parameter 1 is not of type 'ArrayBuffer or ArrayBufferView'.");
+    if (!isBytes(a) || !isBytes(b)) throw badParameter("timingSafeEqual", "SubtleCrypto", isBytes(a) ? 2 : 1, "BufferSource");
     if (a.byteLength !== b.byteLength) throw new TypeError("Input buffers must have the same byte length.");
     return timingSafeEqual(view(a), view(b));
   });
   method("digest", async function (this: unknown, algorithm: unknown, data: Bytes): Promise<ArrayBuffer> {
     const name = typeof algorithm === "string" ? algorithm : (algorithm as { name?: string } | null)?.name;
+    if (!isBytes(data)) throw badParameter("digest", "SubtleCrypto", 2, "BufferSource");
     if (name?.toUpperCase() !== "MD5") return digest.call(this, algorithm, data);
     const { buffer, byteOffset, byteLength } = createHash("md5").update(view(data)).digest();
     return buffer.slice(byteOffset, byteOffset + byteLength) as ArrayBuffer;

@@ -6,6 +6,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import { currentOwner } from "../ambient.ts";
 import type { Env } from "../env.ts";
+import { badParameter } from "../errors.ts";
 import type { Exports } from "../isolate/registry.ts";
 import { GuestObject } from "../object.ts";
 import { ServiceStub } from "../namespace.ts";
@@ -76,9 +77,9 @@ export function workersModule(env: Env, exports: Exports): Exports {
     ServiceStub,
     env: live(env, "env"),
     exports: live(exports, "exports"),
-    withEnv: <T>(newEnv: Env, f: () => T): T => overrides.run({ ...overrides.getStore(), env: newEnv }, f),
-    withExports: <T>(newExports: Exports, f: () => T): T => overrides.run({ ...overrides.getStore(), exports: newExports }, f),
-    withEnvAndExports: <T>(newEnv: Env, newExports: Exports, f: () => T): T => overrides.run({ env: newEnv, exports: newExports }, f),
+    withEnv: <T>(newEnv: Env, f: () => T): T => overrides.run({ ...overrides.getStore(), env: newEnv }, callable("withEnv", 2, f)),
+    withExports: <T>(newExports: Exports, f: () => T): T => overrides.run({ ...overrides.getStore(), exports: newExports }, callable("withExports", 2, f)),
+    withEnvAndExports: <T>(newEnv: Env, newExports: Exports, f: () => T): T => overrides.run({ env: newEnv, exports: newExports }, callable("withEnvAndExports", 3, f)),
     waitUntil,
     cache: { purge: () => unsupported("cache.purge()") },
     tracing,
@@ -87,7 +88,13 @@ export function workersModule(env: Env, exports: Exports): Exports {
   };
 }
 
+function callable<F>(method: string, n: number, f: F): F {
+  if (typeof f !== "function") throw badParameter(method, "EnvModule", n, "function");
+  return f;
+}
+
 function waitUntil(promise: unknown): void {
+  if (arguments.length === 0) throw badParameter("waitUntil", "EntrypointsModule", 1, "Promise");
   const owner = currentOwner();
   if (owner instanceof GuestObject) {
     keep(owner, promise);

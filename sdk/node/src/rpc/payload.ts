@@ -9,7 +9,7 @@ import { types } from "node:util";
 import { Deserializer, Serializer } from "node:v8";
 import { enhancedErrors } from "../errors.ts";
 import { type BodyInit, hasContent, piecesOf, takeContent } from "../http/body.ts";
-import { fromWireList, Headers, rawOf } from "../http/headers.ts";
+import { fromRaw, Headers, rawOf } from "../http/headers.ts";
 import { isRequest, Request } from "../http/request.ts";
 import { isResponse, Response } from "../http/response.ts";
 import { Buffer } from "../storage/bytes.ts";
@@ -270,7 +270,7 @@ class Reader extends Deserializer {
         return new DOMException(String(this.readValue()), name);
       }
       case tag.headers:
-        return fromWireList(this.readValue() as [string, string][], false);
+        return fromRaw(this.readValue() as [string, string][]);
       case tag.request:
         return this.#request();
       case tag.response:

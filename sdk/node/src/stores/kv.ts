@@ -74,7 +74,7 @@ export class KvNamespace {
     const found: Found = { value: null, metadata: null, cacheStatus: null };
     if (response === null) return found;
     const metadata = response.headers.get("cf-kv-metadata");
-    if (metadata !== null) found.metadata = JSON.parse(Buffer.from(metadata, "latin1").toString()) as unknown;
+    if (metadata !== null) found.metadata = JSON.parse(metadata) as unknown;
     found.value = await valueOf(response, o.type ?? "text");
     return found;
   }

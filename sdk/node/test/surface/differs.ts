@@ -16,7 +16,5 @@ export const differs: Record<string, Difference> = {
   "attachment Request": notStored("Request"),
   "attachment Headers": notStored("Headers"),
   "Response.redirect relative": { why: "Workers of older dates rely on it", ours: { value: [302, "/rel"] } },
-  "HTMLRewriter": { why: "not offered", ours: { value: "undefined" } },
-  "EventSource": { why: "not offered", ours: { value: "undefined" } },
   "caches": { why: "workerd has no cache unless one is configured; ours is always empty", ours: { value: ["object", "(undefined)", "object"] } },
 };
