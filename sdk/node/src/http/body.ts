@@ -132,7 +132,7 @@ export function extract(init: BodyInit): { content: Content; type: string | null
     return { content: bytesContent(copy), type: null };
   }
   if (init instanceof ReadableStream) {
-    if (init.locked || isDisturbed(init)) throw new TypeError(`This ReadableStream is ${init.locked ? "locked to a reader" : "disturbed (has already been read from)"}, and cannot be used as a body.`);
+    if (init.locked || isDisturbed(init)) throw new TypeError(`This ReadableStream is ${isDisturbed(init) ? "disturbed (has already been read from)" : "locked to a reader"}, and cannot be used as a body.`);
     return { content: { kind: "stream", stream: init }, type: null };
   }
   if (init instanceof URLSearchParams) {
@@ -256,9 +256,9 @@ function measured(stream: ReadableStream<Uint8Array>, content: Content): Readabl
 function streamOf(content: Content, used: boolean): ReadableStream<Uint8Array> {
   if (content.kind === "stream") return content.stream;
   if (used) {
-    // Its content has gone elsewhere: what remains is a stream that is locked.
+    // Its content has gone elsewhere: what remains is a stream that is locked and has been read.
     const empty = new ReadableStream<Uint8Array>();
-    empty.getReader();
+    void empty.getReader().read();
     return empty;
   }
   if (content.kind === "incoming") {

@@ -173,7 +173,7 @@ export class Host {
       }
       const limit = setTimeout(() => {
         reject(new Error(`not said within 10 s; said: ${JSON.stringify(this.said.slice(-12))} ${this.stderr}`));
-      }, 10_000);
+      }, 30_000);
       this.#waiting.push({
         test,
         seen: from,
