@@ -151,7 +151,7 @@ func (r runtime) Timeline(k dormouse.Key) []admin.Moment {
 	sh := r.s.of(k)
 	sh.loop.Call(func() {
 		for _, m := range sh.host.History(k) {
-			list = append(list, admin.Moment{At: m.At, What: m.What, Why: m.Why, Event: m.Event, Events: m.Events, Lasted: m.Lasted.Seconds()})
+			list = append(list, admin.Moment{At: m.At, What: m.What, Why: m.Why, Event: m.Event, Version: m.Version, Events: m.Events, Lasted: m.Lasted.Seconds()})
 		}
 	})
 	return list

@@ -20,6 +20,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/observe/health"
 	"github.com/dormouse-dev/dormouse/internal/observe/metrics"
 	"github.com/dormouse-dev/dormouse/internal/storage/journal"
+	"github.com/dormouse-dev/dormouse/internal/stores"
 )
 
 // GuestTrouble is implemented by slots that can say what is wrong with their
@@ -39,6 +40,12 @@ func (s *Server) observeRoutes() []admin.Route {
 		{Pattern: "GET /readyz", Handler: http.HandlerFunc(s.serveReadyz)},
 		{Pattern: "GET /{$}", Handler: dash.Page()},
 		{Pattern: "GET " + dash.Folder, Handler: dash.Files()},
+	}
+	kept := stores.Handler(keeper{&s.shelves})
+	for _, kind := range []string{"/api/kv", "/api/r2"} {
+		for _, pattern := range []string{"GET " + kind, "GET " + kind + "/", "PUT " + kind + "/", "DELETE " + kind + "/"} {
+			routes = append(routes, admin.Route{Pattern: pattern, Handler: kept})
+		}
 	}
 	if s.tail != nil {
 		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: http.HandlerFunc(s.serveTail)})

@@ -15,12 +15,14 @@ type Timeline interface {
 
 // Moment is something that happened to an object.
 type Moment struct {
-	At     time.Time `json:"at"`
-	What   string    `json:"what"` // wake, sleep, reset, isolated, error
-	Why    string    `json:"why,omitempty"`
-	Event  string    `json:"event_id,omitempty"`
-	Events uint32    `json:"events,omitempty"`
-	Lasted float64   `json:"lasted_seconds,omitempty"`
+	At   time.Time `json:"at"`
+	What string    `json:"what"` // wake, sleep, reset, isolated, error
+	Why  string    `json:"why,omitempty"`
+	// Of an error: its event, and the version of the code in which it was thrown.
+	Event   string  `json:"event_id,omitempty"`
+	Version string  `json:"version,omitempty"`
+	Events  uint32  `json:"events,omitempty"`
+	Lasted  float64 `json:"lasted_seconds,omitempty"`
 }
 
 func timelineHandler(mux *http.ServeMux, rt Runtime, t Timeline) {

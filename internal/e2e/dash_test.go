@@ -19,6 +19,13 @@ func TestDashboard(t *testing.T) {
 	one, other := dial(t, d, "one"), dial(t, d, "other")
 	one.ask("store things")
 	other.ask("before")
+	// Something that nobody catches, and a store that the page is to show.
+	other.say("throw")
+	for _, args := range [][]string{{"put", "--create", "words", "greeting", "hello, everybody"}, {"put", "--create", "words", "data", "1 2 3"}} {
+		if _, err := d.Run(append([]string{"kv"}, args...)...); err != nil {
+			t.Fatal(err)
+		}
+	}
 	shots := filepath.Join(root(t), "artefacts", t.Name())
 	if err := os.MkdirAll(shots, 0o755); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ func TestErrorsHaveOneName(t *testing.T) {
 	if err := s.Ready(t.Context(), "/"); err != nil {
 		t.Fatal(err)
 	}
-	name := regexp.MustCompile(`^event=([0-9]+-[0-9]+-[0-9]+)(; class=Stop; object=there)?(; version=.+)?$`)
+	name := regexp.MustCompile(`^event=([0-9]+-[0-9]+-[0-9]+)(; class=Stop; object=there)?; version=(.+)$`)
 	for path, test := range map[string]struct {
 		text   string
 		object string
@@ -58,8 +58,9 @@ func TestErrorsHaveOneName(t *testing.T) {
 					Text   string `json:"msg"`
 					Event  string `json:"event_id"`
 					Object string `json:"object"`
+					Code   string `json:"version"`
 				}
-				if json.Unmarshal([]byte(line), &l) == nil && l.Event == m[1] && strings.HasPrefix(l.Text, test.text) && l.Object == test.object {
+				if json.Unmarshal([]byte(line), &l) == nil && l.Event == m[1] && strings.HasPrefix(l.Text, test.text) && l.Object == test.object && l.Code == m[3] {
 					return true, nil
 				}
 			}
@@ -76,6 +77,7 @@ func TestErrorsHaveOneName(t *testing.T) {
 				What  string `json:"what"`
 				Why   string `json:"why"`
 				Event string `json:"event_id"`
+				Code  string `json:"version"`
 			} `json:"timeline"`
 		}
 		answer, err := http.Get("http://" + admin + "/api/objects/traced-Stop/name:there/timeline")
@@ -86,7 +88,7 @@ func TestErrorsHaveOneName(t *testing.T) {
 		answer.Body.Close()
 		found := false
 		for _, p := range past.Timeline {
-			found = found || p.What == "error" && p.Event == m[1] && p.Why == test.text
+			found = found || p.What == "error" && p.Event == m[1] && p.Why == test.text && p.Code == m[3]
 		}
 		if err != nil || !found {
 			t.Errorf("%s: the timeline has %+v, %v", path, past, err)

@@ -60,13 +60,18 @@ func (o *resident) eventName() string {
 	return eventName(o.guest.Incarnation(), o.num, o.m.Delivered())
 }
 
+// versionOf names the code that a guest runs; empty: it has no name.
+func versionOf(g guest.Guest) string {
+	if v, ok := g.(interface{ Version() string }); ok {
+		return v.Version()
+	}
+	return ""
+}
+
 // where is the event that an object, or without one the Worker, was given last in
 // this guest.
 func (s *Shard) where(g guest.Guest, o *resident, exchange uint32) *dormouse.Where {
-	w := new(dormouse.Where)
-	if v, ok := g.(interface{ Version() string }); ok {
-		w.Version = v.Version()
-	}
+	w := &dormouse.Where{Version: versionOf(g)}
 	if o == nil {
 		w.Event = eventName(g.Incarnation(), 0, exchange)
 		return w
@@ -160,5 +165,5 @@ func (s *Shard) logged(l *life, num guest.Object, r *slog.Record) {
 	if len(text) > maxErrorText {
 		text = strings.ToValidUTF8(text[:maxErrorText], "") + "…"
 	}
-	s.remember(o.key, Moment{What: "error", Why: text, Event: name})
+	s.remember(o.key, Moment{What: "error", Why: text, Event: name, Version: versionOf(o.guest)})
 }

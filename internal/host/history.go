@@ -8,12 +8,13 @@ import (
 
 // Moment is something that happened to an object's instance.
 type Moment struct {
-	At     time.Time
-	What   string // wake, sleep, reset, isolated, error
-	Why    string
-	Event  string        // of an error: the event's name in the log
-	Events uint32        // of a sleep: that this life had
-	Lasted time.Duration // of a sleep: this life
+	At   time.Time
+	What string // wake, sleep, reset, isolated, error
+	Why  string
+	// Of an error: the event's name in the log, and the version of its code.
+	Event, Version string
+	Events         uint32        // of a sleep: that this life had
+	Lasted         time.Duration // of a sleep: this life
 }
 
 // maxMoments is how many a shard remembers, of all its objects together; the

@@ -91,6 +91,11 @@ func (r *Remote) do(ctx context.Context, method, path string, body io.Reader) (*
 	if err != nil {
 		return nil, err
 	}
+	return r.send(req)
+}
+
+// send asks. An answer that is no success is an error.
+func (r *Remote) send(req *http.Request) (*http.Response, error) {
 	if r.token != "" {
 		req.Header.Set("Authorization", "Bearer "+r.token)
 	}

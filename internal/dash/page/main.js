@@ -5,6 +5,7 @@ import { $, count, duration, el, say } from "./dom.js";
 import { List } from "./list.js";
 import { Log } from "./log.js";
 import { Panel } from "./object.js";
+import { Stores } from "./stores.js";
 
 const panel = new Panel(() => {
   history.replaceState(null, "", "#");
@@ -77,6 +78,7 @@ function showClasses(classes) {
   looked = now;
 }
 
+new Stores();
 const log = new Log($("log"));
 follow({ level: "info", past: 200 }, (l) => log.add(l), new AbortController().signal);
 
@@ -90,6 +92,7 @@ const keys = {
   n: () => list.page(1),
   p: () => list.page(-1),
   h: () => panel.hibernate(),
+  s: () => !$("stores").hidden && $("store-prefix").focus(),
   Enter: () => list.enter(),
   Escape: () => panel.isOpen && panel.close(),
   1: () => panel.tabAt(0), 2: () => panel.tabAt(1), 3: () => panel.tabAt(2), 4: () => panel.tabAt(3),

@@ -140,7 +140,7 @@ function overview(o) {
 }
 
 function timeline(past, events) {
-  const rows = past.map((m) => [m.at, m.what, [m.why, m.event_id && `event ${m.event_id}`, m.events && `${count(m.events)} events`, m.lasted_seconds && `in memory for ${duration(m.lasted_seconds)}`].filter(Boolean).join(", ")]);
+  const rows = past.map((m) => [m.at, m.what, [m.why, m.event_id && `event ${m.event_id}`, m.version && `version ${m.version}`, m.events && `${count(m.events)} events`, m.lasted_seconds && `in memory for ${duration(m.lasted_seconds)}`].filter(Boolean).join(", ")]);
   for (const e of events) rows.push([e.time, e.more.event, `took ${e.more.took}${e.more.events ? `, ${e.more.events} of them` : ""}`]);
   rows.sort((a, b) => Date.parse(b[0]) - Date.parse(a[0]));
   if (rows.length === 0) return el("p", { class: "soft" }, "Nothing is remembered of it. Its events are seen from now on.");

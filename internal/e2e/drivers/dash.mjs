@@ -70,6 +70,31 @@ try {
   await page.keyboard.press("Escape");
   await page.locator("#object").waitFor({ state: "hidden" });
 
+  // An error that nobody caught has its event and version, and the log the same.
+  await page.keyboard.press("/");
+  await page.keyboard.press("Control+A");
+  await page.keyboard.type(NEIGHBOUR);
+  await page.locator("#rows tr", { hasText: OBJECT }).waitFor({ state: "detached" });
+  await page.keyboard.press("Enter");
+  await text("#object h2", NEIGHBOUR);
+  await page.keyboard.press("2");
+  const thrown = page.locator("#object tr", { hasText: "thrown in a handler" }).first();
+  const [, event, version] = /event (\d+-\d+-\d+), version (\w+)/.exec(await thrown.textContent());
+  await page.keyboard.press("4");
+  await text("#object .log li", `event_id=${event}`);
+  await text("#object .log li", `version=${version}`);
+  await shoot("error", "light");
+  await page.keyboard.press("Escape");
+  await page.locator("#object").waitFor({ state: "hidden" });
+
+  // What KV has.
+  await page.keyboard.press("s");
+  await page.keyboard.type("greet");
+  await page.locator("#store-rows tr", { hasText: "data" }).waitFor({ state: "detached" });
+  await page.locator("#store-rows button", { hasText: "greeting" }).click();
+  await text("#store-value pre", "hello, everybody");
+  await shoot("stores", "dark");
+
   // The help, and what is no object.
   await page.keyboard.press("?");
   await page.locator("#keys").waitFor();

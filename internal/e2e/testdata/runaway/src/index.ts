@@ -114,6 +114,8 @@ export class Misbehaving extends DurableObject<Env> {
           throw new Error("thrown in a timer");
         }, 1);
         break;
+      case "throw":
+        throw new Error("thrown in a handler");
       case "exit":
         ws.send(exits());
         return;
