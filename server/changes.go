@@ -9,7 +9,7 @@ import (
 )
 
 // changes is what this server, and those that have handed over to it, have lived
-// through.
+// through. Of neighbours the first one's count for all.
 type changes struct {
 	mu    sync.Mutex // guards the following
 	story handover.Story
@@ -37,7 +37,7 @@ func (c *changes) metrics() metrics.Changes {
 
 // NoteDeploy counts a deploy or a rollback that was tried, whoever has refused it.
 func (s *Server) NoteDeploy(took time.Duration, err error) {
-	s.changes.note(func(t *handover.Story) { t.Deploys.Add(took, err) })
+	s.Neighbours.first().changes.note(func(t *handover.Story) { t.Deploys.Add(took, err) })
 }
 
 // handOn is what a successor hears when it is told to serve.

@@ -117,7 +117,7 @@ func (s *Server) inGo(n dormouse.Namespace) bool {
 // newGoGuest makes the guest of a loop for objects written in Go.
 func (s *Server) newGoGuest(l *loop.Loop) *goguest.Guest {
 	c := goguest.Config{
-		Loop: l, Incarnation: s.guests.Add(1), Waits: &s.waits, Open: s.stores.Open,
+		Loop: l, Incarnation: s.Neighbours.guests.Add(1), Waits: &s.waits, Open: s.stores.Open,
 		Limits: goguest.Limits{Attachment: s.Limits.Attachment, Sockets: s.Limits.SocketsPerObject},
 	}
 	for _, k := range s.Classes {

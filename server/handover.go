@@ -41,9 +41,9 @@ type Moved struct {
 	Steps   []Step
 }
 
-// HandOver gives everything that this server holds to a successor: its data
-// folder, its clients' sockets, and the listeners, by name, that Serve and the
-// admin API have. What is in progress when it is called may take until patience
+// HandOver gives everything that this server and its neighbours hold to a
+// successor: their data folders, the clients' sockets, and the listeners, by name,
+// that Serve and the admin API have. What is in progress when it is called may take until patience
 // to end; clients are served meanwhile. end ends the successor's process.
 //
 // Without an error the successor serves, this server does not any more, and only
@@ -61,21 +61,25 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 			s.changes.note(func(t *handover.Story) { t.Upgrades.Add(0, err) })
 		}
 	}()
-	if len(s.in) > 0 {
-		return m, errors.New("objects written in Go cannot move to another process")
+	for _, each := range s.Neighbours.all() {
+		if len(each.in) > 0 {
+			return m, errors.New("objects written in Go cannot move to another process")
+		}
 	}
 	files, closeFiles, err := s.descriptors(listeners)
 	if err != nil {
 		return m, err
 	}
 	defer closeFiles()
-	last := s.guests.Load() + spareIncarnations
-	theirs, err := p.Greet(handover.Hello{Version: version, Worker: s.Name, Data: s.Data, Incarnation: last}, files...)
+	last := s.Neighbours.guests.Load() + spareIncarnations
+	theirs, err := p.Greet(handover.Hello{Version: version, Worker: s.Name, Data: s.Data, Beside: s.beside(), Incarnation: last}, files...)
 	if err != nil {
 		return m, err
 	}
 	m.Version = theirs.Version
-	s.engine.Tidy()
+	for _, each := range s.Neighbours.all() {
+		each.engine.Tidy()
+	}
 	if err := p.Prepared(); err != nil {
 		return m, err
 	}
@@ -93,10 +97,10 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 			s.log.Warn("upgrade: this process goes on", "reason", err)
 		}
 	}()
-	if s.guests.Load() > last {
+	if s.Neighbours.guests.Load() > last {
 		return m, errors.New("too many guests were started meanwhile")
 	}
-	if !s.asleep() {
+	if !asleep(s.Neighbours.shards()) {
 		return m, errors.New("an object is still in memory, or the disk has not answered")
 	}
 	parting = s.leaveFiles(ctx)
@@ -124,27 +128,28 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	return m, nil
 }
 
-// leaving is how a server lets go of the files of its objects, while its successor
-// is told everything: its guests end, and then the journal is closed.
+// leaving is how servers let go of the files of their objects, while its successor
+// is told everything: their guests end, and then the journals are closed.
 type leaving struct {
-	server *Server
-	done   chan struct{} // closed when that is so, or has failed
+	done chan struct{} // closed when that is so, or has failed
 
 	// Set before done is closed.
-	closed bool // the journal was
+	closed []*Server // whose journals were
 	err    error
 }
 
 // leaveFiles begins it, when all objects are asleep.
 func (s *Server) leaveFiles(ctx context.Context) *leaving {
-	l := &leaving{server: s, done: make(chan struct{})}
+	l := &leaving{done: make(chan struct{})}
 	go func() {
 		defer close(l.done)
 		began := time.Now()
 		if l.err = s.suspend(ctx); l.err == nil {
-			l.closed = true
 			guests := time.Since(began)
-			l.err = s.engine.Leave()
+			for _, each := range s.Neighbours.all() {
+				l.closed = append(l.closed, each)
+				l.err = errors.Join(l.err, each.engine.Leave())
+			}
 			s.log.Debug("upgrade: the files are free", "guests", guests, "journal", time.Since(began)-guests)
 		}
 	}()
@@ -163,38 +168,29 @@ func (l *leaving) comeBack() error {
 		return nil
 	}
 	<-l.done
-	if !l.closed {
-		return nil
+	var err error
+	for _, s := range l.closed {
+		err = errors.Join(err, s.openStorage())
 	}
-	return l.server.openStorage()
+	return err
 }
 
 // finishOlder waits until what is in progress now has ended, or for patience.
 func (s *Server) finishOlder(ctx context.Context, patience time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for _, sh := range s.shards {
+	for _, sh := range s.Neighbours.shards() {
 		var ended func() bool
 		sh.loop.Call(func() { ended = sh.host.Older() })
-		s.until(ctx, func() (over bool) {
+		until(ctx, func() (over bool) {
 			sh.loop.Call(func() { over = ended() })
 			return over
 		})
 	}
 }
 
-// finish lets handlers end, and puts every object to sleep: for a server that
-// stops.
-func (s *Server) finish(ctx context.Context) {
-	s.onShards(func(sh *shard) { sh.host.StopClients() })
-	s.until(ctx, s.quiet())
-	s.onShards(func(sh *shard) { sh.host.PutToSleep() })
-	s.until(ctx, s.asleep)
-	s.onShards(func(sh *shard) { sh.host.HearClients() }) // for what they answer to our Close
-}
-
 // until asks until the answer is yes, and reports whether it came.
-func (s *Server) until(ctx context.Context, yes func() bool) bool {
+func until(ctx context.Context, yes func() bool) bool {
 	for tick := time.Tick(time.Millisecond); !yes(); {
 		select {
 		case <-tick:
@@ -211,57 +207,57 @@ func (s *Server) until(ctx context.Context, yes func() bool) bool {
 // on.
 func (s *Server) standStill(ctx context.Context, m *Moved, watch *stopwatch) (heard time.Time, undo func()) {
 	requests, cancel := context.WithTimeout(ctx, settleLimit)
-	s.door.empty(requests)
+	all, list := s.Neighbours.all(), s.Neighbours.shards()
+	for _, each := range all {
+		each.door.empty(requests)
+	}
 	cancel()
 	watch.lap("requests")
 	heard = watch.last
 	events, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	s.onShards(func(sh *shard) { sh.host.StopClients() })
-	m.Cut = !s.until(events, s.quiet())
+	allAsleep := func() bool { return asleep(list) }
+	onEach(list, func(sh *shard) { sh.host.StopClients() })
+	m.Cut = !until(events, quiet(list))
 	watch.lap("events")
-	s.onShards(func(sh *shard) { sh.host.PutToSleep() })
-	if m.Cut || !s.until(events, s.asleep) {
+	onEach(list, func(sh *shard) { sh.host.PutToSleep() })
+	if m.Cut || !until(events, allAsleep) {
 		// Their guests end: what these had not begun is in the mailboxes then.
 		m.Cut = true
-		s.onShards(func(sh *shard) { sh.host.GiveUp() })
+		onEach(list, func(sh *shard) { sh.host.GiveUp() })
 		s.suspend(ctx)
 		durable, cancel := context.WithTimeout(ctx, settleLimit)
-		s.until(durable, s.asleep)
+		until(durable, allAsleep)
 		cancel()
 	}
 	watch.lap("sleep")
 	return heard, func() {
-		s.onShards(func(sh *shard) { sh.registry.Keep() })
+		onEach(list, func(sh *shard) { sh.registry.Keep() })
 		s.resume()
-		s.onShards(func(sh *shard) { sh.host.WakeUp() })
-		s.door.open()
+		onEach(list, func(sh *shard) { sh.host.WakeUp() })
+		for _, each := range all {
+			each.door.open()
+		}
 	}
 }
 
 // atOnce runs f on all loops and waits; what it touches belongs to the shard, or is
 // not written.
-func (s *Server) atOnce(f func(*shard)) {
+func atOnce(list []*shard, f func(*shard)) {
 	var all sync.WaitGroup
-	for _, sh := range s.shards {
+	for _, sh := range list {
 		all.Go(func() { sh.loop.Call(func() { f(sh) }) })
 	}
 	all.Wait()
 }
 
-func (s *Server) onShards(f func(*shard)) {
-	for _, sh := range s.shards {
-		sh.loop.Call(func() { f(sh) })
-	}
-}
-
 // quiet returns a question: has nothing been in progress in two looks at all
 // shards, one after the other, with nothing new between them?
-func (s *Server) quiet() func() bool {
+func quiet(list []*shard) func() bool {
 	var before uint64
 	return func() bool {
 		all, sum := true, uint64(1)
-		s.onShards(func(sh *shard) {
+		onEach(list, func(sh *shard) {
 			q, n := sh.host.Quiet()
 			all, sum = all && q, sum+n
 		})
@@ -274,9 +270,9 @@ func (s *Server) quiet() func() bool {
 	}
 }
 
-func (s *Server) asleep() bool {
+func asleep(list []*shard) bool {
 	all := true
-	s.onShards(func(sh *shard) { all = all && sh.host.AllAsleep() })
+	onEach(list, func(sh *shard) { all = all && sh.host.AllAsleep() })
 	return all
 }
 
@@ -290,8 +286,9 @@ type suspender interface {
 func (s *Server) suspend(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, suspendLimit)
 	defer cancel()
-	ended := make(chan error, len(s.shards))
-	for _, sh := range s.shards {
+	list := s.Neighbours.shards()
+	ended := make(chan error, len(list))
+	for _, sh := range list {
 		go func() {
 			slot, ok := sh.slot.(suspender)
 			if !ok {
@@ -302,7 +299,7 @@ func (s *Server) suspend(ctx context.Context) error {
 		}()
 	}
 	var err error
-	for range s.shards {
+	for range list {
 		err = errors.Join(err, <-ended)
 	}
 	return err
@@ -310,7 +307,7 @@ func (s *Server) suspend(ctx context.Context) error {
 
 // resume pairs with suspend; without it it does nothing.
 func (s *Server) resume() {
-	for _, sh := range s.shards {
+	for _, sh := range s.Neighbours.shards() {
 		if slot, ok := sh.slot.(suspender); ok {
 			slot.Resume()
 		}
@@ -320,7 +317,7 @@ func (s *Server) resume() {
 // give writes the state of every object.
 func (s *Server) give(e *handover.Encoder, m *Moved) error {
 	var err error
-	s.onShards(func(sh *shard) {
+	onEach(s.Neighbours.shards(), func(sh *shard) {
 		sh.registry.Settle()
 		for _, v := range sh.host.Save() {
 			if err != nil {
@@ -345,15 +342,17 @@ func (s *Server) give(e *handover.Encoder, m *Moved) error {
 
 // depart gives up what belongs to the successor now.
 func (s *Server) depart() {
-	s.onShards(func(sh *shard) {
+	onEach(s.Neighbours.shards(), func(sh *shard) {
 		sh.alarms.Stop()
 		sh.registry.Forget(ws.CloseServiceRestart)
 		sh.host.GiveUp()
 	})
-	s.door.depart()
+	for _, each := range s.Neighbours.all() {
+		each.door.depart()
+	}
 }
 
-// descriptors are the descriptors that go along: the data folder's lock and the
+// descriptors are the descriptors that go along: the data folders' locks and the
 // listeners. close closes our copies.
 func (s *Server) descriptors(listeners map[string]net.Listener) (files []handover.File, closeAll func(), err error) {
 	var copies []int
@@ -374,7 +373,12 @@ func (s *Server) descriptors(listeners map[string]net.Listener) (files []handove
 		files = append(files, handover.File{Name: name, Descriptor: fd})
 		return nil
 	}
-	if err = add(lockFile, s.lock.f); err == nil {
+	for _, each := range s.Neighbours.all() {
+		if err == nil {
+			err = add(each.lockName(s), each.lock.f)
+		}
+	}
+	if err == nil {
 		for name, l := range listeners {
 			c, ok := l.(syscall.Conn)
 			if !ok {
@@ -399,21 +403,29 @@ const (
 )
 
 // NewSuccessor builds a server that takes over from another process, with its
-// data folder: it is New, Start, TakeOver. Refuse tells why not.
+// data folder: it is New, Start, TakeOver. Refuse tells why not. Of neighbours each
+// is built and started, and then the first takes everything over.
 func NewSuccessor(c Config, from *handover.Successor) (*Server, error) {
+	if c.Neighbours == nil {
+		c.Neighbours = new(Neighbours)
+	}
 	s := &Server{Config: c, before: from}
-	if c.Data != from.Hello.Data {
-		return nil, fmt.Errorf("the running server's data folder is %s, and this one's %s", from.Hello.Data, c.Data)
+	first := len(c.Neighbours.all()) == 0
+	theirs, err := counterpart(c.Name, first, from.Hello)
+	if err != nil {
+		return nil, err
 	}
-	if c.Name != from.Hello.Worker {
-		return nil, fmt.Errorf("the running server's Worker is %s, and this one's %s", from.Hello.Worker, c.Name)
+	if c.Data != theirs.Data {
+		return nil, fmt.Errorf("the running server's data folder is %s, and this one's %s", theirs.Data, c.Data)
 	}
-	f := from.Files[lockFile]
+	f := from.Files[lockName(c.Name, first)]
 	if f == nil {
 		return nil, errors.New("the data folder's lock was not handed over")
 	}
 	s.lock = &lock{f}
-	s.guests.Store(from.Hello.Incarnation)
+	if first {
+		c.Neighbours.guests.Store(from.Hello.Incarnation)
+	}
 	if err := s.build(); err != nil {
 		return nil, err
 	}
@@ -425,12 +437,16 @@ func NewSuccessor(c Config, from *handover.Successor) (*Server, error) {
 	return s, nil
 }
 
-// TakeOver takes everything from the other process, and goes on with it. It
-// returns the listeners by their names. After an error this server has nothing.
+// TakeOver takes everything from the other process, for this server and its
+// neighbours, and goes on with it. It returns the listeners by their names. After
+// an error this server has nothing.
 func (s *Server) TakeOver(patience time.Duration) (_ map[string]net.Listener, total handover.Total, err error) {
+	if err := s.sameWorkers(s.before.Hello); err != nil {
+		return nil, total, err
+	}
 	listeners := make(map[string]net.Listener)
 	for name, f := range s.before.Files {
-		if name == lockFile {
+		if !strings.HasPrefix(name, listenerFile) {
 			continue
 		}
 		l, err := net.FileListener(f)
@@ -445,38 +461,48 @@ func (s *Server) TakeOver(patience time.Duration) (_ map[string]net.Listener, to
 		return nil, total, err
 	}
 	for _, o := range state.Objects {
-		if _, ok := s.shards[0].host.ClassOf(o.Key.Namespace); !ok {
+		if s.Neighbours.owner(o.Key.Namespace) == nil {
 			return nil, total, fmt.Errorf("there are objects of the namespace %s, and this Worker has no class for it", o.Key.Namespace)
 		}
 	}
+	all := s.Neighbours.all()
 	var a handover.Arrival
 	farewell, err := s.before.Have(total, func() error {
 		began := time.Now()
-		err := s.openStorage()
-		a.Opened = time.Since(began)
-		return err
+		defer func() { a.Opened = time.Since(began) }()
+		for _, each := range all {
+			if err := each.openStorage(); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, total, err
 	}
 	// From here on nobody else serves.
 	began := time.Now()
-	s.restore(state)
+	s.Neighbours.restore(state)
 	a.Restored, a.Silence = time.Since(began), s.changes.goOn(farewell)
 	s.before.Serving(a)
-	s.lock.write(fmt.Sprintln(os.Getpid()))
+	for _, each := range all {
+		each.lock.write(fmt.Sprintln(os.Getpid()))
+	}
 	s.log.Info("upgrade: this process serves", "sockets", total.Descriptors, "opened", a.Opened, "restored", a.Restored, "silence", a.Silence)
-	s.lookForLeft()
+	for _, each := range all {
+		each.lookForLeft()
+	}
 	return listeners, total, nil
 }
 
 // restore makes the objects and their sockets, and lets them begin when all are
 // there.
-func (s *Server) restore(state *handover.State) {
+func (n *Neighbours) restore(state *handover.State) {
+	list := n.shards()
 	mine := make(map[*shard][]*handover.Object)
 	relayed := make(map[dormouse.SocketID]*hibernation.Registry)
 	for _, o := range state.Objects {
-		sh := s.of(o.Key)
+		sh := n.owner(o.Key.Namespace).of(o.Key)
 		mine[sh] = append(mine[sh], o)
 		for _, d := range o.Sockets.Sockets {
 			if d.Relayed {
@@ -487,15 +513,15 @@ func (s *Server) restore(state *handover.State) {
 	alarms := make(map[*shard][]handover.Alarm)
 	for _, a := range state.Alarms {
 		// Those of namespaces that we do not have stay where they are stored.
-		if _, ok := s.shards[0].host.ClassOf(a.Key.Namespace); ok {
+		if s := n.owner(a.Key.Namespace); s != nil {
 			alarms[s.of(a.Key)] = append(alarms[s.of(a.Key)], a)
 		}
 	}
-	begin := make(map[*shard]*[]func(), len(s.shards))
-	for _, sh := range s.shards {
+	begin := make(map[*shard]*[]func(), len(list))
+	for _, sh := range list {
 		begin[sh] = new([]func())
 	}
-	s.atOnce(func(sh *shard) {
+	atOnce(list, func(sh *shard) {
 		sh.host.StopClients()
 		for _, o := range mine[sh] {
 			v := host.Saved{Key: o.Key, Name: o.Name, HasName: o.HasName, Mail: o.Mail, Awake: o.Awake}
@@ -507,14 +533,14 @@ func (s *Server) restore(state *handover.State) {
 			sh.alarms.Load(a.Key, a.Wake)
 		}
 	})
-	s.onShards(func(sh *shard) {
+	onEach(list, func(sh *shard) {
 		for id, r := range relayed {
 			if r == sh.registry {
 				r.Rejoin(id, relayed[id.Peer()])
 			}
 		}
 	})
-	s.atOnce(func(sh *shard) {
+	atOnce(list, func(sh *shard) {
 		for _, f := range *begin[sh] {
 			f()
 		}

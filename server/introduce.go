@@ -93,7 +93,7 @@ func (o outside) Ask(to guest.Target, r *guest.Request, a host.Answer) host.Aske
 	case guest.ToKV, guest.ToR2:
 		return o.shelves.ask(to, r, a)
 	}
-	a.Failure(&dormouse.Error{Message: "Service bindings are not offered by this server."})
+	a.Failure(&dormouse.Error{Message: "This server does not have what the binding leads to."})
 	return nobody{}
 }
 

@@ -35,7 +35,7 @@ type GuestTrouble interface {
 // observeRoutes are what is to be seen beside the API.
 func (s *Server) observeRoutes() []admin.Route {
 	routes := []admin.Route{
-		{Pattern: "GET /metrics", Handler: metrics.Handler(s.snapshot)},
+		{Pattern: "GET /metrics", Handler: metrics.Handler(func(ctx context.Context) metrics.Snapshot { return counted(ctx, []*Server{s}) })},
 		{Pattern: "GET /healthz", Handler: http.HandlerFunc(s.serveHealthz)},
 		{Pattern: "GET /readyz", Handler: http.HandlerFunc(s.serveReadyz)},
 		{Pattern: "GET /{$}", Handler: dash.Page()},
@@ -84,13 +84,17 @@ func (s *Server) WatchHealth(ctx context.Context) {
 // serveHealthz answers 200 while every loop takes work, which is all that a
 // restart could mend.
 func (s *Server) serveHealthz(w http.ResponseWriter, r *http.Request) {
+	writeHealth(w, s.alive(r.Context()))
+}
+
+func (s *Server) alive(ctx context.Context) health.Report {
 	problems := []health.Problem{}
 	for i, sh := range s.shards {
-		if !sh.ask(r.Context(), func() {}) {
+		if !sh.ask(ctx, func() {}) {
 			problems = append(problems, health.Problem{Part: "life", Text: fmt.Sprintf("loop %d does not take work", i)})
 		}
 	}
-	writeHealth(w, health.Report{Ready: len(problems) == 0, Problems: problems})
+	return health.Report{Ready: len(problems) == 0, Problems: problems}
 }
 
 // serveReadyz answers 503 while clients should not come.
@@ -103,11 +107,18 @@ func (s *Server) serveReadyz(w http.ResponseWriter, r *http.Request) {
 }
 
 func writeHealth(w http.ResponseWriter, r health.Report) {
-	b, _ := json.MarshalIndent(r, "", "  ") // strings and booleans
-	w.Header().Set("Content-Type", "application/json")
+	status := http.StatusOK
 	if !r.Ready {
-		w.WriteHeader(http.StatusServiceUnavailable)
+		status = http.StatusServiceUnavailable
 	}
+	writeJSON(w, status, r)
+}
+
+// writeJSON answers with v, which holds strings, numbers and booleans.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	b, _ := json.MarshalIndent(v, "", "  ")
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
 	w.Write(append(b, '\n'))
 }
 
@@ -198,21 +209,48 @@ func (s *Server) checkShards(ctx context.Context) (list []health.Problem) {
 	return list
 }
 
-// snapshot adds up what the shards have counted. A loop that does not answer is
-// left out.
-func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
+// counted adds up what the shards of servers have counted. A loop that does not
+// answer is left out.
+func counted(ctx context.Context, servers []*Server) metrics.Snapshot {
+	first := servers[0]
 	v := metrics.Snapshot{
-		Version: s.Version, Commit: s.Commit, Deferred: s.deferred.Load(), MemoryLimit: memoryLimit(), Closes: make(map[uint16]uint64), HTTP: s.http.All(),
-		Ready: s.health.Look(ctx).Ready, Alarms: new(metrics.Alarms),
+		Version: first.Version, Commit: first.Commit, MemoryLimit: memoryLimit(), Closes: make(map[uint16]uint64), HTTP: make(map[string]uint64),
+		Ready: true, Alarms: new(metrics.Alarms),
 	}
-	v.Syncs, v.SyncedBytes = s.syncs.read()
-	v.Changes = s.changes.metrics()
+	v.Changes = first.Neighbours.first().changes.metrics()
+	slots := 0
+	for _, s := range servers {
+		from := len(v.Classes)
+		s.addTo(ctx, &v, slots)
+		slots += len(s.shards)
+		if len(servers) == 1 {
+			continue
+		}
+		for i := range v.Classes[from:] {
+			c := &v.Classes[from+i]
+			c.Name = ofWorker(s.Name, c.Name)
+		}
+	}
+	return v
+}
+
+// addTo adds what a server has counted, whose first guest has the place slot.
+func (s *Server) addTo(ctx context.Context, v *metrics.Snapshot, slot int) {
+	v.Ready = s.health.Look(ctx).Ready && v.Ready
+	v.Deferred += s.deferred.Load()
+	for outcome, n := range s.http.All() {
+		v.HTTP[outcome] += n
+	}
+	syncs, bytes := s.syncs.read()
+	v.Syncs.Add(&syncs)
+	v.SyncedBytes += bytes
+	from := len(v.Classes)
 	for i, sh := range s.shards {
 		got := make(chan func(), 1)
 		if !sh.ask(ctx, func() {
 			o, classes, c, alarms := sh.host.Observed(), sh.host.ClassStats(), sh.registry.Counts(), sh.alarms.Stats()
 			got <- func() {
-				addShard(&v, o, classes, c)
+				addShard(v, from, o, classes, c)
 				addAlarms(v.Alarms, alarms)
 			}
 		}) {
@@ -221,14 +259,13 @@ func (s *Server) snapshot(ctx context.Context) metrics.Snapshot {
 		(<-got)()
 		if d, ok := sh.slot.(GuestInfo); ok {
 			g := d.Describe()[0] // the one for everything
-			m := metrics.Guest{Slot: strconv.Itoa(i), Running: g.State == "running", Restarts: uint64(g.Restarts)}
+			m := metrics.Guest{Slot: strconv.Itoa(slot + i), Running: g.State == "running", Restarts: uint64(g.Restarts)}
 			if t, ok := sh.slot.(GuestTrouble); ok {
 				m.Stalls = uint64(t.Stalls())
 			}
 			v.Guests = append(v.Guests, m)
 		}
 	}
-	return v
 }
 
 // memoryLimit is that of the Go runtime; 0 if there is none.
@@ -260,12 +297,13 @@ func (c *syncs) read() (took observe.Histogram, bytes uint64) {
 	return c.took, c.bytes
 }
 
-func addShard(v *metrics.Snapshot, o host.Observed, classes []host.ClassStats, c hibernation.Counts) {
+// addShard adds a shard's; the classes of its server begin at from.
+func addShard(v *metrics.Snapshot, from int, o host.Observed, classes []host.ClassStats, c hibernation.Counts) {
 	for i, k := range classes {
-		if i == len(v.Classes) {
+		if from+i == len(v.Classes) {
 			v.Classes = append(v.Classes, metrics.Class{Name: k.Name})
 		}
-		a := &v.Classes[i]
+		a := &v.Classes[from+i]
 		a.Active += o.States[i].Active
 		a.Idle += o.States[i].Idle
 		a.Hibernated += o.States[i].Hibernated

@@ -83,6 +83,10 @@ type Config struct {
 	// along. nil: nothing is logged.
 	Log *slog.Logger
 
+	// Neighbours are servers of this process whose code may reach this one's, and
+	// the other way round; nil: there are none.
+	Neighbours *Neighbours
+
 	// Parts replaces what a server stands on: see package dormousetest.
 	Parts *Parts
 
@@ -194,7 +198,6 @@ type Server struct {
 	clients *edge.Clients // the limits of their addresses; nil: they have none
 	scratch scratch       // for copies of databases
 	next    atomic.Uint32 // the worker request after the last, for the shard it goes to
-	guests  atomic.Uint32 // the last incarnation
 	door    door
 	looking background          // for what a killed process has left
 	left    bool                // it may have left something; set with engine
@@ -257,6 +260,9 @@ func (s *Server) assemble() error {
 	s.log = c.Log
 	s.shelves.data, s.shelves.relaxed = c.Data, c.Relaxed
 	s.tail, _ = c.Log.Handler().(*tail.Hub)
+	if c.Neighbours == nil {
+		c.Neighbours = new(Neighbours)
+	}
 	if c.Parts != nil && c.Parts.Control != nil {
 		c.Parts.Control.s = s
 	}
@@ -294,7 +300,7 @@ func (s *Server) assemble() error {
 		return err
 	}
 	s.health = s.newHealth()
-	return nil
+	return c.Neighbours.add(s)
 }
 
 // newShards builds the loops: those with guests, and those with objects written
@@ -359,7 +365,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Loop: l, Transport: sh.transport,
 		Options:   ws.Options{MaxMessage: c.Limits.Message, MaxOutbound: c.Limits.Outbound},
 		AutoReply: c.AutoReply || inGo, CloseHandshake: c.Limits.CloseHandshake,
-		MaxSockets: c.Limits.SocketsPerObject, Home: s.home, Meter: s.meter,
+		MaxSockets: c.Limits.SocketsPerObject, Home: c.Neighbours.home, Meter: s.meter,
 	})
 	classes := append(s.guestClasses(), s.goClasses()...)
 	bindings := make([]host.Binding, len(c.Bindings))
@@ -385,13 +391,13 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes, OwnGuests: c.Limits.OwnGuests},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
 		Tracer: c.Tracer, Details: c.Details, Bell: s.bell,
-		Route: s.route, Outside: beside,
+		Route: s.route, Outside: beside, Neighbour: c.Neighbours.neighbour,
 	})
 	introduced := &introduced{sh.host, sh.guests, s.lock.f, &s.wall}
 	if inGo {
 		sh.slot = &goSlot{inside, introduced, l, c.Log}
 	} else {
-		sh.slot = c.Guests.Slot(l, introduced, &s.guests)
+		sh.slot = c.Guests.Slot(l, introduced, &c.Neighbours.guests)
 		if p, ok := sh.slot.(host.Places); ok {
 			sh.host.Places = p
 		}
@@ -512,8 +518,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 			sh.loop.Start() // what is asked of it below has to be answered
 		}
 	} else if !s.door.departed() {
-		s.onShards(func(sh *shard) { sh.alarms.Stop() }) // what is due now runs after the next start
-		s.finish(ctx)
+		s.Neighbours.finish(ctx)
 	}
 	s.looking.end()
 	s.clock.end()
@@ -563,8 +568,7 @@ func (sh *shard) drain(ctx context.Context) {
 // FetchWorker gives a client's request to one of the guests, in turn.
 func (s *Server) FetchWorker(r *guest.Request, a host.Answer) host.Asker {
 	s.bell.Ring()
-	n := s.next.Add(1)
-	return s.js[int(n)%len(s.js)].host.FetchWorker(r, a)
+	return s.turn().host.FetchWorker(r, a)
 }
 
 // route finds the shard of an object: always the same for one id.
@@ -578,19 +582,9 @@ func (s *Server) of(k dormouse.Key) *shard {
 	return s.js[n%uint(len(s.js))]
 }
 
-// home finds the registry of the guest that made a pair.
-func (s *Server) home(incarnation uint32) *hibernation.Registry {
-	for _, sh := range s.shards {
-		if sh.guests.has(incarnation) {
-			return sh.registry
-		}
-	}
-	return nil
-}
-
 // attach gives a client to the other end of a pair.
 func (s *Server) attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options) error {
-	r := s.home(id.Incarnation())
+	r := s.Neighbours.home(id.Incarnation())
 	if r == nil {
 		return fmt.Errorf("socket %d was made by nobody here", id)
 	}
@@ -599,16 +593,17 @@ func (s *Server) attach(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Opti
 	return err
 }
 
-// meter counts a socket that another process has let in.
+// meter counts a socket that another process has let in, where this one lets
+// clients in: at the first of neighbours.
 func (s *Server) meter(client string) ws.Meter {
-	if s.clients == nil {
-		return nil
+	if c := s.Neighbours.first().clients; c != nil {
+		return c.Moved(client)
 	}
-	return s.clients.Moved(client)
+	return nil
 }
 
 func (s *Server) release(id dormouse.SocketID) {
-	if r := s.home(id.Incarnation()); r != nil {
+	if r := s.Neighbours.home(id.Incarnation()); r != nil {
 		r.Loop().Post(func() { r.Release(id) })
 	}
 }

@@ -51,7 +51,7 @@ func deployCommand() *cobra.Command {
 			return err
 		}
 		defer p.Close()
-		query := url.Values{}
+		query := url.Values{"worker": {config.Name}} // which one is meant, where several are served
 		if f := c.Flags().Lookup("deploy-deadline"); f.Changed {
 			query.Set("deadline", found.Settings.DeployDeadline.String())
 		}
@@ -112,6 +112,7 @@ func versionsCommand() *cobra.Command {
 	}
 	to.register(c)
 	to.registerSettings(c)
+	to.registerWorker(c)
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if err := to.resolve(c); err != nil {
 			return err
@@ -121,7 +122,7 @@ func versionsCommand() *cobra.Command {
 		}
 		ctx, cancel := context.WithTimeout(c.Context(), answerLimit)
 		defer cancel()
-		if err := to.ask(ctx, "GET", "/api/versions", nil, nil, &answer); err != nil {
+		if err := to.ask(ctx, "GET", "/api/versions"+to.ofWorker(), nil, nil, &answer); err != nil {
 			return err
 		}
 		w := tabwriter.NewWriter(c.OutOrStdout(), 0, 8, 2, ' ', 0)
@@ -147,6 +148,7 @@ func rollbackCommand() *cobra.Command {
 	}
 	to.register(c)
 	to.registerSettings(c)
+	to.registerWorker(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := to.resolve(c); err != nil {
 			return err
@@ -162,7 +164,7 @@ func rollbackCommand() *cobra.Command {
 		ctx, cancel := context.WithTimeout(c.Context(), answerLimit)
 		defer cancel()
 		var v admin.Version
-		if err := to.ask(ctx, "POST", "/api/versions/"+which+"/deploy", nil, nil, &v); err != nil {
+		if err := to.ask(ctx, "POST", "/api/versions/"+which+"/deploy"+to.ofWorker(), nil, nil, &v); err != nil {
 			return fmt.Errorf("not rolled back: %w", err)
 		}
 		report(c.OutOrStdout(), &v)

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/dormouse-dev/dormouse/internal/deploy"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
 )
 
@@ -37,6 +38,10 @@ func (r *runner) rebuild(ctx context.Context) {
 		fmt.Fprintf(r.errs, "%v\nthe old code runs on\n", err)
 		return
 	}
+	if err := r.takeBuilt(); err != nil {
+		fmt.Fprintf(r.errs, "%v\nthe old code runs on\n", err)
+		return
+	}
 	old, v := r.versions.current.Load(), r.versions.next.Load()
 	if old.ID == v.ID && reflect.DeepEqual(old.Command(), v.Command()) {
 		return
@@ -51,4 +56,19 @@ func (r *runner) rebuild(ctx context.Context) {
 	}
 	r.config = v.Config
 	fmt.Fprintf(r.out, "rebuilt in %d ms; sockets stayed connected\n", time.Since(began).Milliseconds())
+}
+
+// takeBuilt makes the version of what was built, if it fits in with the Workers
+// beside it.
+func (r *runner) takeBuilt() error {
+	if err := r.crew.takes(r.picked.config); err != nil {
+		return err
+	}
+	v, err := deploy.Prepare(r.picked.config, r.picked.bundle, r.deployOptions())
+	if err != nil {
+		return err
+	}
+	v.Settings = classSettings(r.picked.config, r.settings)
+	r.versions.next.Store(v)
+	return nil
 }

@@ -20,6 +20,7 @@ type options struct {
 	env          string
 	config       string
 	secretFiles  []string
+	secretsOf    map[string][]string // by the Worker's name
 	allowMissing bool
 	verbose      bool
 
@@ -32,7 +33,7 @@ func (o *options) register(c *cobra.Command) {
 	f.SortFlags = false
 	f.StringVar(&o.env, "env", "", "environment of the wrangler file")
 	f.StringVar(&o.config, "config", "", "file with Dormouse's settings (default DIR/dormouse.jsonc)")
-	f.StringArrayVar(&o.secretFiles, "secret-file", nil, "file with secrets, in place of .dev.vars; may be repeated")
+	f.StringArrayVar(&o.secretFiles, "secret-file", nil, "file with secrets, in place of .dev.vars; may be repeated; of several Workers WORKER:FILE")
 	f.BoolVar(&o.allowMissing, "allow-missing-bindings", false, "start although some bindings are not offered; they throw when they are used")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "print each wake and sleep (log.level=debug)")
 	for _, s := range settings.Table() {
@@ -55,7 +56,7 @@ func doc(s *settings.Setting) string {
 // load reads the project and resolves the settings.
 func (o *options) load() (*project.Config, *settings.Result, error) {
 	c, err := project.Load(project.Options{
-		Dir: o.dir, Env: o.env, SecretFiles: o.secretFiles, LookupEnv: os.LookupEnv,
+		Dir: o.dir, Env: o.env, SecretFiles: o.secretFiles, SecretsOf: o.secretsOf, LookupEnv: os.LookupEnv,
 		AllowMissing: o.allowMissing, Now: time.Now(),
 	})
 	if err != nil {

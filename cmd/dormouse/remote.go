@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 
@@ -20,6 +21,7 @@ import (
 type remote struct {
 	to        string
 	tokenFile string
+	worker    string // which one is meant, where several are served
 
 	token string
 }
@@ -31,6 +33,19 @@ func (o *remote) register(c *cobra.Command) {
 // registerSettings is for commands that have no project.
 func (o *remote) registerSettings(c *cobra.Command) {
 	c.Flags().StringVar(&o.tokenFile, "admin-token-file", "", "a file whose first line is the server's admin token")
+}
+
+// registerWorker is for what is asked of one Worker.
+func (o *remote) registerWorker(c *cobra.Command) {
+	c.Flags().StringVar(&o.worker, "worker", "", "which Worker is meant, if the server has several")
+}
+
+// ofWorker is the query that says so.
+func (o *remote) ofWorker() string {
+	if o.worker == "" {
+		return ""
+	}
+	return "?" + url.Values{"worker": {o.worker}}.Encode()
 }
 
 // resolve finds what no flag says in the settings of this folder.

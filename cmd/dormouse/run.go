@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -38,12 +37,14 @@ import (
 func runCommand(dev bool) *cobra.Command {
 	r := &runner{dev: dev}
 	c := &cobra.Command{
-		Use:   "serve [DIR]",
+		Use:   "serve [DIR]...",
 		Short: "Serve the Worker in DIR, or the one that the data folder keeps",
-		Args:  cobra.MaximumNArgs(1),
+		Long: "Serve the Worker in DIR, or the one that the data folder keeps. Of several Workers, each in a folder of its\n" +
+			"own or with a wrangler file of its own, clients reach the first; the others are reached by bindings.",
 	}
 	if dev {
-		c.Use, c.Short = "dev [DIR]", "Serve the Worker in DIR, show its errors, and rebuild it when a file changes"
+		c.Use, c.Short = "dev [DIR]...", "Serve the Worker in DIR, show its errors, and rebuild it when a file changes"
+		c.Long = c.Short + ". Of several\nWorkers clients reach the first; the others are reached by bindings."
 		c.Flags().StringVar(&r.inspect, "inspect", "", "let DevTools debug the Worker, at this address (127.0.0.1:9229); all objects then run in one guest, and none is ended for running long")
 		c.Flags().Lookup("inspect").NoOptDefVal = "127.0.0.1:9229"
 	}
@@ -51,18 +52,26 @@ func runCommand(dev bool) *cobra.Command {
 	c.Flags().MarkHidden("testing")
 	r.register(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		r.dir, r.out, r.errs = dirOf(args), c.OutOrStdout(), c.ErrOrStderr()
-		r.kept = !dev && len(args) == 0 && !project.Here(".")
-		return r.run(c)
+		r.out, r.errs = c.OutOrStdout(), c.ErrOrStderr()
+		w, err := newCrew(r, args)
+		if err != nil {
+			return err
+		}
+		return w.list[0].run(c)
 	}
 	return c
 }
 
-// runner is one run of a Worker, from its files to its last connection.
+// runner is one run of a Worker, from its files to its last connection. The first
+// of a crew runs the process.
 type runner struct {
 	options
+	crew      *crew
 	dev       bool
 	kept      bool   // the data folder has the Worker: there is no project, or it does not count now
+	worker    string // of kept ones that are known beforehand: its name
+	inRoot    bool   // its data folder is one of several in a folder
+	name      string // of the Worker, since prepare
 	testing   bool   // for an author's own tests
 	inspect   string // address for DevTools; empty: none
 	out, errs io.Writer
@@ -78,6 +87,7 @@ type runner struct {
 	hash     string    // of the same
 	inputs   []string  // files that the last build read
 	built    time.Time // when it began
+	picked   picked
 }
 
 func (r *runner) run(c *cobra.Command) (err error) {
@@ -89,16 +99,16 @@ func (r *runner) run(c *cobra.Command) (err error) {
 		return err
 	}
 	if heir != nil {
-		// It goes on with what serves: changed files are for a deploy.
-		r.kept = !r.dev
 		defer func() {
 			if err != nil {
 				heir.Refuse(err)
 			}
 		}()
+		if err := r.crew.inherit(heir.Hello); err != nil {
+			return err
+		}
 	}
-	r.versions.r = r
-	if err := r.prepare(c); err != nil {
+	if err := r.crew.prepare(c); err != nil {
 		return err
 	}
 	adminOptions, err := r.adminOptions()
@@ -133,12 +143,13 @@ func (r *runner) run(c *cobra.Command) (err error) {
 	go func() { serve(s.Serve(clients, certificate)) }()
 	if operators != nil {
 		u.listeners[adminListener] = operators
-		adminOptions.Versions = &r.versions
-		h := &http.Server{Handler: s.AdminHandler(adminOptions), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
+		h := &http.Server{Handler: r.crew.neighbours.AdminHandler(r.crew.admin(adminOptions)), ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(r.log.Handler(), slog.LevelDebug)}
 		go func() { serve(h.Serve(operators)) }()
 		defer h.Close()
-		go s.WatchHealth(ctx)
-		if err := s.Announce(operators.Addr().String()); err != nil {
+		for _, one := range r.crew.list {
+			go one.versions.server.WatchHealth(ctx)
+		}
+		if err := r.crew.announce(operators.Addr().String()); err != nil {
 			r.log.Warn("tools will not find the admin address by themselves", "reason", err)
 		}
 		answerLast = func() { r.answerLast(h) }
@@ -152,7 +163,9 @@ func (r *runner) run(c *cobra.Command) (err error) {
 	watching, stopWatching := context.WithCancel(ctx)
 	defer stopWatching()
 	if r.dev {
-		go r.watch(watching)
+		for _, one := range r.crew.list {
+			go one.watch(watching)
+		}
 	}
 	for serves := true; serves; {
 		select {
@@ -176,7 +189,7 @@ func (r *runner) run(c *cobra.Command) (err error) {
 	}
 	stop, cancel := context.WithTimeout(context.Background(), r.settings.StopDeadline)
 	defer cancel()
-	return errors.Join(err, s.Shutdown(stop))
+	return errors.Join(err, r.crew.shutdown(stop))
 }
 
 // answerLast has the admin API take no more requests and finish its answers: one
@@ -194,21 +207,15 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 		if clients, operators, err = r.listenAll(); err != nil {
 			return nil, nil, nil, err
 		}
-		s, err = server.New(r.serverConfig()) // which takes the data folder
-	} else {
-		s, err = server.NewSuccessor(r.serverConfig(), heir)
+	}
+	if err = r.crew.makeServers(heir); err == nil {
+		err = r.crew.start(ctx, heir != nil)
 	}
 	if err != nil {
-		if s != nil {
-			s.Shutdown(ctx)
-		}
+		r.crew.shutdown(ctx)
 		return nil, nil, nil, err
 	}
-	r.versions.server = s
-	if err := r.start(ctx, s, heir != nil); err != nil {
-		s.Shutdown(ctx)
-		return nil, nil, nil, err
-	}
+	s = r.versions.server
 	if heir == nil {
 		return s, clients, operators, nil
 	}
@@ -217,11 +224,13 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 	listeners, total, err := s.TakeOver(takeLimit)
 	debug.SetGCPercent(collect)
 	if err != nil {
-		s.Shutdown(ctx)
+		r.crew.shutdown(ctx)
 		return nil, nil, nil, fmt.Errorf("take over: %w", err)
 	}
-	if err := r.record.Save(r.settings.Data); err != nil { // too late to give back
-		r.log.Error("the migrations that were applied are not written down", "reason", err)
+	for _, one := range r.crew.list {
+		if err := one.record.Save(one.settings.Data); err != nil { // too late to give back
+			r.log.Error("the migrations that were applied are not written down", "reason", err)
+		}
 	}
 	r.log.Info("took over from another process", "objects", total.Objects, "sockets", total.Descriptors,
 		"mail", total.Mail, "bytes", total.Bytes, "waited", time.Since(began))
@@ -241,14 +250,20 @@ func (r *runner) prepare(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	r.settings = found.Settings
+	r.settings, r.name = found.Settings, r.config.Name
 	var level slog.Level
 	level.UnmarshalText([]byte(r.settings.Log.Level))
-	r.log = slog.New(tail.New(newLog(r.errs, r.settings.Log.Format, level, isTerminal(r.errs)).Handler()))
+	if first := r.crew.list[0]; first != r {
+		r.log = first.log
+	} else {
+		r.log = slog.New(tail.New(newLog(r.errs, r.settings.Log.Format, level, isTerminal(r.errs)).Handler()))
+	}
 	for _, w := range found.Warnings {
 		r.log.Warn(w.Error())
 	}
-	r.useMachine()
+	if r == r.crew.list[0] {
+		r.useMachine()
+	}
 	if dir := r.settings.HeapSnapshots; dir != "" {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("heap_snapshots: %w", err)
@@ -291,6 +306,11 @@ func (r *runner) resolve() (*settings.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.worker != "" {
+		if err := r.placeData(found, r.worker); err != nil {
+			return nil, err
+		}
+	}
 	store, err := deploy.Open(found.Settings.Data, found.Settings.Versions)
 	if err != nil {
 		return nil, err
@@ -312,68 +332,10 @@ func (r *runner) resolve() (*settings.Result, error) {
 }
 
 func (r *runner) resolveProject() (found *settings.Result, err error) {
-	r.config, found, err = r.load()
-	return found, err
-}
-
-// start has guests run the version that is to serve.
-func (r *runner) start(ctx context.Context, s *server.Server, heir bool) error {
-	v, added, err := r.choose()
-	if err != nil {
-		return err
+	if r.config, found, err = r.load(); err != nil {
+		return nil, err
 	}
-	r.versions.current.Store(v)
-	r.config = v.Config
-	if err = s.Adopt(r.code(v)); err == nil {
-		err = s.Start(ctx)
-	}
-	if err != nil {
-		if added {
-			r.versions.store.Remove(v.Number)
-		}
-		return fmt.Errorf("the Worker does not start: %w", err)
-	}
-	if heir {
-		return nil // open writes it down when we have taken over
-	}
-	if err := r.record.Save(r.settings.Data); err != nil || !added {
-		return err
-	}
-	return r.versions.store.Activate(v.Number)
-}
-
-// choose finds the version that is to serve: the project's, which is added if it
-// differs from the current one, or without a project the current one.
-func (r *runner) choose() (v *deploy.Version, added bool, err error) {
-	if r.dev {
-		return r.versions.current.Load(), false, nil
-	}
-	store, err := deploy.Open(r.settings.Data, r.settings.Versions)
-	if err != nil {
-		return nil, false, err
-	}
-	r.versions.store = store
-	number := store.Current()
-	m, dir, err := store.Load(number)
-	if !r.kept && (err != nil || m.Hash != r.hash) {
-		if _, number, err = store.Add(bytes.NewReader(r.archive), int64(len(r.archive))); err != nil {
-			return nil, false, fmt.Errorf("the version cannot be kept: %w", err)
-		}
-		added = true
-		m, dir, err = store.Load(number)
-	}
-	r.archive = nil
-	if err == nil {
-		r.record, err = migrate(r.settings.Data, m.Config, r.log)
-	}
-	if err != nil {
-		if added {
-			store.Remove(number)
-		}
-		return nil, false, err
-	}
-	v, err = deploy.Kept(number, m, dir, r.deployOptions())
-	return v, added, err
+	return found, r.placeData(found, r.config.Name)
 }
 
 // build bundles what the files say now. The settings stay as they were at the
@@ -416,15 +378,7 @@ func (r *runner) build(ctx context.Context) (*bundle.Bundle, error) {
 		if r.record, err = migrate(r.settings.Data, c, r.log); err != nil {
 			return nil, err
 		}
-		v, err := deploy.Prepare(c, b, r.deployOptions())
-		if err != nil {
-			return nil, err
-		}
-		v.Settings = classSettings(c, r.settings)
-		r.versions.next.Store(v)
-		if r.versions.current.Load() == nil {
-			r.versions.current.Store(v)
-		}
+		r.picked.config, r.picked.bundle = c, b
 		return b, nil
 	}
 	r.config = c
@@ -435,7 +389,7 @@ func (r *runner) build(ctx context.Context) (*bundle.Bundle, error) {
 func (r *runner) deployOptions() deploy.Options {
 	l := &r.settings.Limits
 	return deploy.Options{
-		Data: r.settings.Data, Node: r.nodeBin.Path,
+		Data: r.settings.Data, Node: r.nodeBin.Path, Namespace: r.crew.namespace,
 		Inspect: r.inspect, Testing: r.testing, Trace: r.settings.Trace.Endpoint != "", EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		HeapSnapshots:   nodeguest.Snapshots{Folder: r.settings.HeapSnapshots, Keep: r.settings.HeapSnapshotsKept},
@@ -464,7 +418,7 @@ func (r *runner) serverConfig() server.Config {
 		Relaxed:     o.Durability == settings.Relaxed,
 		HistoryTime: o.HistoryTime, HistoryBytes: historyBytes(o),
 		TrustedProxies: o.TrustedProxies, Details: r.dev, Log: r.log,
-		Tracer:    r.tracer.get(),
+		Tracer:    r.crew.list[0].tracer.get(),
 		Testing:   r.testing,
 		SlowEvent: o.Log.Slow, Version: version, Commit: commit,
 		Limits: server.Limits{
@@ -612,9 +566,18 @@ func (r *runner) greet(clients, operators net.Listener) {
 		scheme = "https"
 	}
 	fmt.Fprintf(r.out, "%s is ready at %s://%s\n", r.config.Name, scheme, clients.Addr())
-	names := make([]string, len(r.config.Classes))
-	for i, c := range r.config.Classes {
-		names[i] = c.Name
+	var names, workers []string
+	for _, one := range r.crew.list {
+		of := ""
+		if workers = append(workers, one.config.Name); r.crew.several() {
+			of = one.config.Name + "/"
+		}
+		for _, c := range one.config.Classes {
+			names = append(names, of+c.Name)
+		}
+	}
+	if r.crew.several() {
+		fmt.Fprintf(r.out, "  workers   %s\n", strings.Join(workers, ", "))
 	}
 	if len(names) > 0 {
 		fmt.Fprintf(r.out, "  classes   %s\n", strings.Join(names, ", "))
@@ -628,7 +591,9 @@ func (r *runner) greet(clients, operators net.Listener) {
 	if r.inspect != "" {
 		fmt.Fprintf(r.out, "  DevTools  %s (chrome://inspect, or `node inspect %s`)\n", r.inspect, r.inspect)
 	}
-	fmt.Fprintf(r.out, "  data      %s\n", r.settings.Data)
+	for _, one := range r.crew.list {
+		fmt.Fprintf(r.out, "  data      %s\n", one.settings.Data)
+	}
 	fmt.Fprintf(r.out, "  node      %s (%s)\n", r.nodeBin.Version, r.nodeBin.Path)
 }
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -30,8 +29,7 @@ type versions struct {
 	// current is what guests are started with, next what is being tried.
 	current, next atomic.Pointer[deploy.Version]
 
-	deploying sync.Mutex // held while a version is on its way
-	server    *server.Server
+	server *server.Server
 }
 
 // Command is that of the version that serves.
@@ -79,7 +77,7 @@ func (v *versions) Deploy(ctx context.Context, body io.Reader, sum [32]byte, dea
 	if err := v.enter(); err != nil {
 		return admin.Version{}, err
 	}
-	defer v.deploying.Unlock()
+	defer v.r.crew.deploying.Unlock()
 	seen := sha256.New()
 	m, number, err := v.store.Add(io.TeeReader(body, seen), v.r.settings.Limits.DeployBytes)
 	if err != nil {
@@ -108,7 +106,7 @@ func (v *versions) Rollback(ctx context.Context, number int, deadline time.Durat
 	if err := v.enter(); err != nil {
 		return admin.Version{}, err
 	}
-	defer v.deploying.Unlock()
+	defer v.r.crew.deploying.Unlock()
 	if number == 0 {
 		if number = v.store.Previous(); number == 0 {
 			return admin.Version{}, &admin.NotDeployed{Status: http.StatusNotFound, Err: errors.New("there is no version before this one")}
@@ -137,7 +135,7 @@ func (v *versions) enter() error {
 	if v.store == nil {
 		return &admin.NotDeployed{Status: http.StatusConflict, Err: errors.New("`dormouse dev` follows its folder; deploy to `dormouse serve`")}
 	}
-	if !v.deploying.TryLock() {
+	if !v.r.crew.deploying.TryLock() {
 		return &admin.NotDeployed{Status: http.StatusConflict, Err: server.ErrUpdating}
 	}
 	return nil
@@ -154,6 +152,9 @@ func (v *versions) run(ctx context.Context, number int, deadline time.Duration) 
 	}
 	record, err := migrate(v.r.settings.Data, m.Config, v.r.log)
 	if err != nil {
+		return &admin.NotDeployed{Status: http.StatusUnprocessableEntity, Err: err}
+	}
+	if err := v.r.crew.takes(m.Config); err != nil {
 		return &admin.NotDeployed{Status: http.StatusUnprocessableEntity, Err: err}
 	}
 	next, err := deploy.Kept(number, m, dir, v.r.deployOptions())

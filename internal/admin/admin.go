@@ -99,6 +99,7 @@ type Unfinished struct {
 // Guest is a process that runs objects.
 type Guest struct {
 	ID       uint32    `json:"id"`
+	Worker   string    `json:"worker,omitempty"` // where several are served
 	PID      int       `json:"pid"`
 	State    string    `json:"state"` // starting, running, waiting, spare, retiring
 	Since    time.Time `json:"since"`

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 	"github.com/dormouse-dev/dormouse/internal/project"
@@ -48,6 +49,10 @@ type Options struct {
 	IgnoreTimersBeyond time.Duration // 0: none is ignored
 	OpenDatabases      int
 	DatabaseCache      int // bytes
+
+	// Namespace is that of a class of another Worker beside this one. It is asked
+	// for what project.Config.Meet has found to be there.
+	Namespace func(worker, class string) dormouse.Namespace
 }
 
 // Version is code that guests can run, and what goes with it.
@@ -59,7 +64,8 @@ type Version struct {
 	Config *project.Config
 	// Settings are those of classes.
 	Settings map[string]ClassSettings
-	// Bindings says for each namespace binding which class it reaches.
+	// Bindings says for each namespace binding which class it reaches; -1: one of
+	// another Worker.
 	Bindings []int
 
 	command nodeguest.Command
@@ -111,7 +117,10 @@ func (v *Version) finish(o Options) error {
 	if err != nil {
 		return err
 	}
-	code := &guest.Code{Version: v.Number, Bindings: v.Bindings}
+	code := &guest.Code{Version: v.Number, Bindings: v.Bindings, Far: v.far(o)}
+	if code.Fronts, err = v.fronts(); err != nil {
+		return err
+	}
 	for _, k := range v.Config.KV {
 		code.KV = append(code.KV, k.ID)
 	}
@@ -247,6 +256,13 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		namespaces = append(namespaces, namespace{n.Name, i, string(c.Namespace(n.Class))})
 		v.Bindings = append(v.Bindings, i)
 	}
+	for _, n := range c.FarObjects {
+		if o.Namespace == nil {
+			return nil, fmt.Errorf("binding %s leads to the Worker %s, and this Worker runs alone", n.Name, n.Worker)
+		}
+		namespaces = append(namespaces, namespace{n.Name, elsewhere, string(o.Namespace(n.Worker, n.Class))})
+		v.Bindings = append(v.Bindings, elsewhere)
+	}
 	vars := make(map[string]json.RawMessage)
 	for _, x := range c.Vars {
 		vars[x.Name] = x.Value
@@ -278,7 +294,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		"template": filepath.Join(databases, ".template.sqlite"),
 		"classes":  classes,
 		"bindings": map[string]any{
-			"namespaces": namespaces, "services": []named{}, "assets": files, "kv": stores, "r2": buckets, "vars": vars, "missing": lost,
+			"namespaces": namespaces, "services": services(c), "assets": files, "kv": stores, "r2": buckets, "vars": vars, "missing": lost,
 		},
 		"compat": map[string]any{"date": c.Compat.Date, "flags": flags},
 		"limits": map[string]any{

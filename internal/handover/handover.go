@@ -32,6 +32,14 @@ type Hello struct {
 	// and the last incarnation of a guest that it will start: the successor's begin
 	// after it.
 	Incarnation uint32 `json:"incarnation,omitempty"`
+	// Beside are the Workers that run beside that one, in their order.
+	Beside []Worker `json:"beside,omitempty"`
+}
+
+// Worker is one of several, by its name, and its data folder.
+type Worker struct {
+	Name string `json:"name"`
+	Data string `json:"data"`
 }
 
 // Object is an object between two processes: its sockets, and what they have said

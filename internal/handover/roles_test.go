@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -82,7 +83,7 @@ func TestHandover(t *testing.T) {
 	if err := s.Greet(Hello{Version: "2"}); err != nil {
 		t.Fatal(err)
 	}
-	if want := (Hello{Format: Format, Oldest: Oldest, Version: "1", Worker: "w", Data: "/d", Incarnation: 7}); s.Hello != want {
+	if want := (Hello{Format: Format, Oldest: Oldest, Version: "1", Worker: "w", Data: "/d", Incarnation: 7}); !reflect.DeepEqual(s.Hello, want) {
 		t.Errorf("the predecessor is %+v, want %+v", s.Hello, want)
 	}
 	state, total, err := s.Take(time.Minute)

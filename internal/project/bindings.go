@@ -21,8 +21,9 @@ func (l *loader) objects() {
 		if !ok || !classOK || !l.bind(name, b.Get("name")) {
 			continue
 		}
-		if script, ok := b.Get("script_name").Text(); ok && script != l.config.Name {
-			l.foreignClass(b, script)
+		if script, ok := l.worker(b, "script_name"); ok && script != l.config.Name {
+			l.config.FarObjects = append(l.config.FarObjects, FarObject{Name: name, Worker: script, Class: class})
+			l.config.farAt[name] = b.Get("script_name")
 			continue
 		}
 		l.config.Objects = append(l.config.Objects, ObjectBinding{Name: name, Class: class})
@@ -42,16 +43,21 @@ func (l *loader) class(c source.Cursor) (string, bool) {
 	return name, ok
 }
 
-// foreignClass is a binding to the objects of another Worker.
-func (l *loader) foreignClass(b source.Cursor, script string) {
-	const what = "objects of other Workers"
-	if l.options.AllowMissing {
-		l.missing(what, b.Get("name"))
-		return
+// worker reads the name of a Worker that a binding leads to, in an environment if
+// it names one.
+func (l *loader) worker(b source.Cursor, key string) (string, bool) {
+	name, ok := b.Get(key).Text()
+	if !ok || name == "" {
+		return "", false
 	}
-	b.Get("script_name").Errorf("Export the class from this Worker and remove \"script_name\", or start with --allow-missing-bindings; then "+
-		envNames([]source.Cursor{b.Get("name")})+" when used.",
-		"%q names the Worker %q: Dormouse does not have %s", b.Get("script_name").Path(), script, what)
+	if env, ok := b.Get("environment").Text(); ok && env != "" {
+		name += "-" + env
+	}
+	if !workerName.MatchString(name) || len(name) > maxName {
+		b.Get(key).Errorf("It is the \"name\" of that Worker's wrangler file.", "%q cannot be the name of a Worker", name)
+		return "", false
+	}
+	return name, true
 }
 
 // vars reads the variables. A value that is no string stays what it is in JSON.
@@ -130,12 +136,24 @@ func (l *loader) binding(c source.Cursor) (string, bool) {
 func (l *loader) service(c source.Cursor) {
 	c.Only("binding", "service", "entrypoint", "environment", "props", "remote")
 	name, ok := l.binding(c)
-	service, serviceOK := c.Get("service").Required()
+	if _, there := c.Get("service").Required(); !there {
+		return
+	}
+	service, serviceOK := l.worker(c, "service")
 	if !ok || !serviceOK {
 		return
 	}
+	if remote, _ := c.Get("remote").Bool(); remote {
+		c.Get("remote").Errorf("Remove it, and serve that Worker beside this one.", "%q is not supported: Dormouse does not reach Workers at Cloudflare", c.Get("remote").Path())
+	}
 	s := Service{Binding: name, Service: service}
-	s.Entrypoint, _ = c.Get("entrypoint").Text()
+	l.config.farAt[name] = c.Get("service")
+	if entry, ok := c.Get("entrypoint").Text(); ok && entry != "default" {
+		s.Entrypoint = entry
+		if !className.MatchString(entry) {
+			c.Get("entrypoint").Errorf("It is the name under which that Worker's entry point exports it.", "%q cannot be the name of an entrypoint", entry)
+		}
+	}
 	if props := c.Get("props"); props.Members() != nil {
 		var err error
 		if s.Props, err = props.Node().JSON(); err != nil {

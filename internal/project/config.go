@@ -23,6 +23,8 @@ type Options struct {
 	// SecretFiles are read instead of .dev.vars, the last one winning. A file
 	// that ends in .json holds an object of strings, any other KEY=value lines.
 	SecretFiles []string
+	// SecretsOf are files of secrets too, by the Worker's name. May be nil.
+	SecretsOf map[string][]string
 	// LookupEnv finds the secrets that the file requires by name and that no
 	// file holds, as os.LookupEnv does. Nil finds none.
 	LookupEnv func(string) (string, bool)
@@ -44,7 +46,8 @@ type Config struct {
 	Compat compat.Set
 
 	Objects    []ObjectBinding
-	Classes    []Class // the classes whose objects live in this Worker
+	FarObjects []FarObject // of other Workers; see Meet
+	Classes    []Class     // the classes whose objects live in this Worker
 	Migrations []Migration
 	Deleted    []string // classes that "exports" says are deleted
 	Vars       []Var    // variables and secrets, no name twice
@@ -70,6 +73,7 @@ type Config struct {
 	// Where things are said, for checks that come after Load.
 	mainAt  source.Cursor
 	boundAt map[string]source.Cursor // by class
+	farAt   map[string]source.Cursor // by the name of a binding to another Worker
 }
 
 // Namespace is the namespace of a class of this Worker.
@@ -146,9 +150,9 @@ type KVNamespace struct{ Binding, ID string }
 // R2Bucket is an R2 binding. Bucket is never empty.
 type R2Bucket struct{ Binding, Bucket string }
 
-// Service is a binding to a Worker.
+// Service is a binding to a Worker, which may be this one.
 type Service struct {
-	Binding, Service, Entrypoint string
+	Binding, Service, Entrypoint string          // an empty Entrypoint is the default one
 	Props                        json.RawMessage // nil: none
 }
 

@@ -140,6 +140,9 @@ func dumpConfig(b *strings.Builder, c *Config) {
 	for _, o := range c.Objects {
 		line("object %s = %s in %s", o.Name, o.Class, c.Namespace(o.Class))
 	}
+	for _, o := range c.FarObjects {
+		line("object %s = %s of %s", o.Name, o.Class, o.Worker)
+	}
 	for _, class := range c.Classes {
 		line("class %s sqlite=%v former=%v", class.Name, class.SQLite, class.Former)
 	}
@@ -182,8 +185,8 @@ func TestKeysAgreeWithThemselves(t *testing.T) {
 			t.Errorf("%s stands twice", k.name)
 		}
 		seen[k.name] = true
-		if (k.standing == refused || k.standing == later || k.standing == idle) == (k.what == "") {
-			t.Errorf("%s: what goes with refused, later and idle", k.name)
+		if (k.standing == refused || k.standing == idle) == (k.what == "") {
+			t.Errorf("%s: what goes with refused and idle", k.name)
 		}
 	}
 }

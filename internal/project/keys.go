@@ -10,9 +10,6 @@ const (
 	harmless                  // it speaks to Cloudflare's tools; ignored in silence
 	idle                      // ignored with a warning: it cannot change how the Worker behaves
 	refused                   // the Worker cannot behave as written; the start stops
-	// later is read into the Config like supported, but refused as long as
-	// nothing serves it. The day it is served, its row becomes supported.
-	later
 )
 
 // key is a top-level key of the wrangler file.
@@ -20,7 +17,7 @@ type key struct {
 	name     string
 	standing standing
 	reach    reach
-	what     string // for refused, later and idle: what it is, for a sentence
+	what     string // for refused and idle: what it is, for a sentence
 	binding  bool   // it puts names into env, which can be made to throw
 	hint     string // for refused: a better hint than the usual one
 }
@@ -61,7 +58,7 @@ var keys = []key{
 	{name: "assets", standing: supported},
 	{name: "kv_namespaces", standing: supported, reach: notInherited},
 	{name: "r2_buckets", standing: supported, reach: notInherited},
-	{name: "services", standing: later, reach: notInherited, what: "bindings to other Workers", binding: true},
+	{name: "services", standing: supported, reach: notInherited},
 
 	{name: "$schema", standing: harmless, reach: topOnly},
 	{name: "account_id", standing: harmless},

@@ -38,7 +38,7 @@ func load(f *source.File, file string, others []string, o Options) (*Config, err
 		options: o,
 		config: &Config{
 			File: file, Dir: filepath.Dir(file), Env: o.Env, Files: []string{file},
-			boundAt: make(map[string]source.Cursor),
+			boundAt: make(map[string]source.Cursor), farAt: make(map[string]source.Cursor),
 		},
 		bound: make(map[string]source.Cursor),
 	}
@@ -397,7 +397,7 @@ func (l *loader) refuse() {
 		switch k.standing {
 		case idle:
 			c.Warnf("", "%q is ignored: %s", c.Path(), k.what)
-		case refused, later:
+		case refused:
 			l.refuseKey(k, c)
 		}
 	}
@@ -426,8 +426,7 @@ func (l *loader) refuseKey(k key, c source.Cursor) {
 	c.Errorf(hint, "%q is not supported: Dormouse does not have %s", c.Path(), k.what)
 }
 
-// missing lists a name that will throw. Keys of standing later have bound it
-// already.
+// missing lists a name that will throw.
 func (l *loader) missing(what string, at source.Cursor) {
 	name, _ := at.Text()
 	if _, known := l.bound[name]; !known {

@@ -24,9 +24,10 @@ type secret struct {
 // variable; one of the name of another binding is a mistake.
 func (l *loader) secrets() {
 	loaded := make(map[string]secret)
+	files := slices.Concat(l.options.SecretFiles, l.options.SecretsOf[l.config.Name])
 	switch {
-	case len(l.options.SecretFiles) > 0:
-		for _, path := range l.options.SecretFiles {
+	case len(files) > 0:
+		for _, path := range files {
 			if abs, err := filepath.Abs(path); err == nil {
 				path = abs
 			}
