@@ -118,10 +118,17 @@ func (v *versions) Rollback(ctx context.Context, number int, deadline time.Durat
 		return a, nil
 	}
 	if err := v.run(ctx, number, deadline); err != nil {
+		if m, ok := errors.AsType[notMigrated](err); ok {
+			err = &admin.NotDeployed{Status: http.StatusUnprocessableEntity, Err: fmt.Errorf(
+				"version %d is from before a migration that renamed, moved or deleted one of its classes, and migrations are not undone: deploy that code again, with its classes and migrations as they are now\n%w", number, m)}
+		}
 		return admin.Version{}, err
 	}
 	return v.describe(number), nil
 }
+
+// notMigrated is why the classes of a version cannot be what the data folder has.
+type notMigrated struct{ error }
 
 // note counts what was tried; what served already was not.
 func (v *versions) note(began time.Time, done *admin.Version, err *error) {
@@ -152,7 +159,7 @@ func (v *versions) run(ctx context.Context, number int, deadline time.Duration) 
 	}
 	record, err := migrate(v.r.settings.Data, m.Config, v.r.log)
 	if err != nil {
-		return &admin.NotDeployed{Status: http.StatusUnprocessableEntity, Err: err}
+		return &admin.NotDeployed{Status: http.StatusUnprocessableEntity, Err: notMigrated{err}}
 	}
 	if err := v.r.crew.takes(m.Config); err != nil {
 		return &admin.NotDeployed{Status: http.StatusUnprocessableEntity, Err: err}

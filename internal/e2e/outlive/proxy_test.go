@@ -28,7 +28,7 @@ func TestSocketsOutliveBehindATLSProxy(t *testing.T) {
 		Front:  func(server string) (string, func(), error) { return startNginx(t, nginx, folder, server) },
 	}
 	if os.Getenv("DORMOUSE_SOAK") != "" {
-		c.Idle, c.Busy, c.Events = 4000, 100, map[Kind]int{Deploy: 10, Kill: 10, Upgrade: 10}
+		c.Idle, c.Busy, c.Events = 4000, 100, map[Kind]int{Deploy: 20, Kill: 20, Upgrade: 20}
 	}
 	t.Logf("seed %d", c.Seed)
 	r, err := Run(t.Context(), c)
