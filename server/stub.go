@@ -25,6 +25,10 @@ type Namespace struct {
 // a class that there is not fail.
 func (s *Server) Namespace(class string) *Namespace { return &Namespace{s, class} }
 
+// Name returns the name that the ids of its objects are made from. The Worker's
+// name is part of it, so it is known when that is: see Config.Name.
+func (n *Namespace) Name() dormouse.Namespace { return n.s.namespace(n.class) }
+
 // IDFromName returns the id that name always has in this namespace.
 func (n *Namespace) IDFromName(name string) dormouse.ID {
 	return n.s.namespace(n.class).IDFromName(name)

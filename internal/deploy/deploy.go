@@ -53,6 +53,16 @@ type Options struct {
 	// Namespace is that of a class of another Worker beside this one. It is asked
 	// for what project.Config.Meet has found to be there.
 	Namespace func(worker, class string) dormouse.Namespace
+
+	// Beside are the classes of the same server that are not the Worker's own, and
+	// that it is to reach.
+	Beside []Beside
+}
+
+// Beside is a class that other code of the server has.
+type Beside struct {
+	Binding   string // its name in env
+	Namespace dormouse.Namespace
 }
 
 // Version is code that guests can run, and what goes with it.
@@ -129,6 +139,9 @@ func (v *Version) finish(o Options) error {
 	}
 	for _, k := range v.Config.Classes {
 		code.Classes = append(code.Classes, v.Config.Namespace(k.Name))
+	}
+	for _, n := range o.Beside {
+		code.Classes = append(code.Classes, n.Namespace)
 	}
 	flags := sdk.Flags(sdk.Options{
 		Bundle: v.Bundle, SDK: guestDir, Data: databases,
@@ -262,6 +275,11 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		}
 		namespaces = append(namespaces, namespace{n.Name, elsewhere, string(o.Namespace(n.Worker, n.Class))})
 		v.Bindings = append(v.Bindings, elsewhere)
+	}
+	for i, n := range o.Beside {
+		at := len(c.Classes) + i // as finish numbers them
+		namespaces = append(namespaces, namespace{n.Binding, at, string(n.Namespace)})
+		v.Bindings = append(v.Bindings, at)
 	}
 	vars := make(map[string]json.RawMessage)
 	for _, x := range c.Vars {

@@ -97,8 +97,7 @@ func newIdle(s *dormouse.State, _ int) (*idle, error) {
 	return &idle{room{s}, int(n.(*atomic.Int64).Add(1))}, nil
 }
 
-// births counts the constructor's runs for each object: it must outlive them,
-// and Go objects have no storage yet.
+// births counts the constructor's runs for each object: it must outlive them.
 var births sync.Map
 
 func (o *idle) WebSocketMessage(_ context.Context, ws *dormouse.WebSocket, _ dormouse.Message) error {

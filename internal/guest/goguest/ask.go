@@ -2,7 +2,6 @@ package goguest
 
 import (
 	"context"
-	"sync"
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
@@ -33,8 +32,7 @@ type (
 type ask struct {
 	i      *instance
 	answer Answer
-	once   sync.Once // ends what follows
-	wait   *wait     // the caller keeps its object meanwhile; nil: it does not
+	wait   *wait // the caller keeps its object meanwhile; nil: it does not
 
 	// Owned by the loop.
 	x    guest.Exchange
@@ -46,22 +44,14 @@ type ask struct {
 // of none: then the call is the process's own. dormouse.ErrDeadlock if the caller
 // would wait for itself.
 func Ask(ctx context.Context, to guest.Target, key dormouse.Key, r *guest.Request, answer Answer) (Asker, error) {
-	e := eventOf(ctx)
-	i, _ := ctx.Value(taskKey{}).(*instance)
-	if e != nil {
-		i = e.i
-	}
+	i, e := caller(ctx)
 	if i == nil {
 		return nil, nil
 	}
 	a := &ask{i: i, answer: answer}
-	if e != nil && e.has() {
-		var free bool
-		if a.wait, free = i.g.waits.begin(e, key); !free {
-			return nil, dormouse.ErrDeadlock
-		}
-		i.endTurn(e) // the other one may learn of it
-		e.runner.detach()
+	var err error
+	if a.wait, err = i.waitsFor(e, key); err != nil {
+		return nil, err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -72,6 +62,32 @@ func Ask(ctx context.Context, to guest.Target, key dormouse.Key, r *guest.Reques
 	i.outLocked().later(func() { a.begin(to, r) })
 	i.handOverLocked()
 	return a, nil
+}
+
+// caller is the instance whose handler or task ctx is of, nil for none, and the
+// handler's event.
+func caller(ctx context.Context) (*instance, *event) {
+	if e := eventOf(ctx); e != nil {
+		return e.i, e
+	}
+	i, _ := ctx.Value(taskKey{}).(*instance)
+	return i, nil
+}
+
+// waitsFor ends the turn of an event that is going to wait for another object, if
+// it has its own, and lets the crew go on with others. The wait is nil if it has
+// not. dormouse.ErrDeadlock if it would wait for itself.
+func (i *instance) waitsFor(e *event, key dormouse.Key) (*wait, error) {
+	if e == nil || !e.has() {
+		return nil, nil
+	}
+	w, free := i.g.waits.begin(e, key)
+	if !free {
+		return nil, dormouse.ErrDeadlock
+	}
+	i.endTurn(e) // the other one may learn of it
+	e.runner.detach()
+	return w, nil
 }
 
 // Interleaves says whether the handler that ctx is of lets others in while it
@@ -104,11 +120,7 @@ func (a *ask) end() {
 	a.unwait()
 }
 
-func (a *ask) unwait() {
-	if a.wait != nil {
-		a.once.Do(func() { a.i.g.waits.end(a.wait) })
-	}
-}
+func (a *ask) unwait() { a.i.g.waits.ended(a.wait) }
 
 // fail ends a call whose object has ended. On the loop.
 func (a *ask) fail(e *dormouse.Error) {

@@ -60,17 +60,20 @@ type Guest struct {
 	crew        *crew
 
 	// Owned by the loop.
-	instances map[guest.Object]*instance
-	sockets   map[dormouse.SocketID]*socket
-	calls     map[guest.Exchange]*fetch // that the host began
-	locals    map[guest.Exchange]*event // calls within this process that the host began
-	asks      map[guest.Exchange]*ask   // that we began
-	lastAsk   guest.Exchange
-	touched   []*instance // with events that came in this round
-	heard     int         // messages that came in this round
-	spoke     *socket     // that has spoken last; nil: it has gone
-	chunk     []byte      // memory for short messages
-	ended     bool
+	instances      map[guest.Object]*instance
+	sockets        map[dormouse.SocketID]*socket
+	calls          map[guest.Exchange]*fetch // that the host began
+	locals         map[guest.Exchange]*event // calls within this process that the host began
+	asks           map[guest.Exchange]*ask   // that we began
+	lastAsk        guest.Exchange
+	called         map[guest.Session]*event      // calls of methods that the host began
+	connections    map[guest.Session]*connection // that we began
+	lastConnection guest.Session
+	touched        []*instance // with events that came in this round
+	heard          int         // messages that came in this round
+	spoke          *socket     // that has spoken last; nil: it has gone
+	chunk          []byte      // memory for short messages
+	ended          bool
 
 	pairs   atomic.Uint32 // the last end made
 	backlog atomic.Int64
@@ -84,11 +87,13 @@ func New(c Config) *Guest {
 	g := &Guest{
 		incarnation: c.Incarnation, classes: c.Classes, namespaces: c.Namespaces,
 		limits: c.Limits, waits: c.Waits, open: c.Open, crew: newCrew(c.Loop),
-		instances: make(map[guest.Object]*instance),
-		sockets:   make(map[dormouse.SocketID]*socket),
-		calls:     make(map[guest.Exchange]*fetch),
-		locals:    make(map[guest.Exchange]*event),
-		asks:      make(map[guest.Exchange]*ask),
+		instances:   make(map[guest.Object]*instance),
+		sockets:     make(map[dormouse.SocketID]*socket),
+		calls:       make(map[guest.Exchange]*fetch),
+		locals:      make(map[guest.Exchange]*event),
+		asks:        make(map[guest.Exchange]*ask),
+		called:      make(map[guest.Session]*event),
+		connections: make(map[guest.Session]*connection),
 	}
 	g.crew.apply, g.crew.publish = g.applyBatch, g.publish
 	return g
@@ -170,6 +175,12 @@ func (g *Guest) forget(i *instance) {
 	}
 	for f := range i.calls {
 		f.out.done()
+	}
+	for _, c := range g.connections {
+		if c.i == i {
+			c.end()
+			c.done(nil, &dormouse.Error{Message: "The object that called has ended.", ObjectReset: true})
+		}
 	}
 	for a := range i.asks {
 		a.fail(&dormouse.Error{Message: "The object that called has ended.", ObjectReset: true})

@@ -52,8 +52,11 @@ func (w *Waits) leadsTo(from, to dormouse.Key, seen map[dormouse.Key]bool) bool 
 	return false
 }
 
-// end pairs with begin.
-func (w *Waits) end(n *wait) {
+// ended pairs with begin. It may be called again, and with nil.
+func (w *Waits) ended(n *wait) {
+	if n == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	k := n.e.i.key

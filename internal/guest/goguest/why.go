@@ -72,7 +72,7 @@ func (e *event) what() string {
 		return "Alarm of " + w.scheduled.UTC().Format(time.RFC3339)
 	case *fetch:
 		return w.head.Method + " " + w.head.URL
-	case *localCall:
+	case *localCall, *methodCall:
 		return "call"
 	}
 	return "Do"
