@@ -65,7 +65,7 @@ func (c *Class) Construct(i author.Instance) (object any, err error) {
 		return nil, fmt.Errorf("class %s was not made by NewClass", c.Name)
 	}
 	i.Bind(func(s author.Socket) any { return &WebSocket{s} })
-	return c.construct(&State{i, &Storage{i.Storage()}})
+	return c.construct(&State{i, &Storage{i.Storage(), i}})
 }
 
 // A handler is called for one event at a time of its object: no two of one

@@ -23,6 +23,7 @@ import (
 // Cloudflare: "SQLite-backed Durable Object Storage".
 type Storage struct {
 	s author.Storage
+	i author.Instance
 }
 
 // ListOptions select keys. The zero value selects all. Keys are ordered by
@@ -131,3 +132,26 @@ func (s *Storage) Sync(ctx context.Context) error { return s.s.Sync(ctx) }
 
 // SQL returns the tables of the database.
 func (s *Storage) SQL() *SQL { return &SQL{s.s} }
+
+// CurrentBookmark returns a text that names the state of this storage, with what
+// the handler has written so far; it commits that and waits until it is on disk,
+// as Sync does. Later bookmarks are greater texts. Not within Transaction.
+//
+// Cloudflare: "SQLite-backed Durable Object Storage", PITR API.
+func (s *Storage) CurrentBookmark(ctx context.Context) (string, error) {
+	return s.i.Past(ctx, author.PastQuestion{What: author.BookmarkOfNow})
+}
+
+// BookmarkForTime returns the bookmark of the state that this storage had at a
+// time. It is an error if history does not go back so far.
+func (s *Storage) BookmarkForTime(ctx context.Context, t time.Time) (string, error) {
+	return s.i.Past(ctx, author.PastQuestion{What: author.BookmarkOfTime, Time: t})
+}
+
+// RestoreBookmark has this storage, with its alarm, put back to what it was at a
+// bookmark when the object next begins; until then it goes on as it is. So
+// State.Abort usually follows. The bookmark that it returns names the state just
+// before, and undoes the restore. The order outlives the process.
+func (s *Storage) RestoreBookmark(ctx context.Context, bookmark string) (undo string, err error) {
+	return s.i.Past(ctx, author.PastQuestion{What: author.RestoreNext, Bookmark: bookmark})
+}

@@ -15,6 +15,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/internal/storage/journal"
+	"github.com/dormouse-dev/dormouse/internal/storage/sqlitestore"
 )
 
 // past is what the engine knows of what objects were, as hosts ask for it.
@@ -22,13 +23,25 @@ type past struct{ *store }
 
 var _ host.Past = past{}
 
-// past returns what a shard asks. Objects written in Go are put back while the
-// server is stopped.
+// past returns what a shard asks.
 func (s *Server) past(inGo bool) host.Past {
 	if inGo {
-		return nil
+		return pastInGo{past{s.engine}, s.stores}
 	}
 	return past{s.engine}
+}
+
+// pastInGo is that of objects whose databases this process opens, and keeps open
+// for a while after they have left memory.
+type pastInGo struct {
+	past
+	stores *sqlitestore.Stores
+}
+
+// Restore implements host.Past.
+func (p pastInGo) Restore(k dormouse.Key, done func(error)) error {
+	p.stores.LetGo(k)
+	return p.past.Restore(k, done)
 }
 
 // errNoTimeTravel has workerd's text, which says the same.
@@ -122,9 +135,6 @@ func historyOf(e *journal.Engine, k dormouse.Key, limit int) (*browse.History, e
 // PutBack implements admin.Past.
 func (r runtime) PutBack(ctx context.Context, k dormouse.Key, to browse.PastPoint) (*browse.PutBack, error) {
 	s := r.s
-	if s.inGo(k.Namespace) {
-		return nil, admin.Refused{Err: errors.New("objects written in Go are put back while the server is stopped: stop it, and name its data folder")}
-	}
 	if _, err := os.Stat(DatabasePath(s.Data, k)); err != nil {
 		return nil, asRefused(storage.ErrNoObject)
 	}

@@ -24,6 +24,9 @@ type Instance interface {
 	ID() [32]byte
 	Name() (name string, ok bool)
 	Storage() Storage
+	// Past asks what the storage was. What the turn has written so far is committed
+	// first.
+	Past(ctx context.Context, q PastQuestion) (bookmark string, err error)
 
 	// Accept answers an upgrade request with a socket, and returns its face.
 	Accept(w http.ResponseWriter, r *http.Request, tags []string) (face any, err error)
@@ -47,6 +50,22 @@ type Instance interface {
 	// Abort resets the object and does not return.
 	Abort(reason string)
 }
+
+// PastQuestion is what is asked of an object's history.
+type PastQuestion struct {
+	What     PastKind
+	Time     time.Time // of BookmarkOfTime
+	Bookmark string    // of RestoreNext
+}
+
+// PastKind says which question it is.
+type PastKind uint8
+
+const (
+	BookmarkOfNow  PastKind = iota // of all that is committed
+	BookmarkOfTime                 // of the state at a time
+	RestoreNext                    // puts the object back when it next begins; answered with what undoes it
+)
 
 // Socket is a hibernatable end of a pair.
 type Socket interface {

@@ -318,10 +318,16 @@ func (i *instance) release() {
 	}
 }
 
-// Checkpoint, CloseDatabase and Past are for guests that keep databases open.
+// Past answers what an object has asked of its history.
+func (g *Guest) Past(o guest.Object, question uint32, ok bool, text string) {
+	if i := g.instances[o]; i != nil {
+		i.remember(question, ok, text)
+	}
+}
+
+// Checkpoint and CloseDatabase are for guests that keep databases open.
 func (g *Guest) Checkpoint(guest.Object, guest.CheckpointStep) {}
 func (g *Guest) CloseDatabase(guest.Object)                    {}
-func (g *Guest) Past(guest.Object, uint32, bool, string)       {}
 
 // Stamps tells when sockets were answered without their object.
 func (g *Guest) Stamps(list []guest.Stamp) {

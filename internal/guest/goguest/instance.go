@@ -75,6 +75,8 @@ type instance struct {
 	store    Store // nil until it is used; then stored is set
 	commits  uint32
 	awaited  []awaited // oldest first
+	asked    map[uint32]chan<- remembered
+	question uint32 // the last one of asked
 }
 
 // deliver takes an event from the host. On the loop. The others learn of it at

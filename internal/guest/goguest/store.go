@@ -241,6 +241,7 @@ func (i *instance) closeStore() {
 	t := i.store
 	waiting := i.awaited
 	i.awaited = nil
+	i.failAskedLocked()
 	i.mu.Unlock()
 	for _, a := range waiting {
 		close(a.done)

@@ -90,6 +90,15 @@ func (s *Stores) NeedCheckpoint(k dormouse.Key) {
 	}
 }
 
+// LetGo closes an object's database if it rests. The engine is told a little later.
+func (s *Stores) LetGo(k dormouse.Key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.handles[k]; h != nil && h.state == atRest {
+		s.endLocked(h)
+	}
+}
+
 // Close closes every database. The objects have left memory.
 func (s *Stores) Close() {
 	s.mu.Lock()
