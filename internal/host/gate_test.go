@@ -91,6 +91,32 @@ func TestAsksWaitForTheCommit(t *testing.T) {
 	})
 }
 
+// TestBodiesOfAsksWaitForTheCommit: each part of a streamed one for itself.
+func TestBodiesOfAsksWaitForTheCommit(t *testing.T) {
+	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
+		s := w.one()
+		s.fetch(key(0, "asker"), nil)
+		i, g := s.guest.Last(), s.guest
+		s.heard("start 1", "request 2 of 1 GET http://x/")
+		var x guest.Exchange
+		s.on(func() {
+			x = g.Ask(i, target("asked"), post())
+			g.Peer().Body(x, []byte("free"))
+			i.Commit()
+			g.Peer().Body(x, []byte("held"))
+		})
+		s.heard("start 2", "request 4 of 2 POST http://x/", "body 4 free", "response 1 200")
+		s.on(func() {
+			i.Commit()
+			g.Peer().BodyEnd(x)
+		})
+		s.sync(1, nil)
+		s.heard("body 4 held")
+		s.sync(1, nil)
+		s.heard("body-end 4")
+	})
+}
+
 // target is an object of the only binding.
 func target(name string) guest.Target { return guest.Target{ID: key(0, name).ID} }
 
