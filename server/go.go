@@ -21,8 +21,9 @@ import (
 
 // objects are the classes written in Go.
 type objects struct {
-	waits  goguest.Waits
-	stores *sqlitestore.Stores // nil: nothing is stored
+	waits   goguest.Waits
+	methods goguest.Methods
+	stores  *sqlitestore.Stores // nil: nothing is stored
 
 	temporary string // the data folder, if it is to be removed
 
@@ -117,7 +118,7 @@ func (s *Server) inGo(n dormouse.Namespace) bool {
 // newGoGuest makes the guest of a loop for objects written in Go.
 func (s *Server) newGoGuest(l *loop.Loop) *goguest.Guest {
 	c := goguest.Config{
-		Loop: l, Incarnation: s.Neighbours.guests.Add(1), Waits: &s.waits, Open: s.stores.Open,
+		Loop: l, Incarnation: s.Neighbours.guests.Add(1), Waits: &s.waits, Methods: &s.methods, Open: s.stores.Open,
 		Limits: goguest.Limits{Attachment: s.Limits.Attachment, Sockets: s.Limits.SocketsPerObject},
 	}
 	for _, k := range s.Classes {

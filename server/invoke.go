@@ -50,6 +50,7 @@ func (o *Stub) invoke(ctx context.Context, method string, args []any) (answer []
 	if err := o.ns.s.Start(ctx); err != nil {
 		return nil, err
 	}
+	o.ns.s.methods.Use(goguest.ByName)
 	err = interleave(ctx, func(ctx context.Context) error {
 		answered := make(chan struct{})
 		var failure *dormouse.Error

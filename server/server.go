@@ -130,7 +130,8 @@ type Limits struct {
 
 // Guests makes the guests of a server, a slot for each loop.
 type Guests interface {
-	// Slot is called before the loop starts.
+	// Slot is called before the loop starts. If the Guests call methods of objects
+	// in Go, they have a method Methods that is given to these first.
 	Slot(l *loop.Loop, h GuestHost, next *atomic.Uint32) Slot
 }
 
@@ -250,6 +251,9 @@ func (s *Server) build() error {
 
 func (s *Server) assemble() error {
 	c := &s.Config
+	if g, ok := c.Guests.(interface{ Methods(*goguest.Methods) }); ok {
+		g.Methods(&s.methods)
+	}
 	if c.Guests != nil && (c.Name == "" || c.Data == "") {
 		return errors.New("a server with guests needs a name and a data folder")
 	}

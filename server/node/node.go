@@ -34,6 +34,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/classes"
 	"github.com/dormouse-dev/dormouse/internal/deploy"
+	"github.com/dormouse-dev/dormouse/internal/guest/goguest"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/project"
@@ -198,6 +199,9 @@ type guests struct {
 	command nodeguest.Command
 	server  *server.Server
 }
+
+// Methods lets the Worker call objects in Go by the names of their methods.
+func (guests) Methods(m *goguest.Methods) { m.Use(goguest.ByName) }
 
 // Slot implements server.Guests.
 func (g guests) Slot(l *loop.Loop, h server.GuestHost, next *atomic.Uint32) server.Slot {

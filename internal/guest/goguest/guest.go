@@ -30,6 +30,8 @@ type Config struct {
 	Limits     Limits
 	// Waits is shared by the guests of a server.
 	Waits *Waits
+	// Methods is shared by the guests of a server.
+	Methods *Methods
 	// Open opens the storage of an object.
 	Open Opener
 }
@@ -56,6 +58,7 @@ type Guest struct {
 	namespaces  []dormouse.Namespace
 	limits      Limits
 	waits       *Waits
+	methods     *Methods
 	open        Opener
 	crew        *crew
 
@@ -86,7 +89,7 @@ var _ guest.Guest = (*Guest)(nil)
 func New(c Config) *Guest {
 	g := &Guest{
 		incarnation: c.Incarnation, classes: c.Classes, namespaces: c.Namespaces,
-		limits: c.Limits, waits: c.Waits, open: c.Open, crew: newCrew(c.Loop),
+		limits: c.Limits, waits: c.Waits, methods: c.Methods, open: c.Open, crew: newCrew(c.Loop),
 		instances:   make(map[guest.Object]*instance),
 		sockets:     make(map[dormouse.SocketID]*socket),
 		calls:       make(map[guest.Exchange]*fetch),

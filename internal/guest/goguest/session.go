@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -93,9 +94,27 @@ var handlers = map[string]bool{
 	"ServeHTTP": true, "WebSocketMessage": true, "WebSocketClose": true, "WebSocketError": true, "Alarm": true,
 }
 
-// method finds what a name calls: the exported method that has it, with a capital
-// letter in front, if its first parameter is a context.
-func method(object any, name string) (m reflect.Value, ok bool) {
+// Methods finds what a name calls, for the guests of a server. It finds nothing
+// until it is given ByName: a program that holds that function holds every exported
+// method of every type that it has, because the linker cannot know which are called,
+// and a fifth more bytes. So only what calls by name brings it.
+type Methods struct {
+	find atomic.Pointer[func(object any, name string) (reflect.Value, bool)]
+}
+
+// Use is for ByName.
+func (m *Methods) Use(find func(object any, name string) (reflect.Value, bool)) { m.find.Store(&find) }
+
+func (m *Methods) of(object any, name string) (reflect.Value, bool) {
+	if m == nil || m.find.Load() == nil {
+		return reflect.Value{}, false
+	}
+	return (*m.find.Load())(object, name)
+}
+
+// ByName finds the exported method that has a name, with a capital letter in front,
+// if its first parameter is a context.
+func ByName(object any, name string) (m reflect.Value, ok bool) {
 	first, n := utf8.DecodeRuneInString(name)
 	name = string(unicode.ToUpper(first)) + name[n:]
 	if handlers[name] {
@@ -120,7 +139,7 @@ func (i *instance) invoke(ctx context.Context, c *plaincall.Call) ([]byte, error
 		return nil, typeError("Objects written in Go have methods, and nothing else that can be asked: %v", c.Path)
 	}
 	name := c.Path[0]
-	m, ok := method(i.object, name)
+	m, ok := i.g.methods.of(i.object, name)
 	if !ok {
 		return nil, typeError("The receiver, which is written in Go, does not implement the method %q.", name)
 	}
