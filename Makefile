@@ -83,6 +83,8 @@ types: build node tools ## check the TypeScript
 	$(TSC) -p sdk/node
 	$(TSC) -p conformance/worker
 	$(TSC) -p conformance/worker-stores
+	bin/dormouse types conformance/neighbours/caller conformance/neighbours/callee
+	$(TSC) -p conformance/neighbours/caller
 	$(TSC) -p bench/worker
 	$(TSC) -p bench/party
 

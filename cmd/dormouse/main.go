@@ -54,6 +54,6 @@ func command() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w; `%s --help` lists what there is", err, c.CommandPath())
 	})
-	root.AddCommand(runCommand(true), runCommand(false), deployCommand(), versionsCommand(), rollbackCommand(), upgradeCommand(), configCommand(), versionCommand(), nodeCommand(), tailCommand(), checkCommand(), readyCommand(), inspectCommand(), objectsCommand(), storageCommand(), kvCommand(), r2Command(), backupCommand())
+	root.AddCommand(runCommand(true), runCommand(false), deployCommand(), versionsCommand(), rollbackCommand(), upgradeCommand(), configCommand(), typesCommand(), versionCommand(), nodeCommand(), tailCommand(), checkCommand(), readyCommand(), inspectCommand(), objectsCommand(), storageCommand(), kvCommand(), r2Command(), backupCommand())
 	return root
 }

@@ -40,6 +40,9 @@ func StartDormouse(ctx context.Context, w Worker, hibernateAfter time.Duration, 
 		"--data", filepath.Join(dir, "data"),
 		"--hibernate-after", hibernateAfter.String(),
 	}, more...)
+	for _, other := range w.Others {
+		args = append(args, other.Dir)
+	}
 	s, err := Start(exec.Command(bin, args...))
 	if err != nil {
 		os.RemoveAll(dir)

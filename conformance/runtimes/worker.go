@@ -21,10 +21,17 @@ type Worker struct {
 	CompatibilityFlags []string `json:"compatibility_flags"`
 	DurableObjects     struct {
 		Bindings []struct {
-			Name      string `json:"name"`
-			ClassName string `json:"class_name"`
+			Name       string `json:"name"`
+			ClassName  string `json:"class_name"`
+			ScriptName string `json:"script_name"` // of another Worker
 		} `json:"bindings"`
 	} `json:"durable_objects"`
+	Services []struct {
+		Binding    string          `json:"binding"`
+		Service    string          `json:"service"`
+		Entrypoint string          `json:"entrypoint"`
+		Props      json.RawMessage `json:"props"`
+	} `json:"services"`
 	KV []struct {
 		Binding string `json:"binding"`
 		ID      string `json:"id"`
@@ -33,6 +40,11 @@ type Worker struct {
 		Binding string `json:"binding"`
 		Bucket  string `json:"bucket_name"`
 	} `json:"r2_buckets"`
+
+	Texts map[string]string `json:"vars"`
+
+	// Others are the Workers that it is bound to. They lie in folders beside its own.
+	Others []Worker `json:"-"`
 }
 
 // HasStores says whether it has bindings of KV or R2.
@@ -57,7 +69,32 @@ func Load(dir string) (Worker, error) {
 	if err := json.Unmarshal(plain, &w); err != nil {
 		return Worker{}, fmt.Errorf("read %s: %w", path, err)
 	}
-	return w, nil
+	return w, w.loadOthers()
+}
+
+// loadOthers reads the Workers that w is bound to.
+func (w *Worker) loadOthers() error {
+	known := map[string]bool{w.Name: true, "": true}
+	load := func(name string) error {
+		if known[name] {
+			return nil
+		}
+		known[name] = true
+		other, err := Load(filepath.Join(filepath.Dir(w.Dir), name))
+		w.Others = append(w.Others, other)
+		return err
+	}
+	for _, b := range w.DurableObjects.Bindings {
+		if err := load(b.ScriptName); err != nil {
+			return err
+		}
+	}
+	for _, s := range w.Services {
+		if err := load(s.Service); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Bundle returns the Worker as one ES module, with the conditions that

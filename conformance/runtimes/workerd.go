@@ -25,27 +25,29 @@ func FindWorkerd() (string, error) {
 var workerdConfig = template.Must(template.New("workerd.capnp").Funcs(template.FuncMap{"quote": quoteCapnp}).Parse(`using Workerd = import "/workerd/workerd.capnp";
 
 const config :Workerd.Config = (
-  services = [
-    (name = "main", worker = .main),
+  services = [{{range $i, $w := .Workers}}
+    (name = {{quote $w.Name}}, worker = .w{{$i}}),{{end}}
     (name = "disk", disk = (path = {{quote .Data}}, writable = true)),
     (name = "internet", network = (allow = ["public", "private", "local"])),
   ],
-  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = {{quote (index .Workers 0).Name}})],
 );
-
-const main :Workerd.Worker = (
-  modules = [(name = "worker.js", esModule = embed "worker.js")],
-  compatibilityDate = {{quote .Worker.CompatibilityDate}},
-  compatibilityFlags = [{{range .Worker.CompatibilityFlags}}{{quote .}}, {{end}}],
+{{range $i, $w := .Workers}}
+const w{{$i}} :Workerd.Worker = (
+  modules = [(name = "worker.js", esModule = embed "worker{{$i}}.js")],
+  compatibilityDate = {{quote .CompatibilityDate}},
+  compatibilityFlags = [{{range .CompatibilityFlags}}{{quote .}}, {{end}}],
   durableObjectStorage = (localDisk = "disk"),
-  durableObjectNamespaces = [{{$name := .Worker.Name}}{{range .Worker.DurableObjects.Bindings}}
-    (className = {{quote .ClassName}}, uniqueKey = {{printf "%s-%s" $name .ClassName | quote}}, enableSql = true),{{end}}
+  durableObjectNamespaces = [{{range .DurableObjects.Bindings}}{{if not .ScriptName}}
+    (className = {{quote .ClassName}}, uniqueKey = {{printf "%s-%s" $w.Name .ClassName | quote}}, enableSql = true),{{end}}{{end}}
   ],
-  bindings = [{{range .Worker.DurableObjects.Bindings}}
-    (name = {{quote .Name}}, durableObjectNamespace = {{quote .ClassName}}),{{end}}
+  bindings = [{{range .DurableObjects.Bindings}}
+    (name = {{quote .Name}}, durableObjectNamespace = (className = {{quote .ClassName}}{{if .ScriptName}}, serviceName = {{quote .ScriptName}}{{end}})),{{end}}{{range .Services}}
+    (name = {{quote .Binding}}, service = (name = {{quote .Service}}{{if .Entrypoint}}, entrypoint = {{quote .Entrypoint}}{{end}}{{if .Props}}, props = (json = {{printf "%s" .Props | quote}}){{end}})),{{end}}{{range $name, $text := .Texts}}
+    (name = {{quote $name}}, text = {{quote $text}}),{{end}}
   ],
 );
-`))
+{{end}}`))
 
 func quoteCapnp(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(s) + `"`
@@ -58,15 +60,11 @@ func StartWorkerd(ctx context.Context, w Worker) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	code, err := w.Bundle()
-	if err != nil {
-		return nil, err
-	}
 	dir, err := os.MkdirTemp("", "workerd-")
 	if err != nil {
 		return nil, err
 	}
-	s, err := startWorkerdIn(ctx, bin, dir, w, code)
+	s, err := startWorkerdIn(ctx, bin, dir, w)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, err
@@ -74,16 +72,23 @@ func StartWorkerd(ctx context.Context, w Worker) (*Server, error) {
 	return s, nil
 }
 
-func startWorkerdIn(ctx context.Context, bin, dir string, w Worker, code []byte) (*Server, error) {
+func startWorkerdIn(ctx context.Context, bin, dir string, w Worker) (*Server, error) {
 	data := filepath.Join(dir, "data")
 	if err := os.Mkdir(data, 0o755); err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "worker.js"), code, 0o644); err != nil {
-		return nil, err
+	all := append([]Worker{w}, w.Others...)
+	for i, w := range all {
+		code, err := w.Bundle()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, fmt.Sprintf("worker%d.js", i)), code, 0o644)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	var config strings.Builder
-	if err := workerdConfig.Execute(&config, map[string]any{"Worker": w, "Data": data}); err != nil {
+	if err := workerdConfig.Execute(&config, map[string]any{"Workers": all, "Data": data}); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "workerd.capnp")

@@ -39,6 +39,7 @@ type Script struct {
 	Date   string // the compatibility date it needs
 	Unsafe bool   // it needs a Worker of its own, with the flag unsafe_module
 	Stores bool   // it needs the Worker with KV and R2
+	Others bool   // it needs the Worker that is bound to another one
 	Head   []string
 	Steps  []Step
 }
@@ -71,6 +72,7 @@ const (
 	dateKey   = "compatibility_date "
 	unsafeKey = "compatibility_flag unsafe_module"
 	storesKey = "bindings KV R2"
+	othersKey = "bindings of another Worker"
 )
 
 // Parse reads the script of a file.
@@ -99,6 +101,8 @@ func Parse(name, text string) (*Script, error) {
 			s.Unsafe, s.Head, before = true, append(before, l), nil
 		case l == storesKey && len(s.Steps) == 0:
 			s.Stores, s.Head, before = true, append(before, l), nil
+		case l == othersKey && len(s.Steps) == 0:
+			s.Others, s.Head, before = true, append(before, l), nil
 		case len(l) >= 2 && l[1] == ' ' && strings.IndexByte(" -+!", l[0]) >= 0:
 			if len(s.Steps) == 0 || before != nil {
 				return nil, fail("an answer without a command above it")

@@ -94,6 +94,8 @@ func folder(s *script.Script) string {
 	switch {
 	case s.Stores:
 		return "conformance/worker-stores"
+	case s.Others:
+		return "conformance/neighbours/caller"
 	case s.Unsafe:
 		return "conformance/worker-unsafe"
 	case s.Date == script.Older:

@@ -28,6 +28,7 @@ var areas = []struct {
 	{"Alarms", []string{"alarm"}},
 	{"Gates, `blockConcurrencyWhile`, `abort`", []string{"gates", "block", "reset"}},
 	{"Calls on stubs, and their errors", []string{"calls", "rpc"}},
+	{"Services, and objects of another Worker", []string{"services"}},
 	{"KV and R2 (with miniflare)", []string{"kv", "r2"}},
 	{"Test hooks (`workerd:unsafe`)", []string{"unsafe"}},
 }

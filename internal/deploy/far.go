@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -34,16 +35,54 @@ func (v *Version) fronts() ([]guest.Front, error) {
 		if s.Props == nil || s.Service == v.Config.Name {
 			continue // the guest calls itself
 		}
-		var props any
-		err := json.Unmarshal(s.Props, &props)
+		props, err := valueOf(json.NewDecoder(bytes.NewReader(s.Props)))
 		if err == nil {
-			list[i].Props, err = structuredclone.Marshal(props)
+			list[i].Props, err = structuredclone.Encode(props)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("props of the binding %s: %w", s.Binding, err)
 		}
 	}
 	return list, nil
+}
+
+// valueOf reads JSON as JavaScript does: keys stay in their order.
+func valueOf(d *json.Decoder) (structuredclone.Value, error) {
+	t, err := d.Token()
+	if err != nil {
+		return nil, err
+	}
+	switch t {
+	case json.Delim('['):
+		a := new(structuredclone.Array)
+		for d.More() {
+			v, err := valueOf(d)
+			if err != nil {
+				return nil, err
+			}
+			a.Elements = append(a.Elements, v)
+			a.Length++
+		}
+		_, err = d.Token()
+		return a, err
+	case json.Delim('{'):
+		o := new(structuredclone.Object)
+		for d.More() {
+			key, err := d.Token()
+			if err != nil {
+				return nil, err
+			}
+			v, err := valueOf(d)
+			if err != nil {
+				return nil, err
+			}
+			name, _ := key.(string)
+			o.Props = append(o.Props, structuredclone.Property{Key: name, Value: v})
+		}
+		_, err = d.Token()
+		return o, err
+	}
+	return t, nil // nil, a bool, a float64 or a string
 }
 
 // service is a service binding in the configuration of a guest.

@@ -4,8 +4,11 @@
  */
 
 import { ambient, scopeNow } from "./ambient.ts";
+import { hasContent, takeContent, usedText } from "./http/body.ts";
+import { asBytes, rawOf } from "./http/headers.ts";
 import type { Request } from "./http/request.ts";
-import { isResponse, type Response } from "./http/response.ts";
+import { incomingResponse, isResponse, type Response } from "./http/response.ts";
+import { statusName } from "./http/status.ts";
 import { deserialize } from "./storage/clone.ts";
 import type { Worker } from "./worker.ts";
 
@@ -34,7 +37,13 @@ export async function fetchLoopback(entrypoint: string, props: Uint8Array | null
           return;
         }
         Promise.resolve(result).then(
-          (r) => back(() => (isResponse(r) ? resolve(r) : reject(new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.")))),
+          (r) => back(() => {
+            try {
+              resolve(arrived(r, request.url));
+            } catch (e) {
+              reject(e);
+            }
+          }),
           (e: unknown) => back(() => reject(e)),
         );
       });
@@ -42,4 +51,14 @@ export async function fetchLoopback(entrypoint: string, props: Uint8Array | null
   } finally {
     owner.finish(task);
   }
+}
+
+/** An answer as whoever asked sees it. */
+function arrived(r: unknown, url: string): Response {
+  if (!isResponse(r)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+  if (r.bodyUsed) throw new TypeError(usedText);
+  const { status, webSocket } = r;
+  const headers = rawOf(r.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
+  const head = { status, statusText: r.statusText === "" ? statusName(status) : r.statusText, headers, webSocket, url, redirected: false };
+  return incomingResponse(head, hasContent(r) ? takeContent(r) : { kind: "none" });
 }

@@ -29,7 +29,7 @@ export type BodyInit =
 const none: Content = { kind: "none" };
 
 const lockedText = "This ReadableStream is currently locked to a reader";
-const usedText = "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
+export const usedText = "Body has already been used. It can only be used once. Use tee() first if you need to read it twice.";
 
 // Set by the class: what this runtime may do with a body and an author may not.
 /** Gives the content away: the body is used from now on. Throws when it was used before. */
