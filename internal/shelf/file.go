@@ -44,7 +44,6 @@ func (d *Draft) Keep() (name string, err error) {
 	}
 	folder := filepath.Join(FilesFolder, d.name[:2])
 	err = s.root.Mkdir(folder, 0o700)
-	made := err == nil
 	if os.IsExist(err) {
 		err = nil
 	}
@@ -54,8 +53,8 @@ func (d *Draft) Keep() (name string, err error) {
 	if err == nil {
 		err = disk.OS{}.SyncDir(filepath.Join(s.cfg.Folder, folder))
 	}
-	if err == nil && made {
-		err = disk.OS{}.SyncDir(filepath.Join(s.cfg.Folder, FilesFolder))
+	if err == nil {
+		err = s.syncEntry(d.name[:2])
 	}
 	if err != nil {
 		s.root.Remove(d.path)
@@ -63,6 +62,24 @@ func (d *Draft) Keep() (name string, err error) {
 		return "", err
 	}
 	return d.name, nil
+}
+
+// syncEntry waits until a folder of files is itself on disk. That it was there does
+// not tell: another put, or a process that was killed, may have just made it.
+func (s *Shelf) syncEntry(folder string) error {
+	s.mu.Lock()
+	known := s.durable[folder]
+	s.mu.Unlock()
+	if known {
+		return nil
+	}
+	if err := (disk.OS{}).SyncDir(filepath.Join(s.cfg.Folder, FilesFolder)); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.durable[folder] = true
+	return nil
 }
 
 // Drop forgets it.

@@ -84,6 +84,8 @@ type Shelf struct {
 	open   int      // files being read
 	pins   int      // copies in progress
 	unused []string // files to be removed when there are none
+	// Folders of files that are on disk; at most 256.
+	durable map[string]bool
 }
 
 // write is a transaction on its way.
@@ -97,7 +99,7 @@ func Open(c Config) (_ *Shelf, err error) {
 	if err := os.MkdirAll(filepath.Join(c.Folder, FilesFolder), 0o700); err != nil {
 		return nil, err
 	}
-	s := &Shelf{cfg: c, token: random(), free: make(chan *sqlite.Conn, readers), queue: make(chan *write, maxQueue), ended: make(chan struct{})}
+	s := &Shelf{cfg: c, token: random(), free: make(chan *sqlite.Conn, readers), queue: make(chan *write, maxQueue), ended: make(chan struct{}), durable: make(map[string]bool)}
 	if s.root, err = os.OpenRoot(c.Folder); err != nil {
 		return nil, err
 	}
@@ -122,8 +124,11 @@ func Open(c Config) (_ *Shelf, err error) {
 	if err := s.root.WriteFile(openName, []byte(s.token), 0o600); err != nil {
 		return nil, err
 	}
-	if err := (disk.OS{}).SyncDir(c.Folder); err != nil {
-		return nil, err
+	// The folder may be new, and the one that it is in, too.
+	for _, folder := range []string{c.Folder, filepath.Dir(c.Folder), filepath.Dir(filepath.Dir(c.Folder))} {
+		if err := (disk.OS{}).SyncDir(folder); err != nil {
+			return nil, err
+		}
 	}
 	s.running.Go(s.run)
 	if !s.swept {

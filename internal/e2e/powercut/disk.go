@@ -41,7 +41,7 @@ type change struct {
 // move is a change of an entry that was not synced.
 type move struct {
 	name, from string // from: renamed
-	to         *node  // nil: removed
+	to         *node  // nil: removed; of a file that was renamed, that file
 }
 
 func newDisk(root string) *disk {
@@ -74,12 +74,26 @@ func (d *disk) see(c *call) (synced bool, err error) {
 	}
 	path := func(at int) string {
 		text, err := c.text(at)
-		if err != nil || !filepath.IsAbs(string(text)) {
+		if err != nil {
 			return ""
 		}
-		return d.rel(string(text))
+		if filepath.IsAbs(string(text)) {
+			return d.rel(string(text))
+		}
+		folder := "" // the name is relative to the descriptor before it
+		if at > 0 {
+			folder = c.file(at - 1)
+		}
+		if folder == "" {
+			return ""
+		}
+		return d.rel(filepath.Join(folder, string(text)))
 	}
 	switch c.name {
+	case "open":
+		if name := path(0); name != "" && name != "." {
+			d.open(name, c.args[1])
+		}
 	case "openat":
 		if name := path(1); name != "" && name != "." {
 			d.open(name, c.args[2])
@@ -135,9 +149,15 @@ func (d *disk) remove(name string) {
 }
 
 func (d *disk) rename(from, to string) {
-	if d.live[from] != nil && to != "" {
-		d.move(move{name: to, from: from})
+	n := d.live[from]
+	if n == nil || to == "" {
+		return
 	}
+	m := move{name: to, from: from}
+	if !n.dir {
+		m.to = n
+	}
+	d.move(m)
 }
 
 func (d *disk) move(m move) {
@@ -153,6 +173,9 @@ func (m move) apply(entries map[string]*node) {
 				delete(entries, name)
 				entries[m.name+rest] = n
 			}
+		}
+		if m.to != nil {
+			entries[m.name] = m.to // also where its old name was never on disk
 		}
 	case m.to == nil:
 		delete(entries, m.name)
@@ -285,6 +308,12 @@ func (d *disk) keep(moves []move, which func(move) bool) {
 		m.apply(d.durable)
 		return true
 	})
+	for _, renamed := range moves {
+		if renamed.from != "" && renamed.to != nil && !slices.Contains(d.moves, renamed) {
+			// It has its new name: its old one does not come back later.
+			d.moves = slices.DeleteFunc(d.moves, func(m move) bool { return m.name == renamed.from && m.to == renamed.to })
+		}
+	}
 }
 
 // sector is what a disk writes as a whole.

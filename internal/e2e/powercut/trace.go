@@ -13,7 +13,7 @@ import (
 
 // traced are the calls that matter: those that change files or make changes
 // last, and those with which something is said to clients.
-const traced = "openat,creat,write,pwrite64,pwritev,pwritev2,writev,copy_file_range,sendfile,ftruncate,truncate,fallocate," +
+const traced = "?open,openat,creat,write,pwrite64,pwritev,pwritev2,writev,copy_file_range,sendfile,ftruncate,truncate,fallocate," +
 	"fsync,fdatasync,sync,syncfs,sync_file_range,rename,renameat,renameat2,link,linkat,symlink,unlink,unlinkat,rmdir,mkdir,mkdirat,sendto,sendmsg"
 
 // call is a system call. Others may have been in progress at the same time: it
