@@ -81,12 +81,17 @@ func TestFlightOfABusyObjectAllocatesNothing(t *testing.T) {
 	}
 }
 
+// What does it cost to count a message that comes alone, from its delivery to its
+// latency? 2026-11-22, two processors that others used too: 39 to 46 ns, of 5.6 µs
+// that an echo takes.
 func BenchmarkFlight(b *testing.B) {
 	var f observe.Flight
+	bell := observe.NewBell()
 	var h observe.Histogram
 	done := func(_ observe.Kind, n uint32, arrived, _ int64) { h.Observe(time.Duration(arrived), uint64(n)) }
 	for b.Loop() {
 		f.Delivered(observe.Message, 1, 0)
+		bell.Ring()
 		f.Finished(1, done)
 	}
 }

@@ -5,8 +5,9 @@ export function el(name, props = {}, ...children) {
   const e = document.createElement(name);
   for (const [k, v] of Object.entries(props)) {
     if (v === undefined || v === null || v === false) continue;
+    // ARIA has words for what HTML says by an attribute that is there.
     if (k.startsWith("on")) e.addEventListener(k.slice(2), v);
-    else e.setAttribute(k, v === true ? "" : v);
+    else e.setAttribute(k, v === true && !k.startsWith("aria-") ? "" : v);
   }
   e.append(...children.flat().filter((c) => c !== null && c !== undefined && c !== false));
   return e;

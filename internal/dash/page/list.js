@@ -87,9 +87,11 @@ export class List {
 
   move(by) {
     if (this.objects.length === 0) return;
+    const rows = $("rows").children;
+    rows[this.selected]?.removeAttribute("aria-selected");
     this.selected = Math.max(0, Math.min(this.objects.length - 1, this.selected + by));
-    this.show();
-    $("rows").children[this.selected]?.scrollIntoView({ block: "nearest" });
+    rows[this.selected]?.setAttribute("aria-selected", "true");
+    rows[this.selected]?.scrollIntoView({ block: "nearest" });
   }
 
   enter() {
