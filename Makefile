@@ -126,6 +126,10 @@ dist: ## archives of this version in dist/, with checksums; the same commit give
 install-test: node ## run docs/install.md in a fresh Debian; takes root and debootstrap
 	packaging/test-install.sh
 
+.PHONY: image-test
+image-test: node ## build packaging/Dockerfile without Docker, run it and look; takes root, debootstrap and buildah
+	packaging/test-image.sh
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist artefacts
