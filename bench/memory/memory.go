@@ -28,10 +28,11 @@ type shape struct {
 // has held nothing yet.
 func Groups() (groups []contest.Group) {
 	both := []string{peers.Dormouse, peers.Workerd}
+	three := []string{peers.Dormouse, peers.Workerd, peers.GoObjects}
 	for _, s := range []shape{
 		{"memory of an idle socket, hibernated", "Idle", 10, 1, false, nil},
 		{"— with two tags and an attachment", "Tagged", 10, 2, false, []string{peers.Dormouse}},
-		{"memory of a hibernated object with a socket", "Idle", 0, 4, false, both},
+		{"memory of a hibernated object with a socket", "Idle", 0, 4, false, three},
 		{"memory of an object in memory with a socket", "Awake", 0, 10, true, both},
 	} {
 		groups = append(groups, contest.Group{Name: "memory", Questions: []contest.Question{question(s)}})

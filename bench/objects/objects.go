@@ -17,9 +17,9 @@ func Group() contest.Group {
 	for _, n := range []int{1, 100} {
 		g.Questions = append(g.Questions, work(n))
 	}
-	g.Questions = append(g.Questions, woken(1000, peers.Dormouse, peers.Workerd))
+	g.Questions = append(g.Questions, woken(1000, peers.Dormouse, peers.Workerd, peers.GoObjects))
 	// workerd holds no 10,000 objects in 20,000 descriptors.
-	g.Questions = append(g.Questions, woken(10_000, peers.Dormouse))
+	g.Questions = append(g.Questions, woken(10_000, peers.Dormouse, peers.GoObjects))
 	return g
 }
 

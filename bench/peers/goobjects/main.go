@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,6 +21,8 @@ import (
 )
 
 func main() {
+	// As docs/go.md says for programs that do little but pass messages on.
+	debug.SetGCPercent(400)
 	s := &server.Server{Config: server.Config{HibernateAfter: time.Second, Compress: true}}
 	classes := map[string]*server.Namespace{
 		"Echo":         s.Define(dormouse.NewClass("Echo", newEcho, 0)),

@@ -17,10 +17,12 @@ type lent struct {
 	spare    *runner // the last one that gave it back
 	lendings uint64  // ever
 
-	watching bool // the timer runs
-	timer    *time.Timer
-	looked   uint64    // lendings when it last looked
-	lookedAt time.Time // and when that was
+	watching  bool // the timer runs
+	timer     *time.Timer
+	looked    uint64        // lendings when it last looked
+	lookedAt  time.Time     // and when that was
+	period    time.Duration // between two looks
+	stalledAt time.Time     // the last time that it took the loop
 
 	patience map[*dormouse.Class]*stalls
 	until    time.Time // when the last of them ends
@@ -35,12 +37,17 @@ type stalls struct {
 
 // A class from whose handlers the loop was taken maxStalls times within a
 // stallWindow has workers for a while: each time the loop, and so everybody's
-// sockets, stood still for two milliseconds at most.
+// sockets, stood still for a moment.
 const (
 	maxStalls   = 16
 	stallWindow = time.Second
 	patienceFor = 10 * time.Second
 )
+
+// The timer looks every calmPeriod, because each look wakes a thread; and every
+// stallAfter when a handler has stalled less than stallWindow ago. A handler is found
+// by its second look.
+const calmPeriod = 4 * time.Millisecond
 
 // maxSaid is how many full batches a runner that has the loop may say before they
 // are sent.
@@ -62,9 +69,10 @@ func (c *crew) lendLocked() *runner {
 	if !c.watching {
 		c.watching = true
 		if c.timer == nil {
-			c.timer = time.AfterFunc(stallAfter, c.watchBorrower)
+			c.period = calmPeriod
+			c.timer = time.AfterFunc(c.period, c.watchBorrower)
 		} else {
-			c.timer.Reset(stallAfter)
+			c.timer.Reset(c.period)
 		}
 	}
 	return r
@@ -147,8 +155,13 @@ func (c *crew) watchBorrower() {
 	c.mu.Lock()
 	r, same := c.borrower, c.looked == c.lendings
 	// Who looks late is on a machine that has no time for the handler either.
-	late := now.Sub(c.lookedAt) > 2*stallAfter
+	late := now.Sub(c.lookedAt) > 2*c.period
 	c.looked, c.lookedAt = c.lendings, now
+	c.period = calmPeriod
+	if now.Sub(c.stalledAt) < stallWindow {
+		c.period = stallAfter
+	}
+	period := c.period
 	c.watching = r != nil || !same
 	if !c.watching {
 		if c.spare != nil {
@@ -171,7 +184,7 @@ func (c *crew) watchBorrower() {
 			c.stalled(i.class)
 		}
 	}
-	c.timer.Reset(stallAfter)
+	c.timer.Reset(period)
 }
 
 // stalled notes that the loop was taken from a handler of a class.
@@ -179,6 +192,7 @@ func (c *crew) stalled(k *dormouse.Class) {
 	now := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.stalledAt = now
 	s := c.patience[k]
 	if s == nil {
 		if c.patience == nil {
