@@ -145,6 +145,8 @@ type GuestHost interface {
 	InTrace(g guest.Guest, context string)
 	Blamed(g guest.Guest, o guest.Object, event uint32)
 	Caused(g guest.Guest, session bool, number uint32)
+	Direct(g guest.Guest, o guest.Object, events uint32, took time.Duration)
+	CausedDirectly(g guest.Guest, o guest.Object, event uint32)
 	Unfit(guest.Place, *dormouse.Error)
 	Retire(g guest.Guest, deadline time.Duration, gone func())
 	// Held is a file that the processes of guests inherit: the data folder is

@@ -322,7 +322,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 			"guestStall": o.Stall.Milliseconds(), "guestMemory": o.Memory,
 		},
 		"egress":  map[string]any{"allow": texts(o.EgressAllow), "deny": texts(o.EgressDeny)},
-		"inspect": o.Inspect != "", "heapSnapshots": o.HeapSnapshots.Folder, "testing": o.Testing, "marks": true, "trace": o.Trace,
+		"inspect": o.Inspect != "", "heapSnapshots": o.HeapSnapshots.Folder, "testing": o.Testing, "marks": true, "trace": o.Trace, "direct": true,
 	})
 }
 

@@ -141,6 +141,19 @@ func (s *Shard) Caused(g guest.Guest, session bool, number uint32) {
 	l.errors.cause = from.find(number)
 }
 
+// CausedDirectly notes which event, that the guest had brought an object itself,
+// has brought the error that comes next.
+func (s *Shard) CausedDirectly(g guest.Guest, num guest.Object, event uint32) {
+	l := s.lives[g]
+	o := s.at(g, num)
+	if o == nil || !s.Details {
+		return
+	}
+	w := s.where(g, o, 0)
+	w.Event = eventName(l.incarnation, num, event)
+	l.errors.cause = w
+}
+
 // maxErrorText is how much of an error's text a history keeps.
 const maxErrorText = 200
 

@@ -172,6 +172,30 @@ func (s *Shard) Waited(g guest.Guest, num guest.Object, d time.Duration) {
 	}
 }
 
+// Direct tells of events that the guest has brought an object itself, past us: n
+// have ended since it was last told, which took so long together. They are
+// counted as others are, and the object has not been idle.
+func (s *Shard) Direct(g guest.Guest, num guest.Object, n uint32, took time.Duration) {
+	o := s.at(g, num)
+	if o == nil {
+		return
+	}
+	o.m.Met(s.Loop.Now())
+	s.stats.Events += uint64(n)
+	o.live.direct += n
+	events := &s.observed.events[o.class]
+	events.Delivered[observe.Request] += uint64(n)
+	each := took / time.Duration(n)
+	events.Latency[observe.Request].Observe(each, uint64(n))
+	if s.Traced != nil && s.Traced(s.Classes[o.class].Name, o.key, o.name) {
+		o.trace(observe.Request, n, each)
+	}
+	if s.Slow > 0 && each >= s.Slow {
+		now := s.Loop.Now().UnixNano()
+		o.maybeSlow(slowEvent{kind: observe.Request, n: n, arrived: now - int64(each), ended: now})
+	}
+}
+
 // finished counts the events that have ended since it was last told.
 func (o *resident) finished(total uint32) {
 	l, s := o.live, o.shard

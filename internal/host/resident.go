@@ -80,6 +80,7 @@ type activation struct {
 	spans     *spans            // nil: nobody traces
 	started   bool              // its constructor has run
 	announced bool              // there is one
+	direct    uint32            // events that its guest has brought it past us
 
 	// What is counted of it; observe.go.
 	flight   observe.Flight
@@ -336,7 +337,7 @@ func (o *resident) left(why string, e *dormouse.Error) {
 	}
 	live := o.live
 	live.spans.left(why, s.Loop.Now())
-	s.remember(o.key, Moment{What: "sleep", Why: why, Events: o.m.Delivered(), Lasted: s.Loop.Now().Sub(live.since)})
+	s.remember(o.key, Moment{What: "sleep", Why: why, Events: o.m.Delivered() + o.live.direct, Lasted: s.Loop.Now().Sub(live.since)})
 	o.guest, o.num, o.live = nil, 0, nil
 	o.m.Gone()
 	o.slept()

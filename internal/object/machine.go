@@ -116,6 +116,17 @@ func (m *Machine) Progress(p guest.Progress, now time.Time) error {
 	return nil
 }
 
+// Met tells of events of which the guest alone has known, and which are over: what
+// rest there was begins anew.
+func (m *Machine) Met(now time.Time) {
+	if m.quietAt != 0 {
+		m.quietAt = now.UnixNano()
+	}
+	if m.idleAt != 0 {
+		m.idleAt = now.UnixNano()
+	}
+}
+
 // Running says that an event has begun and not finished, as far as the guest has
 // told.
 func (m *Machine) Running() bool { return m.progress.Started != m.progress.Finished }

@@ -54,6 +54,19 @@ func TestRestBeginsWhenTheLastTaskEnds(t *testing.T) {
 	}
 }
 
+func TestRestBeginsAnewAfterEventsThatOnlyTheGuestHasSeen(t *testing.T) {
+	m := active(t)
+	m.Met(at(2)) // no rest had begun
+	if _, _, ok := m.Due(rest); ok {
+		t.Error("due while an event runs")
+	}
+	progress(t, m, guest.Progress{Started: 1, Finished: 1}, at(5))
+	m.Met(at(9))
+	if due, mode, ok := m.Due(rest); !ok || mode != guest.IfIdle || due != at(19) {
+		t.Errorf("got %v %v %v, want hibernation at 19", due.Unix(), mode, ok)
+	}
+}
+
 func TestTasksWithoutEvictionKeepAnObjectForEver(t *testing.T) {
 	m := active(t)
 	progress(t, m, guest.Progress{Started: 1, Finished: 1, Tasks: 1}, at(5))

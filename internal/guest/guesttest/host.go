@@ -138,6 +138,9 @@ func (h *Host) InTrace(guest.Guest, string)              {}
 func (h *Host) Blamed(guest.Guest, guest.Object, uint32) {}
 func (h *Host) Caused(guest.Guest, bool, uint32)         {}
 
+func (h *Host) Direct(guest.Guest, guest.Object, uint32, time.Duration) {}
+func (h *Host) CausedDirectly(guest.Guest, guest.Object, uint32)        {}
+
 func (h *Host) Asleep(g guest.Guest, o guest.Object)       { h.hear(g, "asleep %d", o) }
 func (h *Host) Awake(g guest.Guest, o guest.Object)        { h.hear(g, "awake %d", o) }
 func (h *Host) SnapshotHeld(g guest.Guest, o guest.Object) { h.hear(g, "snapshot held %d", o) }

@@ -2,6 +2,7 @@ package guestwire
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
@@ -45,6 +46,31 @@ func ReadCause(body []byte) (session bool, number uint32, err error) {
 		return false, 0, frameError(Cause, err)
 	}
 	return session, number, nil
+}
+
+// ReadDirect reads how many events that the host has not seen have ended in an
+// object, and how long they took together.
+func ReadDirect(body []byte) (o guest.Object, n uint32, took time.Duration, err error) {
+	r := &reader{b: body}
+	o, n, took = r.object(), r.u32(), time.Duration(r.u32())*time.Microsecond
+	if n == 0 {
+		r.fail(fmt.Errorf("no events"))
+	}
+	if err := r.done(); err != nil {
+		return 0, 0, 0, frameError(Direct, err)
+	}
+	return o, n, took, nil
+}
+
+// ReadDirectCause reads in which event, that the host has not seen, of an object
+// the error happened that the next frame passes on.
+func ReadDirectCause(body []byte) (o guest.Object, event uint32, err error) {
+	r := &reader{b: body}
+	o, event = r.object(), r.u32()
+	if err := r.done(); err != nil {
+		return 0, 0, frameError(DirectCause, err)
+	}
+	return o, event, nil
 }
 
 // Inspect asks the guest to let DevTools in, or no longer.

@@ -176,6 +176,19 @@ func TestCorpusToTheHost(t *testing.T) {
 				b[0] = 1
 			}
 			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(b, n))
+		} else if l.t == guestwire.Direct {
+			o, n, took, err := guestwire.ReadDirect(l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			b := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(o)), n)
+			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(b, uint32(took.Microseconds())))
+		} else if l.t == guestwire.DirectCause {
+			o, n, err := guestwire.ReadDirectCause(l.body)
+			if err != nil {
+				t.Errorf("%s: %v", l.name, err)
+			}
+			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(o)), n))
 		} else if l.t == guestwire.Lasting || l.t == guestwire.Over {
 			o, event, err := guestwire.ReadLasting(l.t, l.body)
 			if err != nil {
@@ -258,6 +271,12 @@ func read(b []byte) error {
 		return err
 	case typ == guestwire.Cause:
 		_, _, err := guestwire.ReadCause(body)
+		return err
+	case typ == guestwire.Direct:
+		_, _, _, err := guestwire.ReadDirect(body)
+		return err
+	case typ == guestwire.DirectCause:
+		_, _, err := guestwire.ReadDirectCause(body)
 		return err
 	case typ == guestwire.Lasting || typ == guestwire.Over:
 		_, _, err := guestwire.ReadLasting(typ, body)

@@ -107,6 +107,10 @@ const (
 	Inspect    Type = 0xcc // to the guest
 	Inspecting Type = 0xcd // to the host
 
+	// About what code of a guest has asked of its objects past the host: to the host.
+	Direct      Type = 0xf4
+	DirectCause Type = 0xf5
+
 	// About databases: to the guest up to CloseDatabase, the others to the host.
 	Database       Type = 0x60
 	Checkpoint     Type = 0x61

@@ -17,6 +17,12 @@ func (p *Process) about(t guestwire.Type, body []byte) error {
 			p.host.Blamed(p, o, event)
 		}
 		return err
+	case guestwire.DirectCause:
+		o, event, err := guestwire.ReadDirectCause(body)
+		if err == nil {
+			p.host.CausedDirectly(p, o, event)
+		}
+		return err
 	default:
 		session, number, err := guestwire.ReadCause(body)
 		if err == nil {

@@ -47,6 +47,11 @@ type Host interface {
 	InTrace(g guest.Guest, context string)
 	Blamed(g guest.Guest, o guest.Object, event uint32)
 	Caused(g guest.Guest, session bool, number uint32)
+	// Direct tells of events that the guest has brought one of its objects itself
+	// and that have ended; CausedDirectly in which one the error happened of the
+	// failure that comes next.
+	Direct(g guest.Guest, o guest.Object, events uint32, took time.Duration)
+	CausedDirectly(g guest.Guest, o guest.Object, event uint32)
 }
 
 // stream carries bytes to and from a process. Its methods are called on the
@@ -156,7 +161,9 @@ func (p *Process) frames(b []byte) []byte {
 			err = p.waited(body)
 		case t == guestwire.Inspecting:
 			err = p.inspection.answered(body)
-		case t == guestwire.Traced, t == guestwire.Blame, t == guestwire.Cause:
+		case t == guestwire.Direct:
+			err = p.direct(body)
+		case t == guestwire.Traced, t == guestwire.Blame, t == guestwire.Cause, t == guestwire.DirectCause:
 			err = p.about(t, body)
 		default:
 			err = guestwire.Dispatch(p, p.host, t, body)
@@ -191,6 +198,14 @@ func (p *Process) waited(body []byte) error {
 	o, d, err := guestwire.ReadWaited(body)
 	if err == nil {
 		p.host.Waited(p, o, d)
+	}
+	return err
+}
+
+func (p *Process) direct(body []byte) error {
+	o, n, took, err := guestwire.ReadDirect(body)
+	if err == nil {
+		p.host.Direct(p, o, n, took)
 	}
 	return err
 }

@@ -4,6 +4,7 @@
  */
 
 import type { Config } from "./config.ts";
+import type { Residents } from "./direct.ts";
 import type { Exchanges } from "./exchange.ts";
 import type { Sessions } from "./rpc/sessions.ts";
 import type { Owner } from "./owner.ts";
@@ -23,6 +24,7 @@ export interface Ambient {
   readonly sockets: Sockets;
   readonly exchanges: Exchanges;
   readonly rpc: Sessions;
+  readonly residents: Residents;
   readonly channel: Pressure;
   /** The Worker outside any object. */
   readonly worker: Owner;

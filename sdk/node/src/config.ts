@@ -49,6 +49,8 @@ export interface Config {
   marks: boolean;
   /** Somebody traces: requests bring contexts. */
   trace: boolean;
+  /** Code may reach objects of this same guest without the host: direct.ts. */
+  direct: boolean;
 }
 
 /** Fields that the host leaves out have the values of the documentation. */
@@ -93,5 +95,6 @@ export function parseConfig(json: string): Config {
     testing: given.testing ?? false,
     marks: given.marks ?? false,
     trace: given.trace ?? false,
+    direct: given.direct ?? false,
   };
 }

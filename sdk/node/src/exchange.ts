@@ -9,8 +9,8 @@ import type { End } from "./end.ts";
 import { enhancedErrors, flagged, fromWire, readError, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { type Content, hasContent, knownLength, takeContent } from "./http/body.ts";
 import { decoded, outgoing } from "./http/encoding.ts";
-import { asBytes, rawOf } from "./http/headers.ts";
-import { incomingRequest, type Request, signalOf } from "./http/request.ts";
+import { asBytes, fromWireList, rawOf } from "./http/headers.ts";
+import { cfTextOf, incomingRequest, type Request, signalOf } from "./http/request.ts";
 import { encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
 import { statusName } from "./http/status.ts";
 import type { OutboundRequest, Outlet } from "./outlet.ts";
@@ -19,7 +19,7 @@ import type { Scope } from "./scope.ts";
 import { BodyIn, BodyOut } from "./stream.ts";
 import type { Task } from "./tasks.ts";
 import { contextIn, withContext } from "./trace.ts";
-import { endOf, socketOf } from "./websocket.ts";
+import { endOf, socketOf, type WebSocket } from "./websocket.ts";
 import { frame, ProtocolError, type Reader } from "./wire.ts";
 
 /** What both kinds share: two bodies, and an end. */
@@ -30,8 +30,17 @@ interface Exchange {
   cancelled(reason: string): void;
 }
 
+/** What is asked past the host, as it is kept until it is over. */
+export interface Direct {
+  ownerGone(owner: Owner): void;
+  /** Whoever waits for an answer of this owner's code gets the error. */
+  failUnanswered(owner: Owner, error: unknown): void;
+}
+
 export class Exchanges {
   readonly #open = new Map<number, Exchange>();
+  /** Those that go past the host. */
+  readonly direct = new Set<Direct>();
   #next = 1;
 
   /** A request of the host, for `owner`'s fetch. `run` begins the handler. */
@@ -43,15 +52,20 @@ export class Exchanges {
 
   /**
    * A call of ours. The frame is written before this returns: order is the
-   * promise. `failed` hears of a failure before the caller does.
+   * promise. `failed` hears of a failure before the caller does, `answered` of any answer.
    */
-  ask(scope: Scope, to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request, failed: (error: Error) => void): Promise<Response> {
+  ask(scope: Scope, to: Omit<OutboundRequest, "exchange" | "from" | "hasBody" | "method" | "url" | "headers" | "cf">, request: Request, failed: (error: Error) => void, answered: () => void = () => {}): Promise<Response> {
     const { owner } = scope;
     if (owner.gone) return new Promise(() => {});
     const id = this.#next;
     this.#next += 2;
     return new Promise<Response>((resolve, reject) => {
-      const x = new GuestExchange(id, scope, this, request, resolve, (error) => {
+      const heard = (response: Response) => {
+        answered();
+        resolve(response);
+      };
+      const x = new GuestExchange(id, scope, this, request, heard, (error) => {
+        answered();
         if (error instanceof Error) failed(error);
         reject(error);
       });
@@ -62,7 +76,7 @@ export class Exchanges {
 
   /** How many are in progress. */
   get size(): number {
-    return this.#open.size;
+    return this.#open.size + this.direct.size;
   }
 
   close(id: number): void {
@@ -80,6 +94,7 @@ export class Exchanges {
       x.bodyIn?.end(new Error(resetText));
       if (x instanceof GuestExchange) owner.turns.out.numberAndText(frame.cancel, id, resetText);
     }
+    for (const d of [...this.direct]) d.ownerGone(owner);
   }
 
   /** Whoever waits for an answer of this owner's code gets the error. */
@@ -87,6 +102,7 @@ export class Exchanges {
     for (const x of [...this.#open.values()]) {
       if (x.owner === owner && x instanceof HostExchange) x.fail(error);
     }
+    for (const d of [...this.direct]) d.failUnanswered(owner, error);
   }
 
   frame(type: number, r: Reader): void {
@@ -171,7 +187,7 @@ export class HostExchange implements Exchange {
       content = { kind: "incoming", incoming: this.bodyIn, length: lengthOf(headers) };
     }
     this.request = incomingRequest(
-      { method, url, headers, cf: cf === "" ? undefined : (JSON.parse(cf) as unknown), signal: () => this.#signal() },
+      { method, url, headers: fromWireList(headers, true), cf, signal: () => this.#signal() },
       content,
     );
   }
@@ -212,17 +228,11 @@ export class HostExchange implements Exchange {
     const socket = response.webSocket;
     const headers = rawOf(response.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
     if (socket !== null) {
-      const end = endOf(socket);
-      if (!this.#upgrade) {
-        throw new TypeError(`Worker tried to return a WebSocket in a response to a request which did not contain the header "Upgrade: websocket".`);
-      }
-      const wrong = whyNotThis(end);
-      const passed = wrong === null ? end : this.#endless(wrong);
-      ambient.sockets.passOn(passed, owner);
+      const { end, alone } = passSocket(socket, this.#upgrade, owner);
       this.#answered = true;
       owner.touch();
-      owner.out.response(this.id, 101, response.statusText, false, headers, passed.id);
-      if (wrong !== null) owner.out.release(passed.id + 1);
+      owner.out.response(this.id, 101, response.statusText, false, headers, end.id);
+      if (alone) owner.out.release(end.id + 1);
       this.#all.close(this.id);
       return;
     }
@@ -257,16 +267,6 @@ export class HostExchange implements Exchange {
     this.#all.settle(this.id, this);
   }
 
-  /**
-   * For an end that cannot be returned: the author learns it from the log, the
-   * other side from a socket that ends at once.
-   */
-  #endless(why: string): End {
-    logError(this.owner, "Uncaught (in fetch)", new TypeError(why));
-    const [end] = ambient.sockets.pair();
-    return end;
-  }
-
   fail(error: unknown): void {
     if (this.#answered || this.owner.gone) return;
     this.#answered = true;
@@ -298,28 +298,53 @@ export class HostExchange implements Exchange {
   }
 }
 
+/**
+ * The end that leaves in a response of `owner`. Of one that cannot be returned the author learns from the log, and the
+ * other side from a socket that ends at once: then its peer, the next number, is to be released.
+ */
+export function passSocket(socket: WebSocket, upgrade: boolean, owner: Owner): { end: End; alone: boolean } {
+  if (!upgrade) throw new TypeError(`Worker tried to return a WebSocket in a response to a request which did not contain the header "Upgrade: websocket".`);
+  let end = endOf(socket);
+  const wrong = whyNotThis(end);
+  if (wrong !== null) {
+    logError(owner, "Uncaught (in fetch)", new TypeError(wrong));
+    [end] = ambient.sockets.pair();
+  }
+  ambient.sockets.passOn(end, owner);
+  return { end, alone: wrong !== null };
+}
+
 /** Nobody will read it: its source learns so. */
-function discard(response: Response): void {
+export function discard(response: Response): void {
   if (!hasContent(response) || response.bodyUsed) return;
   const content = takeContent(response);
   if (content.kind === "incoming") content.incoming.cancel(undefined);
   else if (content.kind === "stream") content.stream.cancel().catch(() => {}); // Locked: somebody reads it after all.
 }
 
-/** What has brought an error to this guest: the kind of a cause, and its number. */
-const causes = new WeakMap<object, readonly [number, number]>();
+/** What has brought an error to its caller: the kind of a cause, its number, and of a direct one which event of the object. */
+type Cause = readonly [kind: number, number: number, event: number];
+const causes = new WeakMap<object, Cause>();
 export const ofExchange = 0;
 export const ofSession = 1;
+export const ofDirect = 2;
 
 /** A call of ours has failed with it; whoever passes it on can say so. */
-export function hasCause(error: unknown, kind: number, number: number): void {
-  if (typeof error === "object" && error !== null) causes.set(error, [kind, number]);
+export function hasCause(error: unknown, kind: number, number: number, event = 0): void {
+  if (typeof error === "object" && error !== null) causes.set(error, [kind, number, event]);
+}
+
+export function causeOf(error: unknown): Cause | null {
+  return typeof error === "object" && error !== null ? (causes.get(error) ?? null) : null;
 }
 
 /** Before a failure: which call of ours has brought the error, if one has. */
 function tellCause(out: Outlet, error: unknown): void {
-  const cause = typeof error === "object" && error !== null ? causes.get(error) : undefined;
-  if (cause !== undefined) out.cause(cause[0], cause[1]);
+  const cause = causeOf(error);
+  if (cause === null) return;
+  const [kind, number, event] = cause;
+  if (kind === ofDirect) out.twoNumbers(frame.directCause, number, event);
+  else out.cause(kind, number);
 }
 
 export function cameFromElsewhere(error: unknown): boolean {
@@ -387,7 +412,7 @@ class GuestExchange implements Exchange {
       method: request.method,
       url: withoutFragment(request.url),
       headers,
-      cf: request.cf === undefined ? "" : JSON.stringify(request.cf),
+      cf: cfTextOf(request),
     });
     if (content !== null) {
       this.#sent = false;
@@ -487,7 +512,7 @@ class GuestExchange implements Exchange {
   }
 }
 
-function withoutFragment(url: string): string {
+export function withoutFragment(url: string): string {
   const at = url.indexOf("#");
   return at < 0 ? url : url.slice(0, at);
 }

@@ -9,6 +9,7 @@ import { Channel, type Receiver } from "./channel.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { Cutter } from "./cut.ts";
 import { Databases } from "./databases.ts";
+import { Residents } from "./direct.ts";
 import { End } from "./end.ts";
 import { type Env, makeEnv } from "./env.ts";
 import { durableObjectReset, readError, remote, resetText, toWire } from "./errors.ts";
@@ -51,6 +52,7 @@ export class Guest implements Receiver, Home {
   readonly #turns: Turns;
   readonly #exchanges = new Exchanges();
   readonly #rpc = new Sessions();
+  readonly #residents = new Residents();
   readonly #cutter: Cutter;
   readonly #runaways: Runaways;
   #sockets!: Sockets;
@@ -293,7 +295,7 @@ export class Guest implements Receiver, Home {
     this.#greeted = true;
     this.#sockets = new Sockets(incarnation);
     this.#owner = new WorkerOwner(0, this.#turns, this.#out);
-    introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, rpc: this.#rpc, channel: this.#channel, worker: this.#owner });
+    introduce({ config, turns: this.#turns, sockets: this.#sockets, exchanges: this.#exchanges, rpc: this.#rpc, residents: this.#residents, channel: this.#channel, worker: this.#owner });
     this.#databases = new Databases(config, this.#turns, this.#around.sideThread, this.#runaways.watch(config, () => this.#objects.size > 0 || this.#exchanges.size > 0 || this.#rpc.size > 0), (e) => this.#around.exit(e.message));
     this.#housekeeping = new Housekeeping(this.#objects, config.limits.taskKeepalive);
     this.#alarmLimit = config.limits.alarm;
@@ -341,6 +343,7 @@ export class Guest implements Receiver, Home {
     };
     const o = new GuestObject(birth, this, this.#turns);
     this.#objects.set(number, o);
+    this.#residents.came(o);
     this.#housekeeping.came();
     if (rows === 0) o.construct();
     else this.#incomplete.set(o, rows);
@@ -512,6 +515,7 @@ export class Guest implements Receiver, Home {
 
   gone(o: GuestObject): void {
     this.#objects.delete(o.number);
+    this.#residents.left(o);
     this.#incomplete.delete(o);
     this.#databases.left(o);
     this.#marks?.left(o.number);

@@ -4,6 +4,7 @@
  */
 
 import { ambient, scopeNow } from "./ambient.ts";
+import { fetchDirect, fitsDirect } from "./direct.ts";
 import { badParameter } from "./errors.ts";
 import { isRequest, Request, type RequestInit } from "./http/request.ts";
 import type { Response } from "./http/response.ts";
@@ -122,6 +123,8 @@ export class Fetcher {
   #broken: Error | null = null;
   // How often all objects had been reset when this stub was first used.
   #resets = -1;
+  // What was asked by way of the host and has not been answered: what comes later must not pass it.
+  #byHost = 0;
 
   static {
     routeOf = (f) => f.#route;
@@ -131,7 +134,12 @@ export class Fetcher {
         if (args !== null) discard(args, broken.message);
         return failed(broken);
       }
-      return ambient.rpc.ask(scopeNow(), f.#route, path, args, (error) => f.#heard(error));
+      const scope = scopeNow();
+      const heard = (error: Error) => f.#heard(error);
+      const o = f.#route.target === 0 && f.#byHost === 0 ? ambient.residents.reach(scope, f.#route.index, f.#route.id) : null;
+      if (o !== null) return ambient.rpc.askDirect(scope, o, path, args, heard);
+      f.#byHost++;
+      return ambient.rpc.ask(scope, f.#route, path, args, heard, () => f.#byHost--);
     };
   }
 
@@ -166,7 +174,12 @@ export class Fetcher {
   #ask(request: Request): Promise<Response> {
     const { target: kind, ...to } = this.#route;
     if (kind === self) return fetchLoopback(to.entrypoint, to.props, request);
-    return ambient.exchanges.ask(scopeNow(), { ...to, target: kind }, request, (error) => this.#heard(error));
+    const scope = scopeNow();
+    const heard = (error: Error) => this.#heard(error);
+    const o = kind === 0 && this.#byHost === 0 && fitsDirect(request) ? ambient.residents.reach(scope, to.index, to.id) : null;
+    if (o !== null) return fetchDirect(scope, o, request, heard);
+    this.#byHost++;
+    return ambient.exchanges.ask(scope, { ...to, target: kind }, request, heard, () => this.#byHost--);
   }
 
   #whyBroken(): Error | null {

@@ -10,8 +10,9 @@ import { level, log, logError } from "./console.ts";
 import type { End, Payload } from "./end.ts";
 import { durableObjectReset, flagged, remote, toWire, type WireError } from "./errors.ts";
 import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
+import { DirectEvents, maxDirect } from "./directs.ts";
 import { nowhere, Outlet } from "./outlet.ts";
-import { Owner } from "./owner.ts";
+import { Owner, updated } from "./owner.ts";
 import { enterScope, Scope, scopeOf } from "./scope.ts";
 import { eventScope } from "./trace.ts";
 import type { ObjectStorage } from "./storage/index.ts";
@@ -94,12 +95,19 @@ export class GuestObject extends Owner {
   #untold: number[] = []; // those of which it does not; some may be over
   #told = false; // `started` has been sent
 
+  // Events that code of this guest has brought past the host: direct.ts.
+  readonly #direct = new DirectEvents();
+  #closedToDirect = false; // it has been asked to leave, or the host has times to tell before an event
+
   // Outputs that wait for the commit of what was written before them.
   #held: Outlet | null = null;
   #commits = 0;
   #confirmed = 0; // the last commit that outputs wait for
   #durable = -1; // up to here everything is known to be on disk
+  #awaited = -1; // and up to here the host will say so
   #waiters: { commit: number; scope: Scope; resolve: () => void }[] = [];
+  /** What was said past the host, in order. Invariant: their commits do not fall. */
+  #outputs: { commit: number; say: () => void }[] = [];
   #questions = 0;
   readonly #asked = new Map<number, { scope: Scope; resolve: (bookmark: string) => void; reject: (e: Error) => void }>();
 
@@ -108,6 +116,7 @@ export class GuestObject extends Owner {
     this.birth = birth;
     this.#home = home;
     this.pair = birth.pair;
+    this.#closedToDirect = birth.pair !== null;
     this.eventTimeout = birth.eventTimeout;
   }
 
@@ -259,6 +268,33 @@ export class GuestObject extends Owner {
         return;
       }
       this.#settle(result);
+    });
+  }
+
+  /** Whether code of this guest may bring it an event past the host. */
+  get reachable(): boolean {
+    return this.#told && this.instance !== null && !this.#closedToDirect && this.#direct.running < maxDirect;
+  }
+
+  /** From now on every event comes by way of the host. */
+  closeToDirect(): void {
+    this.#closedToDirect = true;
+  }
+
+  /**
+   * An event of code of this guest's: a turn of its own when the gate lets it in, unless the object has left by then.
+   * `work` gets a number of its own for the log, never throws, and what it returns settles when the event is over.
+   */
+  direct(work: (event: number) => Promise<void>): void {
+    const event = this.#direct.begin();
+    this.touch();
+    this.turns.soon(this.scope, () => {
+      if (this.instance === null) return;
+      void work(event.number).then(() => {
+        if (this.gone) return;
+        this.#direct.end(event);
+        this.touch();
+      });
     });
   }
 
@@ -461,7 +497,8 @@ export class GuestObject extends Owner {
     if (!unconfirmed) this.#confirmed = this.#commits;
     this.touch();
     this.turns.out.commit(this.number, this.#commits, unconfirmed);
-    if (this.#waiters.some((w) => w.commit === this.#commits)) this.#ask(this.#commits);
+    const waits = (w: { commit: number }) => w.commit === this.#commits;
+    if (this.#waiters.some(waits) || this.#outputs.some(waits)) this.#ask(this.#commits);
     this.#releaseHeld();
   }
 
@@ -472,6 +509,16 @@ export class GuestObject extends Owner {
     this.out = this.turns.out;
     this.turns.out.absorb(held);
     if (heldOutlets.length < 16) heldOutlets.push(held);
+    this.#neverCommitted();
+  }
+
+  /** What was to wait for a commit that there was none of, as nothing had been written, waits for the one before. */
+  #neverCommitted(): void {
+    const early = (w: { commit: number }) => w.commit > this.#commits;
+    if (!this.#outputs.some(early) && !this.#waiters.some(early)) return;
+    for (const w of [...this.#outputs, ...this.#waiters]) if (early(w)) w.commit = this.#confirmed;
+    if (this.#confirmed <= this.#durable) this.durable(this.#durable);
+    else this.#ask(this.#confirmed);
   }
 
   commitTurn(): void {
@@ -490,6 +537,22 @@ export class GuestObject extends Owner {
     this.die(toWire(error, durableObjectReset | remote), dropSockets);
   }
 
+  /**
+   * Says an output that does not pass the host: now, or when all that was written before it is durable, ahead of whatever
+   * else goes on then. It is lost with the instance. Whether it was said now.
+   */
+  output(say: () => void): boolean {
+    const last = this.#held !== null ? this.#commits + 1 : this.#confirmed;
+    if (last <= this.#durable) {
+      say();
+      return true;
+    }
+    this.#direct.running++; // the event is not over before its outputs have left
+    this.#outputs.push({ commit: last, say });
+    if (last <= this.#commits) this.#ask(last);
+    return false;
+  }
+
   whenDurable(unconfirmedToo = false): Promise<void> | null {
     const last = this.#held !== null ? this.#commits + 1 : unconfirmedToo ? this.#commits : this.#confirmed;
     if (last <= this.#durable) return null;
@@ -501,12 +564,20 @@ export class GuestObject extends Owner {
   }
 
   #ask(commit: number): void {
+    if (commit <= this.#awaited) return; // what was asked for later covers it, and must not be followed by less
+    this.#awaited = commit;
     this.touch();
     this.turns.out.twoNumbers(frame.awaitDurable, this.number, commit);
   }
 
   durable(commit: number): void {
     if (commit > this.#durable) this.#durable = commit;
+    while (this.#outputs.length > 0 && this.#outputs[0]!.commit <= commit) {
+      const { say } = this.#outputs.shift()!;
+      this.#direct.running--;
+      this.touch();
+      say();
+    }
     const ready = this.#waiters.filter((w) => w.commit <= commit);
     if (ready.length === 0) return;
     this.#waiters = this.#waiters.filter((w) => w.commit > commit);
@@ -514,12 +585,16 @@ export class GuestObject extends Owner {
   }
 
   get eventsInProgress(): number {
-    return (this.#started - this.#finished) >>> 0;
+    return ((this.#started - this.#finished) >>> 0) + this.#direct.running;
+  }
+
+  get settled(): boolean {
+    return this.#held === null && this.#confirmed <= this.#durable;
   }
 
   /** Whether an event is in progress or a task is pending. */
   get busy(): boolean {
-    return !this.#told || this.#started !== this.#finished || this.tasks.count > 0 || this.#held !== null || !this.root.open;
+    return !this.#told || this.eventsInProgress > 0 || this.tasks.count > 0 || this.#held !== null || !this.root.open;
   }
 
   // ---- Death
@@ -528,15 +603,18 @@ export class GuestObject extends Owner {
     if (this.gone) return;
     if (this.#untold.length > 0) this.#tellLasting(out);
     this.#taken = this.#arrived;
-    out.progress(this.number, this.#started, this.#finished, this.tasks.count);
+    this.#direct.tell(this.number, out);
+    out.progress(this.number, this.#started, this.#finished, this.tasks.count + this.#direct.running);
   }
 
   /** The host would like it to leave. Whether it did. Between turns only. */
   hibernate(delivered: number, how: number): boolean {
+    if (how === mode.now || how === mode.ifQuiet) this.farewell = updated;
     if (how === mode.now) {
       this.tellProgress(this.turns.out); // what has not begun by now is lost, and reported
     } else {
-      const quiet = this.#told && this.#finished === delivered && this.#held === null && this.root.open;
+      if (how === mode.ifQuiet) this.#closedToDirect = true;
+      const quiet = this.#told && this.#finished === delivered && this.#direct.running === 0 && this.#held === null && this.root.open;
       if (!quiet || (how === mode.ifIdle && this.tasks.count > 0)) return false;
       if (how === mode.evict && this.tasks.outbound) return false;
     }
@@ -588,6 +666,7 @@ export class GuestObject extends Owner {
   #leave(reason: WireError | null): void {
     this.gone = true;
     this.reason = reason;
+    if (reason !== null) this.farewell = reason;
     ambient.exchanges.ownerGone(this);
     ambient.rpc.ownerGone(this);
     this.#held?.clear();
@@ -601,6 +680,7 @@ export class GuestObject extends Owner {
     this.#lasting = null;
     this.#untold = [];
     this.#waiters = [];
+    this.#outputs = [];
     for (const set of [this.hibernatable, this.#half, this.standard]) {
       for (const end of set) {
         end.dead = true;

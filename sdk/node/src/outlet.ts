@@ -315,6 +315,15 @@ export class Outlet extends Writer {
     this.end(start);
   }
 
+  /** So many events that the host has not seen have ended in an object, and took so long together. */
+  direct(object: number, events: number, micros: number): void {
+    const start = this.begin(frame.direct, 12);
+    this.u32(object);
+    this.u32(events);
+    this.u32(micros);
+    this.end(start);
+  }
+
   /** The context of the session that the next frame opens. */
   traced(context: string): void {
     const start = this.begin(frame.traced, 0);

@@ -3,12 +3,17 @@
  */
 
 import type { End } from "./end.ts";
-import type { WireError } from "./errors.ts";
+import { durableObjectReset, retryable, type WireError } from "./errors.ts";
 import { Section } from "./gate.ts";
 import type { Outlet } from "./outlet.ts";
 import { Scope } from "./scope.ts";
 import { type Task, type TaskKind, Tasks } from "./tasks.ts";
 import type { Turns } from "./turn.ts";
+
+const flags = retryable | durableObjectReset;
+export const evicted: WireError = { flags, name: "Error", message: "Durable Object was evicted from memory.", stack: "", extra: null };
+/** Its code was updated: what it still did goes no further. */
+export const updated: WireError = { flags, name: "Error", message: "Durable Object reset because its code was updated.", stack: "", extra: null };
 
 export abstract class Owner {
   /** 0: the Worker. */
@@ -35,6 +40,8 @@ export abstract class Owner {
   gone = false;
   /** Why, when it did not leave in peace. */
   reason: WireError | null = null;
+  /** What those get who still waited for something of it. */
+  farewell: WireError = evicted;
 
   constructor(number: number, turns: Turns, out: Outlet) {
     this.number = number;
@@ -75,6 +82,12 @@ export abstract class Owner {
    * nothing has to be waited for.
    */
   abstract whenDurable(): Promise<void> | null;
+
+  /** Says what does not pass the host, behind what was written before it. Whether it was said now. */
+  abstract output(say: () => void): boolean;
+
+  /** Whether nothing that it says now has to wait for the disk, as far as this side knows: no question to the host. */
+  abstract get settled(): boolean;
 
   /** Called at the end of a batch that touched it. */
   abstract tellProgress(out: Outlet): void;

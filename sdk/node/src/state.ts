@@ -160,6 +160,8 @@ export class DurableObjectState {
 
   setWebSocketAutoResponse(pair?: WebSocketRequestResponsePair): void {
     const o = objectOf(this);
+    // The times at which it is answered are told before an event of the host's.
+    o.closeToDirect();
     if (pair !== undefined && !isPair(pair)) {
       throw badParameter("setWebSocketAutoResponse", "DurableObjectState", 1, "WebSocketRequestResponsePair");
     }

@@ -12,7 +12,7 @@
 
 import { currentOwner } from "./ambient.ts";
 import type { Section, Work } from "./gate.ts";
-import { nativeProcess } from "./native.ts";
+import { nativeProcess, nativeSetImmediate } from "./native.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
 import { Pulse } from "./pulse.ts";
@@ -36,6 +36,9 @@ function drain(): void {
 
 /** More than this is written out before the batch ends. */
 const flushAt = 1 << 20;
+
+/** After so many turns that code of this guest has asked for directly, whatever else has come gets its turn. */
+const maxHops = 64;
 
 /** What Turns needs of the guest. */
 export interface Around {
@@ -63,6 +66,11 @@ export class Turns {
   readonly #touched: Owner[] = [];
   readonly #dirty: Owner[] = [];
   readonly #runnable: Section[] = [];
+
+  // Since this macrotask began; and what it leaves for the next one, in order.
+  #hops = 0;
+  #next: { scope: Scope; work: Work }[] = [];
+  #goesOn = false;
 
   readonly #bounce = new MessageChannel();
 
@@ -172,6 +180,26 @@ export class Turns {
     this.wake(section);
   }
 
+  /** As `later`, for what code of this guest asks of other code of it: so much of it that nothing else starves. */
+  soon(scope: Scope, work: Work): void {
+    if (this.#next.length === 0 && this.#hops++ < maxHops) {
+      this.later(scope, work);
+      return;
+    }
+    this.#next.push({ scope, work });
+    this.#goOn();
+  }
+
+  /** Another macrotask, behind what has come from outside: a message of the port would be handled before that. */
+  #goOn(): void {
+    if (this.#goesOn) return;
+    this.#goesOn = true;
+    nativeSetImmediate(() => {
+      this.#goesOn = false;
+      this.#guard(() => this.#around.bounced());
+    });
+  }
+
   /** As `later`, ahead of what waits: the beginning of a critical section. */
   laterSection(scope: Scope, work: Work): void {
     const section = scope.section.live();
@@ -220,14 +248,23 @@ export class Turns {
     }
     this.#busy = true;
     this.pulse.begin();
+    this.#hops = 0;
+    if (this.#next.length > 0) this.#resume();
     this.afterTurn();
+  }
+
+  #resume(): void {
+    const next = this.#next.splice(0, maxHops);
+    for (const { scope, work } of next) this.later(scope, work);
+    this.#hops = next.length;
+    if (this.#next.length > 0) this.#goOn();
   }
 
   /** The stack is thrown away (abort); somebody calls `begin` and `finish` later. */
   cut(): void {
     this.#busy = false;
     this.#wasCut = true;
-    this.#bounced = false;
+    this.#bounced = this.#goesOn = false; // immediates do not survive it
     this.bounce();
   }
 

@@ -96,6 +96,10 @@ export const frame = {
   inspect: 0xcc, // to the guest
   inspecting: 0xcd, // to the host
 
+  // About what code of this guest has asked of its objects past the host: to the host.
+  direct: 0xf4,
+  directCause: 0xf5,
+
   // About databases: to the guest up to closeDatabase, the others to the host.
   database: 0x60,
   checkpoint: 0x61,
@@ -139,6 +143,11 @@ export class Reader {
     this.buffer = buffer;
     this.at = at;
     this.end = end;
+  }
+
+  /** How much is. */
+  get left(): number {
+    return this.end - this.at;
   }
 
   #take(n: number): number {
@@ -353,6 +362,11 @@ export class Writer {
     this.reserve(p.byteLength);
     this.buffer.set(p, this.at);
     this.at += p.byteLength;
+  }
+
+  /** The end of a message: bytes that nobody changes any more. */
+  kept(p: Uint8Array): void {
+    this.raw(p);
   }
 
   bytes(p: Uint8Array): void {

@@ -23,6 +23,15 @@ export class WorkerOwner extends Owner {
     return null;
   }
 
+  output(say: () => void): boolean {
+    say();
+    return true;
+  }
+
+  get settled(): boolean {
+    return true;
+  }
+
   tellProgress(): void {}
 
   commitTurn(): void {}

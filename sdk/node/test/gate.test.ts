@@ -15,6 +15,15 @@ class Plain extends Owner {
     return null;
   }
 
+  output(say: () => void): boolean {
+    say();
+    return true;
+  }
+
+  get settled(): boolean {
+    return true;
+  }
+
   tellProgress(): void {}
 
   commitTurn(): void {}

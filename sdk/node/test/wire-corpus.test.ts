@@ -68,6 +68,16 @@ const bytes: Field = { get: (r) => r.bytes(), put: (w, v) => w.bytes(v) };
 const headers: Field = { get: (r) => r.headers(), put: (w, v) => w.headers(v) };
 const bool = below(2);
 
+/** How many there were: at least one. */
+const events: Field = {
+  get(r) {
+    const n = r.u32();
+    if (n === 0) throw new ProtocolError("no events");
+    return n;
+  },
+  put: (w, v) => w.u32(v),
+};
+
 const error: Field = {
   get(r) {
     const e = readError(r);
@@ -176,6 +186,8 @@ const tables: Record<number, Field[]> = {
   [frame.cause]: [below(2), u32],
   [frame.props]: [raw],
   [frame.foreign]: [],
+  [frame.direct]: [u32, events, u32],
+  [frame.directCause]: [u32, u32],
   [frame.inspect]: [bool],
   [frame.inspecting]: [str, str],
   [frame.rpcOpen]: [u32, u32, below(5), u16, id, bool, str, str, bytes, raw],
@@ -252,7 +264,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.response: return out.response(v[0], v[1], v[2], (v[3] & 1) !== 0, v[4], v[5]);
     case frame.body: return out.body(v[0], v[1]);
     case frame.bodyAbort: case frame.cancel: case frame.report: return out.numberAndText(type, v[0], v[1]);
-    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.checkpointed: case frame.waited: case frame.lasting: case frame.over: case frame.blame: return out.twoNumbers(type, v[0], v[1]);
+    case frame.credit: case frame.eventTimeout: case frame.awaitDurable: case frame.checkpointed: case frame.waited: case frame.lasting: case frame.over: case frame.blame: case frame.directCause: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcCredit: return out.twoNumbers(type, v[0], v[1]);
     case frame.rpcOpen: {
       const start = out.rpcOpen(v[0], v[1], { target: v[2], index: v[3], id: v[4], name: v[5] === 0 ? null : v[6], entrypoint: v[7], props: v[8] });
@@ -269,6 +281,7 @@ function say(out: Outlet, type: number, v: any[]): void {
     case frame.bodyEnd: case frame.asleep: case frame.awake: case frame.done: case frame.snapshotHeld: case frame.databaseClosed: return out.number(type, v[0]);
     case frame.handled: return out.handled(v[0]);
     case frame.inspecting: return out.inspecting(v[0], v[1]);
+    case frame.direct: return out.direct(v[0], v[1], v[2]);
     case frame.cause: return out.cause(v[0], v[1]);
     case frame.traced: return out.traced(v[0]);
     case frame.ready: return out.ready(v[0], v[1]);

@@ -39,6 +39,8 @@ export let cloneContent: (b: Body) => Content;
 export let hasContent: (b: Body) => boolean;
 /** The content, left where it is, if it could be sent a second time. */
 export let repeatable: (b: Body) => Content | null;
+/** Whether all of it is there, and nobody has asked for it as a stream. */
+export let isThere: (b: Body) => boolean;
 
 export abstract class Body {
   #content: Content;
@@ -51,6 +53,7 @@ export abstract class Body {
     cloneContent = (b) => b.#clone();
     hasContent = (b) => b.#content.kind !== "none";
     repeatable = (b) => (b.#stream === null && b.#content.kind !== "incoming" && b.#content.kind !== "stream" ? b.#content : null);
+    isThere = (b) => (b.#content.kind === "text" || b.#content.kind === "bytes") && b.#stream === null;
   }
 
   constructor(content: Content) {
@@ -162,6 +165,15 @@ function isGenerator(x: unknown): x is AsyncIterable<Uint8Array> {
 
 function bytesContent(bytes: Uint8Array<ArrayBuffer>): Content {
   return { kind: "bytes", bytes };
+}
+
+/** As it arrives at another place of this process: what would not survive being sent does not here either. */
+export function moved(content: Content): Content {
+  if (content.kind !== "text") return content;
+  const { text } = content;
+  // A mark in front is of the bytes, and no part of the text that is read from them.
+  if (text.charCodeAt(0) === 0xfeff) return bytesContent(new TextEncoder().encode(text) as Uint8Array<ArrayBuffer>);
+  return text.isWellFormed() ? content : { kind: "text", text: text.toWellFormed() };
 }
 
 /** How long it is, when that is known without reading. */

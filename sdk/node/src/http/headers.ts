@@ -23,6 +23,11 @@ export let fromRaw: (list: readonly (readonly [string, string])[]) => Headers;
 export let isHeaders: (x: unknown) => x is Headers;
 /** A copy that may be changed. */
 export let copyOf: (from: Headers) => Headers;
+/**
+ * What arrives at the other side when they are sent: nobody can change it. A body is as long as it is, whatever was said
+ * of it; null: that is not known.
+ */
+export let travelled: (from: Headers, hasBody: boolean, length: number | null) => Headers;
 
 export class Headers {
   // In the order of their arrival; several of one name stay apart until asked for.
@@ -43,6 +48,15 @@ export class Headers {
       return h;
     };
     isHeaders = (x): x is Headers => typeof x === "object" && x !== null && #fields in x;
+    travelled = (from, hasBody, length) => {
+      const h = new Headers();
+      for (const { lower, value } of from.#fields) {
+        if (!hasBody || lower !== "content-length") h.#fields.push({ name: lower, lower, value: value.toWellFormed() });
+      }
+      if (hasBody && length !== null) h.#fields.push({ name: "content-length", lower: "content-length", value: `${length}` });
+      h.#immutable = true;
+      return h;
+    };
     copyOf = (from) => {
       const h = new Headers();
       h.#fields = from.#fields.map((f) => ({ ...f }));

@@ -5,7 +5,7 @@
  */
 
 import { Body, type BodyInit, cloneContent, type Content, extract, hasContent, takeContent } from "./body.ts";
-import { copyOf, fromWireList, Headers, type HeadersInit } from "./headers.ts";
+import { copyOf, Headers, type HeadersInit } from "./headers.ts";
 
 export interface RequestInit {
   method?: string;
@@ -27,6 +27,16 @@ interface Head {
   signal: AbortSignal | null;
   cf: unknown;
   cache?: string | undefined;
+  /** What cf is to be made from when somebody asks; null: nothing, or it has been. */
+  cfText: string | null;
+}
+
+function cfOf(head: Head): unknown {
+  if (head.cfText !== null) {
+    head.cf = JSON.parse(head.cfText);
+    head.cfText = null;
+  }
+  return head.cf;
 }
 
 /** Those that Workers know; others cannot be said. */
@@ -35,6 +45,8 @@ const methods = new Set([
   "PROPPATCH", "SEARCH", "UNLOCK", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE", "MSEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE",
 ]);
 
+/** `cf` as it travels; empty: there is none. */
+export let cfTextOf: (r: Request) => string;
 /** A request from the wire; `signal` aborts when its sender has gone. */
 export let incomingRequest: (head: IncomingHead, content: Content) => Request;
 /** The signal that an author gave with the request, if any. */
@@ -44,8 +56,9 @@ export let isRequest: (x: unknown) => x is Request;
 export interface IncomingHead {
   method: string;
   url: string;
-  headers: [string, string][];
-  cf: unknown;
+  headers: Headers;
+  /** Empty: there is none. */
+  cf: string;
   /** Made when it is first asked for. */
   signal: () => AbortSignal;
 }
@@ -57,15 +70,18 @@ export class Request extends Body {
   static {
     isRequest = (x): x is Request => typeof x === "object" && x !== null && #head in x;
     signalOf = (r) => r.#head.signal;
+    cfTextOf = (r) => r.#head.cfText ?? (r.#head.cf === undefined ? "" : JSON.stringify(r.#head.cf));
     incomingRequest = (head, content) => {
-      const r = new Request(made, {
+      const own: Head = {
         method: head.method,
         url: head.url,
-        headers: fromWireList(head.headers, true),
+        headers: head.headers,
         redirect: "manual",
         signal: null,
-        cf: head.cf,
-      } as never, content);
+        cf: undefined,
+        cfText: head.cf === "" ? null : head.cf,
+      };
+      const r = new Request(made, own as never, content);
       r.#signal = head.signal;
       return r;
     };
@@ -120,7 +136,7 @@ export class Request extends Body {
   }
 
   get cf(): unknown {
-    return this.#head.cf;
+    return cfOf(this.#head);
   }
 
   get integrity(): string {
@@ -136,6 +152,7 @@ export class Request extends Body {
   }
 
   clone(): Request {
+    cfOf(this.#head);
     const head: Head = { ...this.#head, headers: copyOf(this.#head.headers) };
     const r = new Request(made, head as never, cloneContent(this));
     r.#signal = this.#signal;
@@ -191,7 +208,7 @@ function compose(base: Request | null, url: string, old: Head | null, init: Requ
   if (given !== undefined && given !== null && !(given instanceof AbortSignal)) throw new TypeError("Incorrect type for the 'signal' field on 'RequestInitializerDict': the provided value is not of type 'AbortSignal'.");
   if (cache !== undefined && cache !== "no-store" && cache !== "no-cache") throw new TypeError(`Unsupported cache mode: ${cache}`);
   const signal = given === undefined ? (base === null ? null : (old?.signal ?? null)) : given;
-  return { head: { method, url, headers, redirect, signal, cf: init.cf === undefined ? old?.cf : init.cf, cache: cache ?? old?.cache }, type, body };
+  return { head: { method, url, headers, redirect, signal, cf: init.cf === undefined && old !== null ? cfOf(old) : init.cf, cfText: null, cache: cache ?? old?.cache }, type, body };
 }
 
 function checkMethod(method: string): string {

@@ -35,7 +35,8 @@ const made = Symbol("made here");
 export interface IncomingResponse {
   status: number;
   statusText: string;
-  headers: [string, string][];
+  /** As a list: what came over the wire. */
+  headers: Headers | [string, string][];
   webSocket: WebSocket | null;
   url: string;
   redirected: boolean;
@@ -54,7 +55,7 @@ export class Response extends Body {
     encodeBody = (r) => r.#head.encodeBody;
     isResponse = (x): x is Response => typeof x === "object" && x !== null && #head in x;
     incomingResponse = (head, content) =>
-      new Response(made as never, { ...head, headers: fromWireList(head.headers, true), cf: undefined, encodeBody: "automatic" } as never, content);
+      new Response(made as never, { ...head, headers: head.headers instanceof Headers ? head.headers : fromWireList(head.headers, true), cf: undefined, encodeBody: "automatic" } as never, content);
   }
 
   constructor(body?: BodyInit, init?: ResponseInit | Response, content?: Content) {

@@ -65,7 +65,7 @@ export function writePayload(w: Writer, references: readonly Reference[], bytes:
     w.str(route.entrypoint);
     w.bytes(route.props ?? nothing);
   }
-  w.raw(bytes);
+  w.kept(bytes);
 }
 
 const nothing = Buffer.alloc(0);
@@ -131,7 +131,7 @@ export function writeThrown(w: Writer, thrown: unknown, bits: number, enhanced: 
       w.u8(forms.value);
       w.u8(bits);
       w.str(thrown instanceof DOMException ? "" : object);
-      w.raw(bytes);
+      w.kept(bytes);
       return;
     }
   }

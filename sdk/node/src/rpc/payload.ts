@@ -14,7 +14,7 @@ import { isRequest, Request } from "../http/request.ts";
 import { isResponse, Response } from "../http/response.ts";
 import { Buffer } from "../storage/bytes.ts";
 import { cloneError, define, emptyLike, numbered, numbers } from "../storage/clone.ts";
-import { notPlain, readPlain, writePlain } from "../storage/plain.ts";
+import { copyPlain, notPlain, readPlain, writePlain } from "../storage/plain.ts";
 import type { Cap, Payload } from "./hook.ts";
 import { capOf, refusal, valueOf } from "./stub.ts";
 
@@ -34,6 +34,8 @@ export interface Encoded extends Payload {
 
 /** Throws a DataCloneError, or what the author's getters throw. Streams and bodies are used from now on. */
 export function encode(value: unknown, passing: Passing): Encoded {
+  const copy = copyPlain(value, maxPlain);
+  if (copy !== notPlain) return new PlainPayload(copy);
   const plain = writePlain(value, maxBytes);
   const encoded: Encoded = plain !== null ? { bytes: plain, caps: [], given: [] } : write(value, passing);
   const { length } = encoded.bytes;
@@ -43,8 +45,35 @@ export function encode(value: unknown, passing: Passing): Encoded {
   return encoded;
 }
 
+/** Values that are far below the limit, however they are written. */
+const maxPlain = maxBytes / 2;
+
+/** A plain value, of which bytes are made only if it leaves the process. */
+class PlainPayload implements Encoded {
+  readonly caps = noCaps;
+  readonly given = noCaps;
+  readonly #copy: unknown;
+  #bytes: Uint8Array | null = null;
+
+  constructor(copy: unknown) {
+    this.#copy = copy;
+  }
+
+  get bytes(): Uint8Array {
+    return (this.#bytes ??= writePlain(this.#copy, maxBytes) ?? write(this.#copy, "result").bytes);
+  }
+
+  /** As decoded from the bytes. */
+  fresh(): unknown {
+    return copyPlain(this.#copy, maxPlain);
+  }
+}
+
+const noCaps: readonly never[] = [];
+
 /** A fresh value. `taken` gets the stubs that it holds. */
 export function decode(payload: Payload, taken?: (stub: object) => void): unknown {
+  if (payload instanceof PlainPayload) return payload.fresh();
   const plain = payload.caps.length > 0 ? notPlain : readPlain(payload.bytes, maxBytes + 1024);
   if (plain !== notPlain) return plain;
   const reader = new Reader(payload, taken);

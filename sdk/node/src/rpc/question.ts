@@ -32,6 +32,8 @@ export class Question implements Pending {
   #payload: Payload | null = null;
   /** Settled as far as the session is concerned. */
   settled = false;
+  /** Called once, when it settles. */
+  onSettled: (() => void) | null = null;
   /** The answer, when it has been decoded. */
   known: { value: unknown } | null = null;
   readonly pipe: Hook;
@@ -56,8 +58,14 @@ export class Question implements Pending {
     return this.#scope;
   }
 
-  #settle(f: () => void): void {
+  #isSettled(): void {
     this.settled = true;
+    this.onSettled?.();
+    this.onSettled = null;
+  }
+
+  #settle(f: () => void): void {
+    this.#isSettled();
     const { owner } = this.#scope;
     owner.finish(this.#task);
     if (owner.gone) return;
@@ -68,7 +76,7 @@ export class Question implements Pending {
     this.#payload = payload;
     // Nobody awaits it, but something may have been asked of it that is answered here.
     if (this.#dropped && !this.#taken && payload.caps.length > 0) {
-      this.settled = true;
+      this.#isSettled();
       this.#scope.owner.finish(this.#task);
       this.#reject(new Error(disposedPromiseText));
       this.#discard();
@@ -87,7 +95,7 @@ export class Question implements Pending {
 
   /** The session has closed without a word about this question to another one's answer: that is a plain value. */
   local(): void {
-    this.settled = true;
+    this.#isSettled();
     const scope = this.#scope;
     this.base!.value().then(
       (value) => {

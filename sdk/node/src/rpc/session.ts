@@ -11,13 +11,15 @@
 import { scopeNow } from "../ambient.ts";
 import { logError } from "../console.ts";
 import { durableObjectReset, enhancedErrors, flagged, fromWire, overloaded, remote, retryable, toWire, type WireError } from "../errors.ts";
-import { cameFromElsewhere, hasCause, ofSession } from "../exchange.ts";
+import { cameFromElsewhere, hasCause, ofDirect, ofSession } from "../exchange.ts";
 import { GuestObject } from "../object.ts";
+import type { Route } from "../namespace.ts";
 import type { Outlet } from "../outlet.ts";
 import type { Owner } from "../owner.ts";
 import { enterScope, type Scope } from "../scope.ts";
 import type { Task } from "../tasks.ts";
 import { frame, ProtocolError, type Reader, Writer } from "../wire.ts";
+import { DirectLine, nothingMore, Parcel } from "./direct.ts";
 import { forwarding } from "./forward.ts";
 import { type Cap, discard, failed, type Hook, lostText, type Payload, type Pending } from "./hook.ts";
 import { calls, message, readPath, readReferences, readThrown, type Reference, writePath, writePayload, writeThrown } from "./messages.ts";
@@ -47,6 +49,10 @@ export class Session {
   readonly #broken: ((error: Error) => void) | null;
   /** The other end is in a guest of another Worker. */
   readonly #foreign: boolean;
+  /** The other end, when it is in this guest and nothing passes the host. */
+  #line: DirectLine | null = null;
+  /** Where its first call was answered, by way of the host; null: it was not, or past it. */
+  landedAt: Route | null = null;
   /** Called once, at the end. */
   onEnd: (() => void) | null = null;
   /** The number of the event that it is here, if the other end has opened it; of the Worker's its own. */
@@ -89,11 +95,24 @@ export class Session {
     return this.#over;
   }
 
+  /** Joins the two ends of a session that does not pass the host. */
+  static join(near: Session, far: Session): void {
+    near.#line = new DirectLine(near, far);
+    far.#line = new DirectLine(far, near);
+  }
+
   // ---- Saying
 
   /** Writes a message, or keeps it until the other end has room. */
   say(write: (w: Writer) => void): void {
     if (this.#over || this.owner.gone) return;
+    if (this.#credit > 0 && this.#line !== null) {
+      const parcel = new Parcel();
+      write(parcel);
+      this.#credit -= parcel.size;
+      this.#line.say((far) => breaking(far, () => far.hear(parcel.open())));
+      return;
+    }
     if (this.#credit > 0) {
       const { out } = this.owner;
       this.owner.touch();
@@ -118,26 +137,33 @@ export class Session {
     while (this.#credit > 0 && this.#queue.length > 0) {
       const bytes = this.#queue.shift()!;
       this.#queued -= bytes.length;
-      this.say((w) => w.raw(bytes));
+      this.say((w) => (w instanceof Parcel ? w.take(bytes) : w.raw(bytes)));
     }
   }
 
   /** So many bytes of the other end's have been dealt with. */
-  #took(n: number): void {
-    this.#consumed += n;
+  #took(size: number): void {
+    this.#consumed += size;
     if (this.#consumed < window / 4 || this.#over || this.owner.gone) return;
-    this.owner.touch();
-    this.owner.turns.out.twoNumbers(frame.rpcCredit, this.id, this.#consumed);
-    this.#allowed += this.#consumed;
+    const n = this.#consumed;
     this.#consumed = 0;
+    this.#allowed += n;
+    if (this.#line !== null) {
+      // No output: it passes no gate.
+      this.#line.tell((far) => far.credited(n));
+      return;
+    }
+    this.owner.touch();
+    this.owner.turns.out.twoNumbers(frame.rpcCredit, this.id, n);
   }
 
   // ---- Asking
 
-  /** The first question: it opens the session. */
-  open(path: readonly string[], args: Payload | null, begin: (out: Outlet) => number): Question {
+  /** The first question: it opens the session. `answered` is called once, when it is answered or never will be. */
+  open(path: readonly string[], args: Payload | null, answered: () => void, begin: (out: Outlet) => number): Question {
     const call = this.#prepare(args);
     const question = this.#question(path, args !== null, null);
+    question.onSettled = answered;
     const { out } = this.owner;
     this.owner.touch();
     const start = begin(out);
@@ -145,6 +171,32 @@ export class Session {
     out.end(start);
     call?.sent();
     return question;
+  }
+
+  /** As `open`, of an object of this guest, which hears of it at once. */
+  openDirect(o: GuestObject, root: () => Root, path: readonly string[], args: Payload | null): Question {
+    const far = this.#line!.far;
+    const call = this.#prepare(args);
+    const question = this.#question(path, args !== null, null);
+    const heard = far.#firstDirect(call);
+    o.direct((event) => {
+      far.event = event;
+      return far.runFirst(root, path, heard);
+    });
+    call?.sent();
+    return question;
+  }
+
+  /** Pairs with `first`. Within a turn of the other end. */
+  #firstDirect(call: Prepared | null): Payload | null {
+    this.#answers.set(1, new Answering(this.scope, null));
+    this.#unanswered++;
+    if (call === null || call.references.length === 0) return call === null ? null : call.payload;
+    const now = scopeNow();
+    enterScope(this.scope);
+    const caps = call.references.map((ref) => this.#import(ref));
+    enterScope(now);
+    return { bytes: call.payload.bytes, caps };
   }
 
   ask(kind: number, target: number, path: readonly string[], args: Payload | null, base: Question | null): Pending {
@@ -184,7 +236,7 @@ export class Session {
   /** Gives the payload's references their numbers. */
   #prepare(payload: Payload | null): Prepared | null {
     if (payload === null) return null;
-    if (payload.caps.length === 0) return { references: none, bytes: payload.bytes, sent() {} };
+    if (payload.caps.length === 0) return { references: none, payload, sent() {} };
     if (payload.caps.length + this.#exports.size > maxExports) {
       discard(payload, tooManyText);
       throw new RangeError(tooManyText);
@@ -194,7 +246,7 @@ export class Session {
     this.#keepAwake();
     return {
       references,
-      bytes: payload.bytes,
+      payload,
       // What went back to where it came from is no longer held here; but first it must have arrived.
       sent: () => {
         for (const hook of home) hook.dispose();
@@ -276,7 +328,7 @@ export class Session {
   // ---- Hearing. Between turns; what runs an author's code waits for the gate.
 
   hear(r: Reader): void {
-    const size = r.end - r.at;
+    const size = r.left;
     if (this.#allowed <= 0) throw new ProtocolError(`session ${this.id} exceeds its credit`);
     this.#allowed -= size;
     enterScope(this.scope);
@@ -333,7 +385,7 @@ export class Session {
   }
 
   /** Runs the first call: within its event. Resolves when it has been answered. */
-  runFirst(root: () => Root, path: string[], args: Payload | null): Promise<void> {
+  runFirst(root: () => Root, path: readonly string[], args: Payload | null): Promise<void> {
     const answering = this.#answers.get(1) as Answering | undefined;
     if (answering === undefined) return Promise.resolve(); // Cancelled before it began.
     try {
@@ -389,10 +441,18 @@ export class Session {
       this.#refuse(id, e);
       return;
     }
+    if (this.#line !== null && this.#line.quiet && answer.references.length === 0 && this.#idleBut(1)) {
+      // As nearly every call ends: one answer, and nothing held.
+      this.#unanswered--;
+      this.#line.end((far) => far.#closedDirect(id, answer.payload));
+      answer.sent();
+      this.#end(null);
+      return;
+    }
     this.#last((w) => {
       w.u8(message.answer);
       w.u32(id);
-      writePayload(w, answer.references, answer.bytes);
+      writePayload(w, answer.references, answer.payload.bytes);
     });
     answer.sent();
   }
@@ -419,6 +479,13 @@ export class Session {
       return;
     }
     const { owner } = this;
+    if (this.#line !== null) {
+      const parcel = new Parcel();
+      write(parcel);
+      this.#line.say((far) => breaking(far, () => far.closed(parcel.open())));
+      this.#end(null);
+      return;
+    }
     owner.touch();
     const start = owner.out.begin(frame.rpcClose, 4);
     owner.out.u32(this.id);
@@ -427,12 +494,24 @@ export class Session {
     this.#end(null);
   }
 
+  /** Pairs with `#answer`: the answer is the last word. */
+  #closedDirect(id: number, answer: Payload): void {
+    if (this.#over) return;
+    this.#questions.get(id)?.answered(answer);
+    for (const q of [...this.#questions.values()]) if (q.base !== null && !q.settled) q.local();
+    this.#end(null);
+  }
+
   /**
    * Whether nothing is held here and nothing is owed. Then the other end can ask
    * only of answers that it has, which are plain: it can do so itself.
    */
   get #idle(): boolean {
-    return this.#unanswered === 0 && this.#exports.size === 0 && this.#imports === 0 && this.#questions.size === 0 && this.#queue.length === 0 && this.streams.size === 0;
+    return this.#idleBut(0);
+  }
+
+  #idleBut(unanswered: number): boolean {
+    return this.#unanswered === unanswered && this.#exports.size === 0 && this.#imports === 0 && this.#questions.size === 0 && this.#queue.length === 0 && this.streams.size === 0;
   }
 
   #forgetAnswer(id: number): void {
@@ -450,7 +529,9 @@ export class Session {
     const question = this.#questions.get(r.u32());
     if (kind === message.error) {
       const thrown = readThrown(r);
-      hasCause(thrown, ofSession, this.id);
+      const far = this.#line?.far;
+      if (far === undefined) hasCause(thrown, ofSession, this.id);
+      else if (far.owner.number !== 0) hasCause(thrown, ofDirect, far.owner.number, far.event);
       if (question === undefined) return;
       question.failed(thrown);
       this.finish(question);
@@ -486,8 +567,12 @@ export class Session {
   misheard(why: string): void {
     const error = new Error(`RPC session ${this.id} is broken: ${why}`);
     if (!this.#over && !this.owner.gone) {
-      this.owner.touch();
-      this.owner.turns.out.numberAndError(frame.rpcFailure, this.id, toWire(error, 0));
+      if (this.#line !== null) {
+        this.#line.tell((far) => far.broken(toWire(error, 0)));
+      } else {
+        this.owner.touch();
+        this.owner.turns.out.numberAndError(frame.rpcFailure, this.id, toWire(error, 0));
+      }
     }
     this.#end(error);
   }
@@ -507,9 +592,9 @@ export class Session {
     this.#exports.clear();
     for (const answer of [...this.#answers.values()]) answer.drop();
     this.#answers.clear();
-    for (const q of [...this.#questions.values()]) if (!q.settled) q.failed(error ?? flagged(lostText, retryable));
+    for (const q of [...this.#questions.values()]) if (!q.settled) q.failed((error ??= flagged(lostText, retryable)));
     this.#questions.clear();
-    this.streams.end(error ?? flagged(lostText, retryable));
+    if (this.streams.size > 0) this.streams.end(error ?? flagged(lostText, retryable));
     this.#queue = [];
     this.#keepAwake();
     this.#ended.resolve();
@@ -518,17 +603,20 @@ export class Session {
 
   /** The owner has left memory. */
   leave(): void {
+    if (!this.#over) this.#line?.lose();
     this.#end(new Error(goneText));
   }
 
   /** Whoever began the session no longer wants anything of it. */
   abandon(): void {
     if (this.#over) return;
-    if (!this.owner.gone) {
+    if (this.#line !== null) {
+      this.#line.say((far) => far.closed(nothingMore()));
+    } else if (!this.owner.gone) {
       this.owner.touch();
       this.owner.out.number(frame.rpcClose, this.id);
     }
-    this.#end(flagged(lostText, retryable));
+    this.#end(null);
   }
 
   #keepAwake(): void {
@@ -550,10 +638,23 @@ const foreignText =
 const none: readonly Reference[] = [];
 const tooManyText = `An RPC session can have ${maxExports} references at a time: dispose of some.`;
 
+/**
+ * What is wrong with a message is the other end's fault: it costs the session,
+ * not this process.
+ */
+export function breaking(session: Session, hear: () => void): void {
+  try {
+    hear();
+  } catch (e) {
+    if (!(e instanceof ProtocolError)) throw e;
+    session.misheard(e.message);
+  }
+}
+
 /** A payload whose references have numbers. */
 interface Prepared {
   readonly references: readonly Reference[];
-  readonly bytes: Uint8Array;
+  readonly payload: Payload;
   /** To be called behind the message. */
   sent(): void;
 }
@@ -565,5 +666,5 @@ function writeCall(w: Writer, question: number, kind: number, target: number, pa
   w.u32(target);
   w.u8(call === null ? 0 : 1);
   writePath(w, path);
-  if (call !== null) writePayload(w, call.references, call.bytes);
+  if (call !== null) writePayload(w, call.references, call.payload.bytes);
 }

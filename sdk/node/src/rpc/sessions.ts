@@ -8,7 +8,7 @@ import { elsewhere } from "../config.ts";
 import { flagged, overloaded, readError, remote, durableObjectReset, resetText, toWire } from "../errors.ts";
 import { DurableObject, WorkerEntrypoint } from "../modules/workers.ts";
 import type { Route } from "../namespace.ts";
-import type { GuestObject } from "../object.ts";
+import { GuestObject } from "../object.ts";
 import type { Owner } from "../owner.ts";
 import { Invocation, Scope } from "../scope.ts";
 import { eventScope, take } from "../trace.ts";
@@ -16,7 +16,7 @@ import { deserialize } from "../storage/clone.ts";
 import { frame, ProtocolError, type Reader } from "../wire.ts";
 import type { Worker } from "../worker.ts";
 import { discard, failed, type Payload, type Pending } from "./hook.ts";
-import { Session } from "./session.ts";
+import { breaking, Session } from "./session.ts";
 import type { Root } from "./target.ts";
 
 /** Past this, calls are refused until others have ended. */
@@ -46,28 +46,60 @@ export class Sessions {
 
   /**
    * The first call of a new session, written before this returns: order is the
-   * promise. `broken` hears why the other end has gone, before any caller does.
+   * promise. `broken` hears why the other end has gone, before any caller does,
+   * and `answered` when the call is answered or never will be.
    */
-  ask(scope: Scope, to: Route, path: readonly string[], args: Payload | null, broken: (error: Error) => void): Pending {
+  ask(scope: Scope, to: Route, path: readonly string[], args: Payload | null, broken: (error: Error) => void, answered: () => void): Pending {
+    return this.#asking(scope, args, broken, answered, (session) => {
+      const landed = () => {
+        session.landedAt = to;
+        answered();
+      };
+      return session.open(path, args, landed, (out) => {
+        if (scope.trace !== null) out.traced(scope.trace);
+        return out.rpcOpen(session.id, scope.owner.number, to);
+      });
+    }, leadsElsewhere(to));
+  }
+
+  /** As `ask`, of an object of this guest, past the host. */
+  askDirect(scope: Scope, o: GuestObject, path: readonly string[], args: Payload | null, broken: (error: Error) => void): Pending {
+    return this.#asking(scope, args, broken, () => {}, (near) => {
+      const far = this.#make(o.scope, null);
+      Session.join(near, far);
+      try {
+        return near.openDirect(o, () => rootOfObject(o), path, args);
+      } catch (e) {
+        far.leave();
+        throw e;
+      }
+    });
+  }
+
+  #asking(scope: Scope, args: Payload | null, broken: (error: Error) => void, answered: () => void, open: (session: Session) => Pending, foreign = false): Pending {
     const { owner } = scope;
     if (owner.gone || this.#open.size >= maxOpen) {
+      answered();
       if (args !== null) discard(args, tooMany);
       return failed(owner.gone ? new Error(resetText) : flagged(tooMany, overloaded));
     }
-    const id = this.#next;
-    this.#next += 2;
-    const session = new Session(id, scope, this, broken, leadsElsewhere(to));
-    this.#open.set(id, session);
+    const session = this.#make(scope, broken, foreign);
     scope.invocation?.adopt(session);
     try {
-      return session.open(path, args, (out) => {
-        if (scope.trace !== null) out.traced(scope.trace);
-        return out.rpcOpen(id, owner.number, to);
-      });
+      return open(session);
     } catch (e) {
+      answered();
       session.leave();
       return failed(e);
     }
+  }
+
+  #make(scope: Scope, broken: ((error: Error) => void) | null, foreign = false): Session {
+    const id = this.#next;
+    this.#next += 2;
+    const session = new Session(id, scope, this, broken, foreign);
+    this.#open.set(id, session);
+    return session;
   }
 
   /** A session that the host begins with an object. */
@@ -136,19 +168,12 @@ export class Sessions {
   /** The owner has left memory: the host knows, and tells the other ends. */
   ownerGone(owner: Owner): void {
     for (const session of [...this.#open.values()]) if (session.owner === owner) session.leave();
-  }
-}
-
-/**
- * What is wrong with a message is the other end's fault: it costs the session,
- * not this process.
- */
-function breaking(session: Session, hear: () => void): void {
-  try {
-    hear();
-  } catch (e) {
-    if (!(e instanceof ProtocolError)) throw e;
-    session.misheard(e.message);
+    if (!(owner instanceof GuestObject) || owner.reason === null) return;
+    // Who has asked past the host hears of a reset at once. Stubs that came by way of it shall not look alive for longer.
+    for (const session of [...this.#open.values()]) {
+      const { landedAt } = session;
+      if (landedAt !== null && ambient.residents.isAt(owner, landedAt)) session.broken(owner.reason);
+    }
   }
 }
 

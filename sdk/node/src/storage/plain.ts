@@ -192,6 +192,79 @@ function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }
 
+// ---- Copying
+
+/**
+ * A copy of a value as a clone would be, without bytes between; `notPlain` if it is not plain, or its texts may have
+ * more than `longest` bytes. Getters of the author's may run, and throw.
+ */
+export function copyPlain(value: unknown, longest: number): unknown {
+  // Nearly all of what is sent about is one of these, or an array with a few.
+  if (typeof value === "string") return value.length * 2 <= longest ? value : notPlain;
+  return new Copier(longest).copy(value, 0);
+}
+
+class Copier {
+  #left: number;
+  #met: object[] | null = null;
+
+  constructor(longest: number) {
+    this.#left = longest;
+  }
+
+  copy(value: unknown, depth: number): unknown {
+    switch (typeof value) {
+      case "string":
+        this.#left -= value.length * 2;
+        return this.#left >= 0 ? value : notPlain;
+      case "number":
+      case "boolean":
+      case "undefined":
+        return value;
+      case "object":
+        if (value === null) return null;
+        return depth < maxDepth ? this.#container(value, depth + 1) : notPlain;
+      default:
+        return notPlain;
+    }
+  }
+
+  #container(value: object, depth: number): unknown {
+    const list = Array.isArray(value);
+    if (Object.getPrototypeOf(value) !== (list ? Array.prototype : Object.prototype) || types.isProxy(value)) return notPlain;
+    const met = (this.#met ??= []);
+    if (met.length >= maxItems || met.includes(value)) return notPlain;
+    met.push(value);
+    return list ? this.#array(value, depth) : this.#object(value as Record<string, unknown>, depth);
+  }
+
+  #array(value: readonly unknown[], depth: number): unknown {
+    const { length } = value;
+    if (length > maxItems || Object.keys(value).length !== length) return notPlain;
+    const copy: unknown[] = [];
+    for (let i = 0; i < length; i++) {
+      const item = this.copy(value[i], depth);
+      if (item === notPlain) return notPlain;
+      copy.push(item);
+    }
+    return copy;
+  }
+
+  #object(value: Record<string, unknown>, depth: number): unknown {
+    if (Object.prototype.toString.call(value) !== "[object Object]") return notPlain;
+    const keys = Object.keys(value);
+    if (keys.length > maxItems) return notPlain;
+    const copy: Record<string, unknown> = {};
+    for (const key of keys) {
+      if (key === "__proto__") return notPlain;
+      const item = this.copy(value[key], depth);
+      if (item === notPlain) return notPlain;
+      copy[key] = item;
+    }
+    return copy;
+  }
+}
+
 // ---- Reading
 
 /** What readPlain returns for values that are not plain: no value is this one. */

@@ -5,6 +5,7 @@
 
 import { ambient, scopeNow } from "../ambient.ts";
 import { asChunk, type Content, fixedLengths } from "../http/body.ts";
+import { fromWireList } from "../http/headers.ts";
 import { incomingRequest } from "../http/request.ts";
 import type { Response } from "../http/response.ts";
 
@@ -16,7 +17,7 @@ const zeros = "0".repeat(64);
 const none: Content = { kind: "none" };
 
 export function ask(target: 5 | 6, index: number, method: string, url: string, headers: [string, string][], content: Content = none): Promise<Response> {
-  const request = incomingRequest({ method, url, headers, cf: undefined, signal: () => new AbortController().signal }, content);
+  const request = incomingRequest({ method, url, headers: fromWireList(headers, true), cf: "", signal: () => new AbortController().signal }, content);
   return ambient.exchanges.ask(scopeNow(), { target, index, id: zeros, name: null, entrypoint: "" }, request, () => {});
 }
 

@@ -329,6 +329,8 @@ export type Said =
   | { type: "traced"; context: string }
   | { type: "blame"; object: number; event: number }
   | { type: "cause"; session: boolean; number: number }
+  | { type: "direct"; object: number; events: number; us: number }
+  | { type: "directCause"; object: number; event: number }
   | { type: "log"; object: number; level: number; time: number; text: string }
   | { type: "aborted"; object: number; error: WireError; flags: number }
   | { type: "asleep"; object: number }
@@ -423,6 +425,10 @@ function read(type: number, r: Reader): Said {
       return { type: "blame", object: r.u32(), event: r.u32() };
     case frame.cause:
       return { type: "cause", session: r.u8() === 1, number: r.u32() };
+    case frame.direct:
+      return { type: "direct", object: r.u32(), events: r.u32(), us: r.u32() };
+    case frame.directCause:
+      return { type: "directCause", object: r.u32(), event: r.u32() };
     case frame.lasting:
       return { type: "lasting", object: r.u32(), event: r.u32() };
     case frame.over:

@@ -24,6 +24,8 @@ export interface Options {
   limits?: Record<string, number>;
   bindings?: Record<string, unknown>;
   nodeFlags?: string[];
+  /** Further members of the configuration. */
+  config?: Record<string, unknown>;
 }
 
 /** The flags of a Worker of workerd's date. */
@@ -101,6 +103,7 @@ export class Host {
       compat: { date: options.date ?? "2026-11-17", flags: { ...today, ...options.flags } },
       limits: options.limits ?? {},
       inspect: false,
+      ...options.config,
     };
     this.child = spawn(process.execPath, [...flags(bundle, data), ...(options.nodeFlags ?? []), main], {
       stdio: ["ignore", "inherit", "pipe", "pipe"],
