@@ -74,6 +74,29 @@ func (d *door) state(c net.Conn, s http.ConnState) {
 	d.fresh[c] = struct{}{}
 }
 
+// Fresh implements edge.Door.
+func (d *door) Fresh(c net.Conn, is bool) {
+	if is {
+		d.state(c, http.StateNew)
+	} else {
+		d.state(c, http.StateActive)
+	}
+}
+
+// Enter implements edge.Door.
+func (d *door) Enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.inner != nil || d.departs {
+		return false
+	}
+	d.inside++
+	return true
+}
+
+// Leave implements edge.Door.
+func (d *door) Leave() { d.leave() }
+
 // hold wraps a handler: while the door is shut its requests wait.
 func (d *door) hold(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

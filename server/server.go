@@ -482,6 +482,9 @@ func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 	}
 	l = s.door.add(l, h)
 	l = &patient{Listener: l, deferred: &s.deferred, log: s.log}
+	if t == nil && s.Guests != nil {
+		l = &edge.Steps{Listener: l, Front: s.theFront, Door: &s.door, Context: s.room.note, Limit: s.Limits.HeaderTimeout}
+	}
 	if t != nil {
 		t = t.Clone()
 		t.NextProtos = []string{"http/1.1"} // sockets need a connection of their own
@@ -606,6 +609,18 @@ func (s *Server) meter(client string) ws.Meter {
 		return c.Moved(client)
 	}
 	return nil
+}
+
+// attachSoon is attach without waiting, on any goroutine.
+func (s *Server) attachSoon(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, done func(error)) {
+	r := s.Neighbours.home(id.Incarnation())
+	if r == nil {
+		done(fmt.Errorf("socket %d was made by nobody here", id))
+		return
+	}
+	if !r.Loop().Post(func() { done(r.Attach(id, c, rest, o)) }) {
+		done(errors.New("the server is stopping"))
+	}
 }
 
 func (s *Server) release(id dormouse.SocketID) {

@@ -283,7 +283,7 @@ func (s *Server) newFront(files *assets.Router, compress bool) *edge.Front {
 	c := &s.Config
 	f := &edge.Front{
 		Counts: &s.http,
-		Worker: s, Attach: s.attach, Release: s.release, Log: c.Log,
+		Worker: s, Attach: s.attach, AttachSoon: s.attachSoon, Release: s.release, Log: c.Log,
 		Compress: compress, Details: c.Details, MaxBody: c.Limits.RequestBody, TrustedProxies: c.TrustedProxies,
 		Full: s.room.full, Clients: s.clients, Tracer: c.Tracer,
 	}

@@ -44,6 +44,12 @@ func (f *Front) Fetch(r *http.Request) (*http.Response, error) {
 		cancel()
 		return nil, err
 	}
+	return f.response(r, x, a, ctx, cancel, asker), nil
+}
+
+// response is an answer as a client within this process gets it. cancel is called
+// when it is over.
+func (f *Front) response(r *http.Request, x *exchange, a answered, ctx context.Context, cancel context.CancelFunc, asker host.Asker) *http.Response {
 	resp := &http.Response{
 		Status: fmt.Sprintf("%d %s", a.Status, cmp.Or(a.StatusText, http.StatusText(a.Status))), StatusCode: a.Status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{}, Body: http.NoBody, Request: r,
@@ -51,14 +57,14 @@ func (f *Front) Fetch(r *http.Request) (*http.Response, error) {
 	setHeader(resp.Header, a.Header)
 	if !a.HasBody {
 		cancel()
-		return resp, nil
+		return resp
 	}
 	resp.ContentLength = -1
 	if n, err := strconv.ParseInt(resp.Header.Get("Content-Length"), 10, 64); err == nil {
 		resp.ContentLength = n
 	}
 	resp.Body = &answerBody{x: x, ctx: ctx, cancel: cancel, asker: asker}
-	return resp, nil
+	return resp
 }
 
 // inner turns a request of a client within this process into one for the

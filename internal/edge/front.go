@@ -42,6 +42,9 @@ type Front struct {
 	// behind c; rest is what was read from c already. After an error c is still
 	// the caller's.
 	Attach func(s dormouse.SocketID, c net.Conn, rest []byte, o ws.Options) error
+	// AttachSoon is Attach that may be called on a loop, and reports to done, on
+	// one; nil where Steps is not used.
+	AttachSoon func(s dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, done func(error))
 	// Release tells that nobody will take the socket.
 	Release func(dormouse.SocketID)
 	Log     *slog.Logger
@@ -245,13 +248,13 @@ func setHeader(h http.Header, from []guest.Header) {
 	}
 }
 
-// upgrade hands the connection over to a socket, which has the lease then. It
-// reports whether it has.
-func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Response, lease *Lease) bool {
-	release := func(status int, why string) bool {
+// shake makes the server's half of a handshake, or says to w why there is none,
+// and that nobody takes the socket.
+func (f *Front) shake(w http.ResponseWriter, r *http.Request, resp *guest.Response, lease *Lease) (o ws.Options, ok bool) {
+	release := func(status int, why string) (ws.Options, bool) {
 		f.Release(resp.Socket)
 		http.Error(w, why, status)
-		return false
+		return ws.Options{}, false
 	}
 	if !ws.IsUpgrade(r.Header) {
 		return release(http.StatusInternalServerError, "the Worker answered with a WebSocket to a request that asked for none")
@@ -268,7 +271,6 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 	}
 	head := http.Header{}
 	setHeader(head, resp.Header)
-	var o ws.Options
 	if lease != nil {
 		o.Meter = lease
 	}
@@ -278,21 +280,33 @@ func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Resp
 	if o.Head, err = ws.AppendAnswer(nil, shake, o.Deflate, head); err != nil {
 		return release(http.StatusInternalServerError, "the Worker's headers cannot be sent: "+err.Error())
 	}
+	return o, true
+}
+
+// upgrade hands the connection over to a socket, which has the lease then. It
+// reports whether it has.
+func (f *Front) upgrade(w http.ResponseWriter, r *http.Request, resp *guest.Response, lease *Lease) bool {
+	o, ok := f.shake(w, r, resp, lease)
+	if !ok {
+		return false
+	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return release(http.StatusInternalServerError, "this connection cannot become a WebSocket: "+err.Error())
+		f.Release(resp.Socket)
+		http.Error(w, "this connection cannot become a WebSocket: "+err.Error(), http.StatusInternalServerError)
+		return false
 	}
 	rest, err := takeBuffered(buffered.Reader)
 	if err == nil {
+		if b, ok := conn.(*begun); ok {
+			conn, rest = b.TCPConn, append(rest, b.head...)
+		}
 		err = f.Attach(resp.Socket, conn, rest, o)
 	}
 	if err != nil {
-		// The client sees a socket that ends at once.
 		f.Log.Warn("socket not attached", "reason", err)
 		f.Release(resp.Socket)
-		conn.SetWriteDeadline(time.Now().Add(time.Second))
-		conn.Write(o.Head)
-		conn.Close()
+		endAtOnce(conn, o)
 		return false
 	}
 	return true

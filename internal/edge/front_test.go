@@ -121,6 +121,15 @@ func front(t *testing.T, f *Front, serve func(c *call)) (*worker, *httptest.Serv
 	}
 	s := httptest.NewUnstartedServer(f)
 	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+	if behindSteps {
+		f.AttachSoon = func(id dormouse.SocketID, c net.Conn, rest []byte, o ws.Options, done func(error)) {
+			go func() { done(f.Attach(id, c, rest, o)) }()
+		}
+		s.Listener = &Steps{
+			Listener: s.Listener, Front: func() *Front { return f }, Door: &openDoor{t: t}, Limit: patience,
+			Context: func(ctx context.Context, c net.Conn) context.Context { return ctx },
+		}
+	}
 	s.Start()
 	t.Cleanup(s.Close)
 	return w, s
