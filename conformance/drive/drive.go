@@ -25,6 +25,9 @@ type Runtime struct {
 	Addr  string
 	Admin string        // Dormouse's admin address, where "now" can be said; else empty
 	Idle  time.Duration // how long an object must be left alone to leave memory, with a margin
+	// Update has the server run newer code, and returns where it is then; nil: it
+	// cannot, because others talk to it too.
+	Update func(context.Context) (addr string, err error)
 }
 
 // run is one script on its way.
@@ -136,6 +139,8 @@ func (r *run) step(command string) ([]string, error) {
 		return <-job, nil
 	case "hibernate":
 		return r.hibernate(args)
+	case "update":
+		return nil, r.update()
 	case "idle":
 		return r.idle(args)
 	case "pause":
@@ -149,7 +154,7 @@ func (r *run) step(command string) ([]string, error) {
 }
 
 // verbs are the commands, with the least number of words behind each.
-var verbs = map[string]int{"do": 2, "worker": 1, "ask": 2, "plan": 1, "log": 1, "connect": 2, "gather": 2, "start": 4, "join": 1, "hibernate": 1, "idle": 0, "pause": 1}
+var verbs = map[string]int{"do": 2, "worker": 1, "ask": 2, "plan": 1, "log": 1, "connect": 2, "gather": 2, "start": 4, "join": 1, "hibernate": 1, "idle": 0, "pause": 1, "update": 0}
 
 // object is the real name of a script's object: "room" or "Class/room".
 func (r *run) object(name string) string {
@@ -288,6 +293,20 @@ func (r *run) hibernate(objects []string) ([]string, error) {
 		}
 	}
 	return lines, nil
+}
+
+// update has the runtime take over newer code. Logs begin anew with it.
+func (r *run) update() error {
+	if r.rt.Update == nil {
+		return fmt.Errorf("only a script whose code changes may update it")
+	}
+	addr, err := r.rt.Update(r.ctx)
+	if err != nil {
+		return err
+	}
+	r.http.CloseIdleConnections()
+	r.rt.Addr, r.read = addr, map[string]int{}
+	return nil
 }
 
 // idle leaves the objects alone for their idle time. With "pinging CLIENT" that

@@ -40,6 +40,8 @@ type Server struct {
 	log  *tail
 	done chan struct{} // closed when the process has been waited for
 
+	data string // workerd's folder
+
 	stopOnce sync.Once
 	cleanup  []func()
 }

@@ -69,12 +69,32 @@ func StartWorkerd(ctx context.Context, w Worker) (*Server, error) {
 		os.RemoveAll(dir)
 		return nil, err
 	}
+	s.data = dir
 	return s, nil
+}
+
+// UpdateWorkerd returns a server that goes on with what w is now, and with the
+// data of s, which it ends: so does workerd by itself under --watch.
+func UpdateWorkerd(ctx context.Context, s *Server, w Worker) (*Server, error) {
+	bin, err := FindWorkerd()
+	if err != nil {
+		return nil, err
+	}
+	dir := s.data
+	s.cleanup = nil // it is the next one's
+	s.stop(0)
+	next, err := startWorkerdIn(ctx, bin, dir, w)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	next.data = dir
+	return next, nil
 }
 
 func startWorkerdIn(ctx context.Context, bin, dir string, w Worker) (*Server, error) {
 	data := filepath.Join(dir, "data")
-	if err := os.Mkdir(data, 0o755); err != nil {
+	if err := os.MkdirAll(data, 0o755); err != nil {
 		return nil, err
 	}
 	all := append([]Worker{w}, w.Others...)

@@ -40,6 +40,7 @@ type Script struct {
 	Unsafe bool   // it needs a Worker of its own, with the flag unsafe_module
 	Stores bool   // it needs the Worker with KV and R2
 	Others bool   // it needs the Worker that is bound to another one
+	Alone  bool   // it changes the Worker's code, so it needs a server of its own
 	Head   []string
 	Steps  []Step
 }
@@ -73,6 +74,7 @@ const (
 	unsafeKey = "compatibility_flag unsafe_module"
 	storesKey = "bindings KV R2"
 	othersKey = "bindings of another Worker"
+	aloneKey  = "code that changes"
 )
 
 // Parse reads the script of a file.
@@ -103,6 +105,8 @@ func Parse(name, text string) (*Script, error) {
 			s.Stores, s.Head, before = true, append(before, l), nil
 		case l == othersKey && len(s.Steps) == 0:
 			s.Others, s.Head, before = true, append(before, l), nil
+		case l == aloneKey && len(s.Steps) == 0:
+			s.Alone, s.Head, before = true, append(before, l), nil
 		case len(l) >= 2 && l[1] == ' ' && strings.IndexByte(" -+!", l[0]) >= 0:
 			if len(s.Steps) == 0 || before != nil {
 				return nil, fail("an answer without a command above it")

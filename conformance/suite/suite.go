@@ -67,26 +67,44 @@ type Answers map[string][][]string
 
 // Run runs the scripts on one side, script.Workerd or script.Dormouse, with a
 // server for each Worker. root is the top of the repository.
-func Run(ctx context.Context, root string, side script.Kind, scripts []*script.Script) (Answers, error) {
+// dormouse are further arguments of Dormouse's.
+func Run(ctx context.Context, root string, side script.Kind, scripts []*script.Script, dormouse ...string) (Answers, error) {
 	servers := make(map[string]drive.Runtime)
 	for _, s := range scripts {
-		dir := folder(s)
-		if _, ok := servers[dir]; ok {
+		at := server(s)
+		if _, ok := servers[at]; ok {
 			continue
 		}
-		w, err := runtimes.Load(filepath.Join(root, dir))
+		w, err := runtimes.Load(filepath.Join(root, folder(s)))
 		if err != nil {
 			return nil, err
 		}
-		server, rt, err := start(ctx, side, w)
+		if s.Alone {
+			rt, stop, err := startAlone(ctx, side, w, dormouse)
+			if err != nil {
+				return nil, err
+			}
+			defer stop()
+			servers[at] = rt
+			continue
+		}
+		server, rt, err := start(ctx, side, w, dormouse)
 		if err != nil {
 			return nil, err
 		}
 		defer server.Stop()
-		servers[dir] = rt
+		servers[at] = rt
 	}
 
-	return runAll(ctx, scripts, func(s *script.Script) drive.Runtime { return servers[folder(s)] })
+	return runAll(ctx, scripts, func(s *script.Script) drive.Runtime { return servers[server(s)] })
+}
+
+// server names the server that a script talks to.
+func server(s *script.Script) string {
+	if s.Alone {
+		return s.Name
+	}
+	return folder(s)
 }
 
 // folder is the Worker that a script talks to.
@@ -104,7 +122,7 @@ func folder(s *script.Script) string {
 	return "conformance/worker"
 }
 
-func start(ctx context.Context, side script.Kind, w runtimes.Worker) (*runtimes.Server, drive.Runtime, error) {
+func start(ctx context.Context, side script.Kind, w runtimes.Worker, more []string) (*runtimes.Server, drive.Runtime, error) {
 	if side == script.Workerd {
 		begin := runtimes.StartWorkerd
 		if w.HasStores() {
@@ -119,7 +137,7 @@ func start(ctx context.Context, side script.Kind, w runtimes.Worker) (*runtimes.
 	// One guest, so that what the Worker keeps in its module (the objects' logs)
 	// is seen by all its objects.
 	// With room for the longest values of RPC, several times over.
-	s, err := runtimes.StartDormouse(ctx, w, hibernateAfter, "--guests", "1", "--guest-memory", "1GiB")
+	s, err := runtimes.StartDormouse(ctx, w, hibernateAfter, append([]string{"--guests", "1", "--guest-memory", "1GiB"}, more...)...)
 	if err != nil {
 		return nil, drive.Runtime{}, err
 	}

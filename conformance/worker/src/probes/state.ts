@@ -21,6 +21,11 @@ export const state: Probes = {
 	/** Does nothing: a request that has been there. */
 	nothing: () => {},
 
+	/** Which code runs: 0 is the first. */
+	code(t) {
+		t.say(`code ${(globalThis as { codeVersion?: number }).codeVersion ?? 0}`);
+	},
+
 	/** Whether the instance is the one of before, what it has stored, and its sockets. */
 	remembers(t) {
 		t.say(`memory ${show(t.memory.get("seen") ?? false)}, stored ${show(t.ctx.storage.kv.get("seen"))}, sockets ${t.ctx.getWebSockets().length}`);
