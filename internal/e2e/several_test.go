@@ -3,10 +3,12 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"github.com/dormouse-dev/dormouse/conformance/runtimes"
 )
 
 // workers is a server with the two Workers of testdata/several: api, which clients
@@ -305,5 +309,114 @@ func TestStartsThatNameWhatIsMissing(t *testing.T) {
 	w.does("code", `{"value":"1"}`)
 	if got := w.do("add", ""); !strings.Contains(got, "The binding ROOM (objects of the class Room of the Worker rooms) is not supported") {
 		t.Errorf("a binding that leads nowhere: %s", got)
+	}
+}
+
+// TestWorkersAreSeenTogether, and each alone, at the admin address.
+func TestWorkersAreSeenTogether(t *testing.T) {
+	t.Parallel()
+	w := startWorkers(t)
+	w.does("add", `{"value":2}`)
+	w.does("through", `{"value":5}`)
+	for _, x := range []struct {
+		path string
+		has  []string
+		not  string
+	}{
+		{"/api/classes", []string{`"api/Mine"`, `"rooms/Room"`}, ""},
+		{"/api/objects?class=rooms/Room", []string{`"rooms-Room"`, `"total": 2`}, "api-Mine"},
+		{"/api/namespaces", []string{`"api-Mine"`, `"rooms-Room"`}, ""},
+		{"/api/guests", []string{`"worker": "api"`, `"worker": "rooms"`}, ""},
+		{"/api/alarms", []string{`"alarms": 0`}, ""},
+		{"/api/unfinished", []string{`[]`}, ""},
+		{"/metrics", []string{`dormouse_wakes_total{class="api/Mine"} 1`, `dormouse_wakes_total{class="rooms/Room"} 2`}, ""},
+		{"/readyz", []string{`"ready": true`}, ""},
+		{"/healthz", []string{`"ready": true`}, ""},
+		{"/", []string{"<title>"}, ""},
+		{"/workers/rooms/api/classes", []string{`"Room"`}, "Mine"},
+		{"/workers/rooms/metrics", []string{`dormouse_wakes_total{class="Room"} 2`}, "Mine"},
+		{"/api/classes?worker=api", []string{`"Mine"`}, "Room"},
+		{"/api/objects/rooms-Room/name:lobby", []string{`"lobby"`}, ""},
+		{"/api/objects/api-Mine/name:mine/tables", []string{`"keys": 1`}, ""},
+		{"/api/storage?namespace=rooms-Room", []string{`"rooms-Room"`}, "api-Mine"},
+		{"/api/storage", []string{"say which one is meant with ?worker=: api, rooms"}, ""},
+		{"/api/storage?worker=nobody", []string{`there is no Worker \"nobody\" here`}, ""},
+		{"/api/objects/nobody-Room/name:x", []string{"there is no namespace"}, ""},
+	} {
+		res, err := http.Get(w.Admin + x.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range x.has {
+			if !strings.Contains(string(body), want) {
+				t.Errorf("%s lacks %s: %s", x.path, want, body)
+			}
+		}
+		if x.not != "" && strings.Contains(string(body), x.not) {
+			t.Errorf("%s has %s: %s", x.path, x.not, body)
+		}
+	}
+}
+
+// TestWorkersAreRebuilt: `dormouse dev` follows the files of all of them.
+func TestWorkersAreRebuilt(t *testing.T) {
+	t.Parallel()
+	dir := Project(t, "several")
+	api, rooms := filepath.Join(dir, "api"), filepath.Join(dir, "rooms")
+	listen, admin := freeAddr(t), freeAddr(t)
+	cmd := exec.Command(Binary(t), "dev", api, rooms, "--listen", listen, "--admin", admin, "--node", Node(t))
+	cmd.Env = plainEnv()
+	s, err := runtimes.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	s.Addr, s.Admin = listen, admin
+	if err := s.Ready(t.Context(), "/"); err != nil {
+		t.Fatal(err)
+	}
+	w := workers{Dormouse: &Dormouse{Target: Target{URL: "http://" + listen}, t: t}}
+	becomes := func(what, want string) {
+		t.Helper()
+		w.wait(what+" is "+want, func() (bool, error) {
+			got := w.do(what, "")
+			if !strings.Contains(got, want) {
+				return false, fmt.Errorf("it is %s; dormouse printed:\n%s", got, s.Log())
+			}
+			return true, nil
+		})
+	}
+	edit := func(dir, old, new string) {
+		t.Helper()
+		path := filepath.Join(dir, "wrangler.jsonc")
+		text, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	becomes("add", `{"value":2}`)
+	edit(rooms, `"CODE": "1"`, `"CODE": "2"`)
+	becomes("fetch", `\"code\":\"2\"`)
+	edit(api, `"CODE": "1"`, `"CODE": "3"`)
+	becomes("code", `{"value":"3"}`)
+	// What would leave a binding without its Worker is not taken, and said.
+	edit(api, `"service": "rooms" }`, `"service": "lobbies" }`)
+	w.wait("the mistake is told", func() (bool, error) {
+		return strings.Contains(s.Log(), `leads to the Worker "lobbies"`) && strings.Contains(s.Log(), "the old code runs on"), nil
+	})
+	becomes("fetch", `\"code\":\"2\"`)
+	becomes("add", `{"value":`)
+	for _, folder := range []string{api, rooms} { // as when each is served alone
+		if _, err := os.Stat(filepath.Join(folder, ".dormouse", "do")); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -22,6 +22,7 @@ export class Room extends DurableObject {
   counter() { return new Counter(); }
   async write(x) { await this.ctx.storage.put("x", x); return "written"; }
   never() { return new Promise(() => {}); }
+  passed() { return this.env.ROOM.getByName("passed"); }
   async apply(f, x) { return f(x); }
   async webSocketMessage(ws, message) {
     const [word, ...args] = message.split(" ");
@@ -209,6 +210,36 @@ test("what is beyond the credit waits for it", async () => {
   await host.next(() => messages().length === 5);
 });
 
+/** A reference to an object by its binding, as a message that answers nobody. */
+const byBinding = bytes((w) => {
+  w.u8(2);
+  w.u32(9);
+  w.u16(1);
+  w.u8(2);
+  w.target({ target: 0, index: 0, id: "0".repeat(64), name: null });
+  w.str("");
+  w.bytes(Buffer.alloc(0));
+});
+
+test("a stub of a binding is passed by its number within a Worker, and as an export to another one", async () => {
+  await using host = await started();
+  const kindOf = async (session: number) => {
+    const said = await host.next<Of<"rpcMessage" | "rpcClose">>((s) => (s.type === "rpcMessage" || s.type === "rpcClose") && s.session === session);
+    return { type: said.type, kind: said.message[7] };
+  };
+  host.write((f) => f.rpcBegin(2, 1, call(1, ["passed"], [])).foreign().rpcBegin(4, 1, call(1, ["passed"], [])).rpcBegin(6, 1, call(1, ["passed"], [])));
+  assert.deepEqual(await kindOf(2), { type: "rpcClose", kind: 2 });
+  assert.deepEqual(await kindOf(4), { type: "rpcMessage", kind: 0 });
+  assert.deepEqual(await kindOf(6), { type: "rpcClose", kind: 2 }, "foreign is one session");
+  // What is asked of it is asked from here.
+  const before = host.said.length;
+  host.write((f) => f.rpcMessage(4, call(2, ["add"], [1, 2], 0, 1)));
+  const asked = await host.next<Of<"rpcOpen">>((s) => s.type === "rpcOpen", before);
+  host.write((f) => f.rpcClose(asked.session, answer(1, 3)));
+  const told = await host.next<Of<"rpcMessage">>((s) => s.type === "rpcMessage" && s.session === 4 && s.message[0] === 2, before);
+  assert.equal(valueOf(told.message), 3);
+});
+
 test("messages that cannot be break their session, and nothing else", async () => {
   const first = call(1, ["add"], [1, 2]);
   const counter = call(1, ["counter"], []);
@@ -224,6 +255,7 @@ test("messages that cannot be break their session, and nothing else", async () =
     "a question twice": (f) => f.rpcBegin(2, 1, counter).rpcMessage(2, call(1, ["add"], [], 1, 1)),
     "a release of what is not": (f) => f.rpcBegin(2, 1, counter).rpcMessage(2, number(5, 77)),
     "references that are not there": (f) => f.rpcBegin(2, 1, counter).rpcMessage(2, Buffer.from([2, 9, 0, 0, 0, 0xff, 0xff])),
+    "a binding of ours that another Worker names": (f) => f.foreign().rpcBegin(2, 1, counter).rpcMessage(2, byBinding),
     "a reference of no kind": (f) => f.rpcBegin(2, 1, counter).rpcMessage(2, Buffer.from([2, 9, 0, 0, 0, 1, 0, 9, 0, 0, 0, 0])),
   };
   await using host = await started();

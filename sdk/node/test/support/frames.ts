@@ -207,6 +207,10 @@ export class HostFrames extends Writer {
     });
   }
 
+  foreign(): this {
+    return this.#frame(frame.foreign, () => {});
+  }
+
   rpcMessage(session: number, message: Uint8Array): this {
     return this.#frame(frame.rpcMessage, () => {
       this.u32(session);
