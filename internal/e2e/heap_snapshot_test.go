@@ -11,12 +11,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 )
 
 // TestHeapSnapshotOfAGuestThatTakesTooMuch: whoever notices first that the memory
 // is full, of whatever it is full, somebody can look at what filled it. The
 // object's socket stays, and no more than so many snapshots do.
 func TestHeapSnapshotOfAGuestThatTakesTooMuch(t *testing.T) {
+	if free := nodeguest.FreeMemory(); free > 0 && free < 2<<30 {
+		t.Skipf("NOT TESTED: %d MiB of memory are free, and none is written without room", free>>20)
+	}
 	folder := filepath.Join(t.TempDir(), "snapshots")
 	d := startRunaway(t, "--guest-memory", "96MiB", "--spare-guest", "off", "--heap-snapshots", folder, "--heap-snapshots-kept", "2", "--limits-guest-stall", "1m")
 	var kept []string

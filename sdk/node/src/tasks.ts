@@ -86,7 +86,7 @@ const untraced = {};
 function trace(): { stack?: string } {
   const holder: { stack?: string } = {};
   const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = 8;
+  Error.stackTraceLimit = 12;
   Error.captureStackTrace(holder, trace);
   Error.stackTraceLimit = limit;
   return holder;
