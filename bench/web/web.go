@@ -11,20 +11,27 @@ import (
 
 const connections = 50
 
-// Group is 50 connections that are kept, with one GET on the way in each. The
-// Worker asks an object, which answers with five bytes. ws has Node's own server
-// and no object.
+// Group is 50 connections that are kept, with one GET on the way in each: the
+// Worker asks an object, which answers with five bytes, or answers itself. ws has
+// Node's own server and no object.
 func Group() contest.Group {
-	return contest.Group{Name: "web", Questions: []contest.Question{{
-		Name:    fmt.Sprintf("HTTP, %d connections × 1 request", connections),
-		Asks:    "How many HTTP requests a second does an object answer?",
+	return contest.Group{Name: "web", Questions: []contest.Question{
+		question("HTTP, %d connections × 1 request", "How many HTTP requests a second does an object answer?", "/http/Hello/room", "hello", peers.WS, peers.Bun),
+		question("HTTP, %d connections × 1 request, the Worker alone", "How many HTTP requests a second does a Worker answer?", "/ready", "ready"),
+	}}
+}
+
+func question(name, asks, path, body string, more ...string) contest.Question {
+	return contest.Question{
+		Name:    fmt.Sprintf(name, connections),
+		Asks:    asks,
 		Metrics: []contest.Metric{{Name: "rate", Unit: "requests/s"}, contest.CPU, contest.P50, contest.P99},
-		Peers:   []string{peers.Dormouse, peers.Workerd, peers.WS, peers.Bun},
+		Peers:   append([]string{peers.Dormouse, peers.Workerd}, more...),
 		Rounds:  3,
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			return t.Loop(func(w load.Window) (*load.Result, error) {
-				return load.Requests(t.Server.Addr, connections, "/http/Hello/room", "hello", w)
+				return load.Requests(t.Server.Addr, connections, path, body, w)
 			})
 		},
-	}}}
+	}
 }
