@@ -38,13 +38,18 @@ export function loadMessages(): void {
 
 export const nativeProcess = globalThis.process;
 
-/**
- * Collects garbage and gives memory back to the system. The function is taken
- * from a context of its own: --expose-gc would show it to authors for good.
- */
-export const collectGarbage: () => void = (() => {
+type Gc = (options: { type: "major" | "minor"; execution: "sync"; flavor?: "last-resort" }) => void;
+
+/** Taken from a context of its own: --expose-gc would show it to authors for good. */
+const gc: Gc = (() => {
   v8.setFlagsFromString("--expose-gc");
-  const gc = vm.runInNewContext("gc") as (options: object) => void;
+  const taken = vm.runInNewContext("gc") as Gc;
   v8.setFlagsFromString("--no-expose-gc");
-  return () => gc({ type: "major", execution: "sync", flavor: "last-resort" });
+  return taken;
 })();
+
+/** Collects garbage and gives memory back to the system. */
+export const collectGarbage = (): void => gc({ type: "major", execution: "sync", flavor: "last-resort" });
+
+/** Collects what has just been thrown away: a millisecond or less. */
+export const collectYoung = (): void => gc({ type: "minor", execution: "sync" });

@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { asChunk, collect, type Content, type Incoming, knownLength } from "./http/body.ts";
 import type { Owner } from "./owner.ts";
 import { type Scope, scopeOf } from "./scope.ts";
+import { passed } from "./passing.ts";
 import type { Task } from "./tasks.ts";
 import { frame, initialCredit, maxChunk } from "./wire.ts";
 
@@ -75,6 +76,7 @@ export class BodyIn implements Incoming {
 
   #take(): Uint8Array<ArrayBuffer> {
     const piece = this.#pieces.shift()!;
+    passed(piece.byteLength);
     this.#consumed += piece.byteLength;
     if (!this.#ended && this.#consumed >= initialCredit / 4) {
       const owner = this.#owner;
@@ -142,6 +144,7 @@ export class BodyOut {
 
   #piece(bytes: Uint8Array): void {
     this.#credit -= bytes.byteLength;
+    passed(bytes.byteLength);
     this.#owner.touch();
     this.#owner.out.body(this.#exchange, bytes);
   }

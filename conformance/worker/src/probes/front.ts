@@ -7,6 +7,7 @@ import { bodies } from "./bodies";
 import { fetching } from "./fetching";
 import { platform } from "./platform";
 import { rpc } from "./rpc";
+import { rpcBlobs } from "./rpc-blobs";
 import { rpcStubs } from "./rpc-stubs";
 
 export interface Front {
@@ -20,6 +21,7 @@ export const front: Record<string, (t: Front) => unknown> = {
 	...fetching,
 	...platform,
 	...rpc,
+	...rpcBlobs,
 	...rpcStubs,
 
 	"module-exports"({ say }) {

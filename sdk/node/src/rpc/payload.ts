@@ -5,9 +5,11 @@
  * class is refused, for its prototype would be lost.
  */
 
+import { Blob, File } from "node:buffer";
 import { types } from "node:util";
 import { Deserializer, Serializer } from "node:v8";
 import { enhancedErrors } from "../errors.ts";
+import { blobBytes } from "../http/blobs.ts";
 import { type BodyInit, hasContent, piecesOf, takeContent } from "../http/body.ts";
 import { fromRaw, Headers, rawOf } from "../http/headers.ts";
 import { isRequest, Request } from "../http/request.ts";
@@ -22,7 +24,7 @@ import { capOf, refusal, valueOf } from "./stub.ts";
 const maxBytes = 32 << 20;
 
 /** Tags of host objects. They mean something between two ends of a session only. */
-const tag = { dom: 8, error: 10, cap: 100, headers: 101, request: 102, response: 103 } as const;
+const tag = { dom: 8, error: 10, cap: 100, headers: 101, request: 102, response: 103, blob: 104 } as const;
 
 /** How references to what the author holds are treated; rpc_params_dup_stubs. */
 export type Passing = "dup" | "transfer" | "result";
@@ -215,6 +217,15 @@ class Copier {
         w.writeValue(list);
       });
     }
+    if (value instanceof Blob && !(value instanceof File)) {
+      const bytes = blobBytes(value);
+      if (bytes === null) throw refusal(value);
+      return new Marker((w) => {
+        w.writeUint32(tag.blob);
+        w.writeValue(value.type);
+        w.writeValue(bytes);
+      });
+    }
     const request = isRequest(value);
     if (!request && !isResponse(value)) return null;
     if (!request && value.webSocket !== null) throw refusal(value.webSocket);
@@ -300,6 +311,10 @@ class Reader extends Deserializer {
       }
       case tag.headers:
         return fromRaw(this.readValue() as [string, string][]);
+      case tag.blob: {
+        const type = String(this.readValue());
+        return new Blob([this.readValue() as Uint8Array<ArrayBuffer>], { type });
+      }
       case tag.request:
         return this.#request();
       case tag.response:

@@ -79,6 +79,16 @@ export default {
 				for await (const p of request.body!) n += p.byteLength;
 				return Response.json(n);
 			}
+			case "PUT broken": {
+				// Reads until its writer has left, and says what it saw of that.
+				request.signal.addEventListener("abort", () => void env.KV.put("aborted", name));
+				try {
+					for await (const _ of request.body!) await env.KV.put("reading", name);
+				} catch (e) {
+					await env.KV.put("broken", `${name}: ${(e as Error).message}`);
+				}
+				return new Response("nobody hears this");
+			}
 			case "GET endless": {
 				// Ends when its reader leaves, and not before.
 				const stream = new ReadableStream({
