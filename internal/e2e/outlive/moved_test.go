@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -219,6 +220,28 @@ func TestUpgradeWithoutAProject(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestOldProcessIsKilledBehindThePoint: the new one serves alone, with the socket.
+func TestOldProcessIsKilledBehindThePoint(t *testing.T) {
+	s := serve(t, Config{})
+	c := (&client{name: "c", object: "o"}).must(t, s)
+	c.say(t, "1")
+	c.hear(t, "1 1 0")
+	if _, err := s.upgrade(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(s.pid, syscall.SIGKILL) // it may have ended by itself
+	select {
+	case <-s.exited:
+	case <-time.After(waitLimit):
+		t.Fatal("it does not end")
+	}
+	c.say(t, "2")
+	c.hear(t, "2 2 0")
+	other := (&client{name: "other", object: "o"}).must(t, s)
+	other.say(t, "1")
+	other.hear(t, "1 1 0")
 }
 
 func wranglerOf(t *testing.T) string {

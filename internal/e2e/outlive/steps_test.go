@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 
 // steps are where a successor can fail before the point of no return.
 var steps = []string{
-	"started", "hello", "prepared", "first piece", "everything", "have", "refuse", "wrong total", "silent", "newer",
+	"started", "hello", "prepared", "first piece", "everything", "have", "yours", "refuse", "wrong total", "silent", "newer",
 }
 
 // failAt plays a successor up to a step.
@@ -106,6 +106,9 @@ func afterEverything(l *handover.Link, step string) int {
 		return 1
 	}
 	l.Receive() // yours
+	if step == "yours" {
+		return 1 // without a word
+	}
 	time.Sleep(time.Minute)
 	return 1
 }
@@ -175,7 +178,7 @@ func TestUpgradeThatFails(t *testing.T) {
 // that is wrong.
 func writeTotal(t *testing.T, s *process, file, step, own string) {
 	t.Helper()
-	if step != "have" && step != "silent" {
+	if step != "have" && step != "yours" && step != "silent" {
 		return
 	}
 	if err := os.WriteFile(file, []byte("wrong total"), 0o600); err != nil {
