@@ -76,12 +76,19 @@ const (
 func (s *Shard) openDatabase(o *resident) error {
 	var settled func(error)
 	err := s.Durability.Open(o.key, func(err error) {
-		s.Loop.Post(func() { settled(err) })
+		s.Loop.Post(func() {
+			o.opening--
+			settled(err)
+			if err == nil && o.live != nil {
+				o.reached(o.live.durable)
+			}
+		})
 	})
 	if err != nil {
 		s.closeDatabase(o.key) // perhaps it can be opened when nobody has it open
 		return err
 	}
+	o.opening++
 	settled = o.whenDurable(o.gate.Commit(), 0)
 	return nil
 }

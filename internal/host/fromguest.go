@@ -198,13 +198,17 @@ func (o *resident) notDurable(err error) {
 func (o *resident) reached(commit uint32) {
 	l := o.live
 	l.durable = max(l.durable, commit)
+	if o.opening > 0 {
+		return // what an earlier instance left is not durable yet, and this one may have read it
+	}
 	for len(l.awaited) > 0 && l.awaited[0] <= l.durable {
 		o.guest.Durable(o.num, l.awaited[0])
 		l.awaited = l.awaited[1:]
 	}
 }
 
-// AwaitDurable remembers that the guest wants to know when a commit is durable.
+// AwaitDurable remembers that the guest wants to know when a commit is durable; 0 is
+// what was there when the activation began.
 func (s *Shard) AwaitDurable(g guest.Guest, num guest.Object, commit uint32) {
 	o := s.at(g, num)
 	if o == nil {

@@ -357,6 +357,22 @@ func TestActivationOverAWALStartsClosed(t *testing.T) {
 	})
 }
 
+// TestAwaitDurableWaitsForWhatWasThere: what an earlier instance has left may not be
+// durable, and what a guest says past the host waits for no more than this answer.
+func TestAwaitDurableWaitsForWhatWasThere(t *testing.T) {
+	inWorld(t, options{disk: true}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		s.disk.manual = true
+		s.fetch(k, nil)
+		i, g := s.guest.Last(), s.guest
+		s.heard("start 1", "request 2 of 1 GET http://x/")
+		s.on(func() { g.Host.AwaitDurable(g, i.Object, 0) })
+		s.heard()
+		s.sync(1, nil)
+		s.heard("durable 1 0")
+	})
+}
+
 // TestOutputsOfADeadGuestLeaveWhenDurable: they were said, and nothing that they
 // tell is lost: messages, and answers that were given whole. What was asked of
 // others is not asked any more.

@@ -21,7 +21,9 @@ type resident struct {
 	name  string
 	m     object.Machine
 	gate  gate.Output
-	set   Set // hibernatable sockets; nil if it never had any
+	// opening is how many openings of the database have not settled yet.
+	opening int
+	set     Set // hibernatable sockets; nil if it never had any
 
 	// Of the activation; zero while there is none.
 	guest guest.Guest
