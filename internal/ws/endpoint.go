@@ -377,14 +377,14 @@ func (e *Endpoint) NotifyDrained(low int) {
 	e.state |= wantDrained
 }
 
-// Drained reports whether TellDrained is due.
-func (e *Endpoint) Drained() bool {
-	return e.is(wantDrained) && !e.is(over) && e.Buffered() <= int(e.low)
+// Drained reports whether TellDrained is due, when so many bytes wait elsewhere.
+func (e *Endpoint) Drained(elsewhere int) bool {
+	return e.is(wantDrained) && !e.is(over) && e.Buffered()+elsewhere <= int(e.low)
 }
 
 // TellDrained tells the Sink, if it is still due.
-func (e *Endpoint) TellDrained() {
-	if e.Drained() {
+func (e *Endpoint) TellDrained(elsewhere int) {
+	if e.Drained(elsewhere) {
 		e.state &^= wantDrained
 		e.sink.Drained()
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // A process that ends in order leaves a file that says so: no database has a log
-// beside it, and nothing was committed that the journal does not know. So who
+// with anything in it beside it, and nothing was committed that the journal does not know. So who
 // begins next need not look through all folders for what a killed process has
 // left.
 //

@@ -320,17 +320,21 @@ func (e *Engine) mend(o *object, cause error) error {
 }
 
 // letGoUntouched forgets objects that made no commit, unless their files are
-// new, and returns the others.
+// new, and returns the others. Their logs stay: an empty one as a rule, or what a
+// guest had begun when it died, of which the next start is to know.
 func (e *Engine) letGoUntouched(objects []*object) []*object {
 	return slices.DeleteFunc(objects, func(o *object) bool {
 		info, err := e.fs.Stat(o.path)
 		whole := errors.Is(err, fs.ErrNotExist) || err == nil && !o.mayBeNew(info, time.Now())
+		log, err := e.fs.Stat(o.path + "-wal")
+		empty := errors.Is(err, fs.ErrNotExist) || err == nil && log.Size == 0
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		if o.last != 0 || !whole {
 			return false
 		}
 		if o.opens == o.resting {
+			e.looked = e.looked && empty
 			e.dropLocked(o)
 		}
 		return true

@@ -226,7 +226,7 @@ func (c *Conn) tell() {
 	if c.phase == open && c.end.Holds() {
 		c.receive(nil)
 	}
-	c.end.TellDrained()
+	c.end.TellDrained(c.stream.Buffered())
 	if c.phase > flushing {
 		c.end.TellGone()
 	}
@@ -289,7 +289,7 @@ func (c *Conn) writeFailed() {
 }
 
 func (c *Conn) checkDrained() {
-	if c.end.Drained() {
+	if c.end.Drained(c.stream.Buffered()) {
 		c.tellLater()
 	}
 }

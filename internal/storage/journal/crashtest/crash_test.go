@@ -202,8 +202,10 @@ func (w *world) verify(c cut) {
 		w.t.Errorf("seed %d, cut during %s: %v", w.seed, c.during, err)
 		return
 	}
-	if recovery.Clean && len(left) > 0 {
-		w.t.Errorf("seed %d, cut during %s: it counts as clean, and there is %s", w.seed, c.during, left[0])
+	for _, log := range left {
+		if info, err := os.Stat(log); recovery.Clean && (err != nil || info.Size() > 0) {
+			w.t.Errorf("seed %d, cut during %s: it counts as clean, and there is something in %s (%v)", w.seed, c.during, log, err)
+		}
 	}
 	wakes := make(map[dormouse.Key]storage.Wake)
 	for key, wake := range engine.Wakes() {

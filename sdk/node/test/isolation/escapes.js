@@ -171,7 +171,7 @@ const attempts = [
     }
     return new Set(seen).has("function");
   }, false],
-  ["globals that lead outside", () => ["require", "module", "exports", "localStorage", "sessionStorage", "BroadcastChannel", "WorkerGlobalScope", "__dirname"].filter((n) => n in globalThis), []],
+  ["globals that lead outside", () => ["require", "module", "exports", "localStorage", "sessionStorage", "BroadcastChannel", "__dirname"].filter((n) => n in globalThis), []],
   ["console", () => Object.keys(console).some((n) => n.startsWith("_") || n === "Console"), false],
   ["import.meta", () => [typeof import.meta.main, typeof import.meta.require], ["boolean", "undefined"]],
 ];
