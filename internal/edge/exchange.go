@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
@@ -16,6 +17,8 @@ import (
 // exchange is the Answer to one client's request: the loop says what the Worker
 // answers, the goroutine of the request takes it.
 type exchange struct {
+	whole atomic.Bool // all of the request's body has been read
+
 	release func(dormouse.SocketID) // for a socket that nobody takes
 	heads   chan answered           // holds one
 	large   chan struct{}           // closed when the request's body is too large
@@ -225,6 +228,7 @@ func (x *exchange) pump(ctx context.Context, body io.Reader, asker host.Asker) (
 		}
 		switch {
 		case err == io.EOF:
+			x.whole.Store(true) // before there can be an answer to it
 			asker.BodyEnd()
 			return true
 		case err != nil:

@@ -132,6 +132,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		span.left()
 		x.leave()
 		asker.Cancel("the client left")
+		defer panic(http.ErrAbortHandler) // should it be there after all, nothing is better than an empty answer
 	case resp.failure != nil:
 		f.Counts.count(countFailed)
 		span.failed(resp.failure)
@@ -156,7 +157,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		done = true
 	default:
 	}
-	if !whole {
+	if !whole && !x.whole.Load() {
 		// The rest may never come: this ends every wait for it, and the connection.
 		control.SetReadDeadline(time.Unix(1, 0))
 	}
