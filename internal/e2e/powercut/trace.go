@@ -60,6 +60,9 @@ func read(r io.Reader, see func(*call) error) error {
 			continue
 		}
 		start, unfinished := strings.CutSuffix(text, " <unfinished ...>")
+		if !unfinished {
+			start, unfinished = strings.CutSuffix(text, " <detached ...>") // as the record ends
+		}
 		c := &call{result: -1}
 		if c.name, _, ok = strings.Cut(start, "("); !ok {
 			return fmt.Errorf("line %d: no call in %.100q", number, text)
