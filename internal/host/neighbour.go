@@ -128,15 +128,8 @@ func (s *Shard) ConnectWorker(o *guest.Opening, back Line) Line {
 		case c.over: // whoever asked has gone
 		case p.guest != nil && !s.frozen && p.guest.Backlog() > maxUntaken:
 			c.fail(overloadedBytes())
-		case p.guest != nil && !s.frozen:
-			c.begin(p.guest, 0, o)
-			s.throttle(p.guest)
-		case p.queue.whyNot != nil:
-			c.fail(p.queue.whyNot)
-		case len(p.queue.list) >= s.Limits.Waiting:
-			c.fail(overloaded())
 		default:
-			p.queue.list = append(p.queue.list, waiter{session: c, opening: o})
+			s.forWorker(waiter{session: c, opening: o})
 		}
 	})
 	return c

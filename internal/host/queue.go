@@ -45,6 +45,21 @@ func (w *waiter) fail(e *dormouse.Error) {
 	}
 }
 
+// forWorker begins what is of no object, or keeps it until there is a guest.
+func (s *Shard) forWorker(w waiter) {
+	switch p := s.main; {
+	case p.guest != nil && !s.frozen:
+		w.begin(p.guest)
+		s.throttle(p.guest)
+	case p.queue.whyNot != nil:
+		w.fail(p.queue.whyNot)
+	case len(p.queue.list) >= s.Limits.Waiting:
+		w.fail(overloaded())
+	default:
+		p.queue.list = append(p.queue.list, w)
+	}
+}
+
 // want has the object served when there is a guest for it.
 func (s *Shard) want(o *resident, p *place) {
 	if !o.wanted {

@@ -281,19 +281,7 @@ func (s *Shard) Fetch(k dormouse.Key, class int, name *string, r *guest.Request,
 // FetchWorker asks the Worker itself. May be called on any goroutine.
 func (s *Shard) FetchWorker(r *guest.Request, a Answer) Asker {
 	c := &Call{shard: s, answer: a}
-	s.Loop.Post(func() {
-		switch p := s.main; {
-		case p.guest != nil && !s.frozen:
-			c.begin(p.guest, 0, r)
-			s.throttle(p.guest)
-		case p.queue.whyNot != nil:
-			c.fail(p.queue.whyNot)
-		case len(p.queue.list) >= s.Limits.Waiting:
-			c.fail(overloaded())
-		default:
-			p.queue.list = append(p.queue.list, waiter{call: c, request: r})
-		}
-	})
+	s.Loop.Post(func() { s.forWorker(waiter{call: c, request: r}) })
 	return c
 }
 
