@@ -70,21 +70,37 @@ func StartDormouse(t testing.TB, o Options) *Dormouse {
 	if o.Kept {
 		cmd.Dir = t.TempDir()
 	}
-	cmd.Env = plainEnv()
-	if d.server, err = runtimes.Start(cmd); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(d.server.Stop)
-	d.server.Addr, d.server.Admin = listen, admin
-	if err := d.server.Ready(t.Context(), "/"); err != nil {
-		t.Fatal(err)
-	}
+	d.server = startServer(t, cmd, listen, admin)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("dormouse printed:\n%s\nguests: %s\nobjects: %s", d.server.Log(), d.look("/api/guests"), d.look("/api/objects"))
 		}
 	})
 	return d
+}
+
+// startDev runs `dormouse dev` until the test ends; it answers already.
+func startDev(t testing.TB, args ...string) *runtimes.Server {
+	t.Helper()
+	listen, admin := freeAddr(t), freeAddr(t)
+	args = append([]string{"dev", "--listen", listen, "--admin", admin, "--node", Node(t)}, args...)
+	return startServer(t, exec.Command(Binary(t), args...), listen, admin)
+}
+
+// startServer runs a command until the test ends, and waits until it answers.
+func startServer(t testing.TB, cmd *exec.Cmd, listen, admin string) *runtimes.Server {
+	t.Helper()
+	cmd.Env = plainEnv()
+	s, err := runtimes.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Stop)
+	s.Addr, s.Admin = listen, admin
+	if err := s.Ready(t.Context(), "/"); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // Kill ends the server as `kill -9` does, with nothing of it asked or told.

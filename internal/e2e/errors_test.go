@@ -4,34 +4,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/dormouse-dev/dormouse/conformance/runtimes"
 )
 
 // TestErrorsHaveOneName: an error that nobody caught has the same event, object
 // and version in the log, in the answer of `dormouse dev`, and in what the page
 // shows; by whatever way the Worker has asked.
 func TestErrorsHaveOneName(t *testing.T) {
-	bin := Binary(t)
-	node := need[string](t)(findNode(t.Context()))
-	listen, admin := freeAddr(t), freeAddr(t)
-	cmd := exec.Command(bin, "dev", filepath.Join(root(t), "internal/e2e/testdata/traced"),
-		"--listen", listen, "--admin", admin, "--data", t.TempDir(), "--node", node, "--log-format", "json")
-	cmd.Env = plainEnv()
-	s, err := runtimes.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	s.Addr, s.Admin = listen, admin
-	if err := s.Ready(t.Context(), "/"); err != nil {
-		t.Fatal(err)
-	}
+	s := startDev(t, filepath.Join(root(t), "internal/e2e/testdata/traced"), "--data", t.TempDir(), "--log-format", "json")
 	name := regexp.MustCompile(`^event=([0-9]+-[0-9]+-[0-9]+)(; class=Stop; object=there)?; version=(.+)$`)
 	for path, test := range map[string]struct {
 		text   string
@@ -41,7 +24,7 @@ func TestErrorsHaveOneName(t *testing.T) {
 		"/call":  {"Uncaught (in RPC): RangeError: thrown in a call", "there"},
 		"/self":  {"Uncaught (in fetch): Error: thrown in the Worker", ""},
 	} {
-		resp, err := http.Get("http://" + listen + path)
+		resp, err := http.Get("http://" + s.Addr + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +63,7 @@ func TestErrorsHaveOneName(t *testing.T) {
 				Code  string `json:"version"`
 			} `json:"timeline"`
 		}
-		answer, err := http.Get("http://" + admin + "/api/objects/traced-Stop/name:there/timeline")
+		answer, err := http.Get("http://" + s.Admin + "/api/objects/traced-Stop/name:there/timeline")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,8 +16,6 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
-
-	"github.com/dormouse-dev/dormouse/conformance/runtimes"
 )
 
 // workers is a server with the two Workers of testdata/several: api, which clients
@@ -368,19 +365,8 @@ func TestWorkersAreRebuilt(t *testing.T) {
 	t.Parallel()
 	dir := Project(t, "several")
 	api, rooms := filepath.Join(dir, "api"), filepath.Join(dir, "rooms")
-	listen, admin := freeAddr(t), freeAddr(t)
-	cmd := exec.Command(Binary(t), "dev", api, rooms, "--listen", listen, "--admin", admin, "--node", Node(t))
-	cmd.Env = plainEnv()
-	s, err := runtimes.Start(cmd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Stop)
-	s.Addr, s.Admin = listen, admin
-	if err := s.Ready(t.Context(), "/"); err != nil {
-		t.Fatal(err)
-	}
-	w := workers{Dormouse: &Dormouse{Target: Target{URL: "http://" + listen}, t: t}}
+	s := startDev(t, api, rooms)
+	w := workers{Dormouse: &Dormouse{Target: Target{URL: "http://" + s.Addr}, t: t}}
 	becomes := func(what, want string) {
 		t.Helper()
 		w.wait(what+" is "+want, func() (bool, error) {
