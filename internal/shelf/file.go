@@ -19,7 +19,12 @@ type Draft struct {
 // Create begins a file.
 func (s *Shelf) Create() (*Draft, error) {
 	name := random()
-	path := filepath.Join(FilesFolder, ".new-"+name)
+	s.mu.Lock()
+	if s.young != nil {
+		s.young[name] = true
+	}
+	s.mu.Unlock()
+	path := filepath.Join(FilesFolder, draftPrefix+name)
 	f, err := s.root.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err

@@ -36,6 +36,7 @@ const (
 	IndexName   = "index.sqlite"
 	FilesFolder = "files"
 	openName    = "open"
+	draftPrefix = ".new-" // of files that are being written
 )
 
 // Bounds. Whoever comes when all readers are busy, or the queue of writes is
@@ -80,10 +81,11 @@ type Shelf struct {
 
 	mu     sync.Mutex // guards the following
 	closed bool
-	swept  bool     // no files are left over
-	open   int      // files being read
-	pins   int      // copies in progress
-	unused []string // files to be removed when there are none
+	swept  bool            // no files are left over
+	young  map[string]bool // files made during sweep, which must not take them; nil: it is over
+	open   int             // files being read
+	pins   int             // copies in progress
+	unused []string        // files to be removed when there are none
 	// Folders of files that are on disk; at most 256.
 	durable map[string]bool
 }
@@ -133,6 +135,7 @@ func Open(c Config) (_ *Shelf, err error) {
 	s.running.Go(s.run)
 	if !s.swept {
 		before := time.Now()
+		s.young = make(map[string]bool)
 		s.running.Go(func() { s.sweep(before) })
 	}
 	return s, nil
@@ -402,8 +405,14 @@ func IsName(name string) bool {
 }
 
 // sweep removes files that were left over when the last process was killed.
-// What is newer than this one belongs to it.
+// What this one makes meanwhile is known by name: the times of files come from a
+// coarser clock than before does, and are up to a tick of the kernel behind it.
 func (s *Shelf) sweep(before time.Time) {
+	defer func() {
+		s.mu.Lock()
+		s.young = nil
+		s.mu.Unlock()
+	}()
 	used := make(map[string]bool)
 	err := s.Read(context.Background(), func(conn *sqlite.Conn) error {
 		return sqlitex.Execute(conn, s.cfg.Names, &sqlitex.ExecOptions{ResultFunc: func(st *sqlite.Stmt) error {
@@ -420,7 +429,7 @@ func (s *Shelf) sweep(before time.Time) {
 			return fs.SkipAll
 		default:
 		}
-		if err != nil || d.IsDir() || used[d.Name()] {
+		if err != nil || d.IsDir() || used[d.Name()] || s.isYoung(d.Name()) {
 			return nil
 		}
 		if i, err := d.Info(); err == nil && i.ModTime().Before(before) {
@@ -435,4 +444,12 @@ func (s *Shelf) sweep(before time.Time) {
 		s.swept = true
 		s.mu.Unlock()
 	}
+}
+
+// isYoung says whether a file, in its place or still a draft, was made during
+// sweep.
+func (s *Shelf) isYoung(file string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.young[strings.TrimPrefix(file, draftPrefix)]
 }

@@ -128,6 +128,47 @@ func TestLeftoversGoWithTheNextOpen(t *testing.T) {
 	}
 }
 
+// TestSweepTakesNothingOfItsOwnProcess: a file that looks older than the process
+// that writes it, as one does for up to a tick of the kernel's clock, stays, also
+// when the index does not name it yet.
+func TestSweepTakesNothingOfItsOwnProcess(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, false)
+	s.mu.Lock()
+	s.young = make(map[string]bool) // as Open does after a crash
+	s.mu.Unlock()
+	before := func(f *os.File) {
+		t.Helper()
+		if err := os.Chtimes(f.Name(), time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	draft := func() *Draft {
+		t.Helper()
+		d, err := s.Create()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before(d.f)
+		return d
+	}
+	unfinished, kept := draft(), draft()
+	name, err := kept.Keep()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.sweep(time.Now())
+	if _, err := os.Stat(filepath.Join(dir, place(name))); err != nil {
+		t.Errorf("kept, not named yet: %v", err)
+	}
+	if _, err := unfinished.Keep(); err != nil {
+		t.Errorf("a draft: %v", err)
+	}
+	if s.young != nil {
+		t.Error("what is over is still remembered")
+	}
+}
+
 func TestWhoCopiesSeesOneCommitAndItsFiles(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, false)
