@@ -37,6 +37,9 @@ func (b *Bucket) Read(ctx context.Context, key string) (*Object, io.ReadCloser, 
 	return b.Get(ctx, key, nil, PartOf{})
 }
 
+// Header is what is known of an object, as JSON that a header can hold.
+func Header(o *Object) string { return ascii(o) }
+
 // Write writes an object of this size.
 func (b *Bucket) Write(ctx context.Context, key, contentType string, size int64, body io.Reader) (*Object, error) {
 	p := putting{}

@@ -298,25 +298,10 @@ func getR2(w http.ResponseWriter, r *http.Request, b *r2.Bucket) error {
 		return err
 	}
 	defer body.Close()
-	if known, err := json.Marshal(o); err == nil {
-		w.Header().Set(objectHeader, ascii(known))
-	}
+	w.Header().Set(objectHeader, r2.Header(o))
 	w.Header().Set("ETag", strconv.Quote(o.ETag))
 	send(w, o.Size, body)
 	return nil
-}
-
-// ascii writes JSON so that a header can hold it.
-func ascii(text []byte) string {
-	var b strings.Builder
-	for _, r := range string(text) {
-		if r < 0x80 {
-			b.WriteRune(r)
-			continue
-		}
-		b.WriteString(strings.Trim(strconv.QuoteToASCII(string(r)), `"`))
-	}
-	return b.String()
 }
 
 func putR2(w http.ResponseWriter, r *http.Request, b *r2.Bucket) error {
