@@ -66,9 +66,11 @@ func (s *Server) traced() func(string, dormouse.Key, string) bool {
 }
 
 // serveTail is somebody who reads along: from now on what goes wrong is looked
-// for also while nothing happens.
+// for also while nothing happens, at all neighbours, which log to the same.
 func (s *Server) serveTail(w http.ResponseWriter, r *http.Request) {
-	s.bell.Ring()
+	for _, other := range s.Neighbours.all() {
+		other.bell.Ring()
+	}
 	s.tail.ServeHTTP(w, r)
 }
 
@@ -99,11 +101,16 @@ func (s *Server) alive(ctx context.Context) health.Report {
 
 // serveReadyz answers 503 while clients should not come.
 func (s *Server) serveReadyz(w http.ResponseWriter, r *http.Request) {
-	report := s.health.Look(r.Context())
+	writeHealth(w, s.ready(r.Context()))
+}
+
+// ready says whether clients may come.
+func (s *Server) ready(ctx context.Context) health.Report {
+	report := s.health.Look(ctx)
 	if !report.Ready {
 		s.bell.Ring() // so that the log has it too
 	}
-	writeHealth(w, report)
+	return report
 }
 
 func writeHealth(w http.ResponseWriter, r health.Report) {

@@ -100,15 +100,13 @@ func (n *Neighbours) routes() []admin.Route {
 	routes := []admin.Route{
 		{Pattern: "GET /metrics", Handler: metrics.Handler(func(ctx context.Context) metrics.Snapshot { return counted(ctx, all) })},
 		{Pattern: "GET /healthz", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.writeWorst(w, r, (*Server).alive) })},
-		{Pattern: "GET /readyz", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			n.writeWorst(w, r, func(s *Server, ctx context.Context) health.Report { return s.health.Look(ctx) })
-		})},
+		{Pattern: "GET /readyz", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.writeWorst(w, r, (*Server).ready) })},
 		{Pattern: "GET /{$}", Handler: dash.Page()},
 		{Pattern: "GET " + dash.Folder, Handler: dash.Files()},
 		{Pattern: "GET /api/namespaces", Handler: http.HandlerFunc(n.serveNamespaces)},
 	}
-	if hub := all[0].tail; hub != nil { // they log to the same
-		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: hub})
+	if first := all[0]; first.tail != nil { // they log to the same
+		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: http.HandlerFunc(first.serveTail)})
 	}
 	return routes
 }
