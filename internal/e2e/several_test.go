@@ -92,9 +92,9 @@ func TestWorkersReachEachOther(t *testing.T) {
 	t.Parallel()
 	w := startWorkers(t)
 	for _, x := range []struct{ what, want string }{
-		{"names", `{"value":["ADMIN","CODE","KV","MINE","ROOM","ROOMS","SELF"]}`},
+		{"names", `{"value":["ADMIN","CODE","FILES","KV","MINE","ROOM","ROOMS","SELF"]}`},
 		{"add", `{"value":2}`},
-		{"fetch", `{"value":"{\"code\":\"1\",\"method\":\"POST\",\"url\":\"https://rooms/hi?x\",\"body\":\"body\",\"header\":\"7\",\"names\":[\"CODE\",\"KV\",\"ROOM\",\"SECRET\"]}"}`},
+		{"fetch", `{"value":"{\"code\":\"1\",\"method\":\"POST\",\"url\":\"https://rooms/hi?x\",\"body\":\"body\",\"header\":\"7\",\"names\":[\"CODE\",\"FILES\",\"KV\",\"ROOM\",\"SECRET\"]}"}`},
 		{"objectFetch", `{"value":"lobby https://room/there"}`},
 		{"props", `{"value":{"who":["api",1]}}`},
 		{"propsOfFetch", `{"value":"{\"who\":[\"api\",1]}"}`},
@@ -111,7 +111,6 @@ func TestWorkersReachEachOther(t *testing.T) {
 		{"big", `{"value":1000000}`},
 		{"self", `{"value":[{"me":true},{"me":true}]}`},
 		{"missing", `{"name":"TypeError","message":"The RPC receiver does not implement the method \"nothing\".","remote":true}`},
-		{"stores", `{"value":["of api",null]}`},
 	} {
 		w.does(x.what, x.want)
 	}
@@ -122,6 +121,51 @@ func TestWorkersReachEachOther(t *testing.T) {
 	for _, file := range []string{"rooms/do/.template.sqlite", "rooms/versions/1/manifest.json"} {
 		if got := w.do("file", filepath.Join(w.data, file)); strings.Contains(got, "value") {
 			t.Errorf("%s of the other Worker was read: %s", file, got)
+		}
+	}
+}
+
+// TestAWorkerCannotReadAnothersStores, of KV and R2, that are named as its own are:
+// not by its bindings, not by keys that are paths, and not by their files.
+func TestAWorkerCannotReadAnothersStores(t *testing.T) {
+	t.Parallel()
+	w := startWorkers(t)
+	w.does("stores", `{"value":["of api","of api",[null,null]]}`)
+	const length = 100_000 // more than what lies in an index: a file of its own
+	if got, want := w.do("storesOfTheirs", strconv.Itoa(length)), `{"value":[[100000,100000],null,null,null,["key","key"]]}`; got != want {
+		t.Errorf("stores of theirs: got %s, want %s", got, want)
+	}
+	for _, kind := range []string{"kv", "r2"} {
+		whole := false
+		folder := filepath.Join(w.data, "rooms", kind)
+		err := filepath.WalkDir(folder, func(file string, e os.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			info, err := e.Info()
+			if err != nil {
+				return err
+			}
+			whole = whole || info.Size() == length
+			if got := w.do("file", file); !strings.Contains(got, `"code":"ENOENT"`) {
+				t.Errorf("%s of the other Worker was read: %s", file, got)
+			}
+			beside, err := filepath.Rel(filepath.Join(w.data, "api", kind, "shared"), file)
+			if err != nil {
+				return err
+			}
+			for _, key := range []string{file, beside} {
+				if got, want := w.do("storesByPath", key), `{"value":[null,null]}`; got != want {
+					t.Errorf("the key %q: got %s, want %s", key, got, want)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !whole {
+			t.Errorf("no file of %d bytes is in %s: nothing was looked for", length, folder)
 		}
 	}
 }

@@ -68,10 +68,21 @@ const deeds = {
   self: async (env) => [await env.SELF.hello(), await (await env.SELF.fetch("https://self/")).json()],
   reset: async (env) => [await caught(() => env.ROOM.getByName("reset").abort()), await env.ROOM.getByName("reset").add(1)],
   missing: (env) => env.ADMIN.nothing(),
-  foreignId: (env) => env.ROOM.get(env.MINE.newUniqueId()),
+  /** Both Workers name their stores the same: what this one has written, and what the other one has of it. */
   async stores(env) {
     await env.KV.put("key", "of api");
-    return [await env.KV.get("key"), await env.ADMIN.kv("key")];
+    await env.FILES.put("key", "of api");
+    return [await env.KV.get("key"), await text(await env.FILES.get("key")), await env.ADMIN.stored("key")];
+  },
+  /** How much the other Worker keeps under a key of its own, and what this one has of it. */
+  async storesOfTheirs(env, length) {
+    const theirs = await env.ADMIN.store("theirs", "x".repeat(length));
+    const keys = [...(await env.KV.list()).keys.map((k) => k.name), ...(await env.FILES.list()).objects.map((o) => o.key)];
+    return [theirs.map((kept) => kept.length), await env.KV.get("theirs"), await env.FILES.head("theirs"), await env.FILES.get("theirs"), keys];
+  },
+  /** What a key leads to that is the path of a file. */
+  async storesByPath(env, path) {
+    return [await env.KV.get(path), await env.FILES.get(path)];
   },
   file: (_env, path) => fs.readFileSync(path, "latin1").length,
 };

@@ -66,8 +66,14 @@ export class Admin extends WorkerEntrypoint {
   stream(n) {
     return new Response("x".repeat(n)).body;
   }
-  kv(key) {
-    return this.env.KV.get(key);
+  /** What the stores of this Worker have under a key. */
+  async stored(key) {
+    return [await this.env.KV.get(key), (await (await this.env.FILES.get(key))?.text()) ?? null];
+  }
+  async store(key, body) {
+    await this.env.KV.put(key, body);
+    await this.env.FILES.put(key, body);
+    return this.stored(key);
   }
 }
 
