@@ -6,13 +6,14 @@ import { attachments } from "./probes/attachments";
 import { auto } from "./probes/auto";
 import { gates } from "./probes/gates";
 import { handlers as answers } from "./probes/http";
+import { past } from "./probes/past";
 import { sockets } from "./probes/sockets";
 import { standard } from "./probes/standard";
 import { state } from "./probes/state";
 import { objects } from "./probes/websocket";
 import { complaint, show } from "./show";
 
-const probes: Probes = { ...alarms, ...attachments, ...auto, ...gates, ...objects, ...sockets, ...standard, ...state };
+const probes: Probes = { ...alarms, ...attachments, ...auto, ...gates, ...objects, ...past, ...sockets, ...standard, ...state };
 
 /**
  * The object of most scripts. It writes down whatever happens to it, and does
