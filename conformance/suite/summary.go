@@ -29,7 +29,11 @@ var areas = []struct {
 	{"Gates, `blockConcurrencyWhile`, `abort`", []string{"gates", "block", "reset"}},
 	{"Calls on stubs, and their errors", []string{"calls", "rpc"}},
 	{"Services, and objects of another Worker", []string{"services"}},
+	{"HTTP: `Request`, `Response`, `fetch`, bodies, streams", []string{"http"}},
+	{"Storage: back in time", []string{"past"}},
 	{"KV and R2 (with miniflare)", []string{"kv", "r2"}},
+	{"Globals, modules, and the platform's other pieces", []string{"platform"}},
+	{"Newer code takes over", []string{"update"}},
 	{"Test hooks (`workerd:unsafe`)", []string{"unsafe"}},
 }
 
