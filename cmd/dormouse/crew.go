@@ -314,18 +314,17 @@ func (w *crew) remember() error {
 	for _, r := range w.list {
 		names = append(names, r.name)
 	}
+	return writeWorkers(disk.OS{}, w.root, names)
+}
+
+// writeWorkers writes the list, if it is another one.
+func writeWorkers(fsys disk.FS, root string, names []string) error {
 	text := strings.Join(names, "\n") + "\n"
-	path := filepath.Join(w.root, workersFile)
+	path := filepath.Join(root, workersFile)
 	if was, err := os.ReadFile(path); err == nil && string(was) == text {
 		return nil
 	}
-	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return err
-	}
-	return disk.OS{}.SyncAll(w.root)
+	return disk.Replace(fsys, path, []byte(text))
 }
 
 // dataFolder is where a Worker keeps its data: a folder that somebody has named
