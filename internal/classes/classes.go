@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 )
 
 // FileName is the record's, in the data folder.
@@ -96,36 +97,11 @@ func (r *Record) Save(data string) error {
 	if b = append(b, '\n'); string(b) == string(now) {
 		return nil
 	}
-	if err := replace(path, b); err != nil {
+	if err := disk.Replace(disk.OS{}, path, b); err != nil {
 		return err
 	}
 	r.read = b
 	return nil
-}
-
-// replace writes a file so that after a power cut it is the old or the new one.
-func replace(path string, content []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), FileName+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(content)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Aside lists the deleted classes of all Workers.

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 )
 
 // A data folder keeps versions below versions/, each in a folder that is its
@@ -32,19 +34,11 @@ const (
 // goroutine.
 type Store struct {
 	dir  string
-	keep int // how many are kept
-
-	// open makes a file that is not there; tests have it fail.
-	open func(name string) (file, error)
+	keep int     // how many are kept
+	fs   disk.FS // tests have it fail
 
 	mu    sync.Mutex // held by every method
 	state state
-}
-
-type file interface {
-	io.Writer
-	Sync() error
-	Close() error
 }
 
 // state is state.json.
@@ -69,7 +63,7 @@ type Record struct {
 // deploy has left. keep is how many versions there may be; the current and the
 // previous one are always kept.
 func Open(data string, keep int) (*Store, error) {
-	s := &Store{dir: filepath.Join(data, storeDir), keep: max(keep, 2), open: create}
+	s := &Store{dir: filepath.Join(data, storeDir), keep: max(keep, 2), fs: disk.OS{}}
 	text, err := os.ReadFile(filepath.Join(s.dir, stateName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -85,10 +79,6 @@ func Open(data string, keep int) (*Store, error) {
 		}
 	}
 	return s, nil
-}
-
-func create(name string) (file, error) {
-	return os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 }
 
 // checkFormat refuses what another Dormouse has written otherwise.
@@ -137,7 +127,7 @@ func (s *Store) Add(r io.Reader, limit int64) (m *Manifest, number int, err erro
 	if err := os.Rename(tmp, s.path(number)); err != nil {
 		return nil, 0, err
 	}
-	return m, number, syncDir(s.dir)
+	return m, number, s.fs.SyncDir(s.dir)
 }
 
 // fill writes the files of a package into a folder, and makes them durable.
@@ -162,7 +152,7 @@ func (s *Store) fill(dir string, r io.Reader, limit int64) (m *Manifest, err err
 		return nil, err
 	}
 	for d := range made {
-		if err := syncDir(filepath.Join(dir, filepath.FromSlash(d))); err != nil {
+		if err := s.fs.SyncDir(filepath.Join(dir, filepath.FromSlash(d))); err != nil {
 			return nil, err
 		}
 	}
@@ -171,23 +161,15 @@ func (s *Store) fill(dir string, r io.Reader, limit int64) (m *Manifest, err err
 
 // write makes a file with that content, durably.
 func (s *Store) write(name string, r io.Reader) error {
-	f, err := s.open(name)
+	f, err := s.fs.Open(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, r)
+	_, err = io.Copy(io.NewOffsetWriter(f, 0), r)
 	if err == nil {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Load returns a version and its folder.
@@ -238,18 +220,7 @@ func (s *Store) replaceState(next state) error {
 	if err != nil {
 		return err
 	}
-	tmp := filepath.Join(s.dir, newPrefix+stateName)
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := s.write(tmp, strings.NewReader(string(text)+"\n")); err != nil {
-		os.Remove(tmp)
-		return err
-	}
-	if err := os.Rename(tmp, filepath.Join(s.dir, stateName)); err != nil {
-		return err
-	}
-	return syncDir(s.dir)
+	return disk.Replace(s.fs, filepath.Join(s.dir, stateName), append(text, '\n'))
 }
 
 // Remove forgets a version that was refused.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
+	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 )
 
 const wrangler = `{
@@ -157,15 +158,25 @@ func TestOldVersionsGo(t *testing.T) {
 
 // full is a disk that takes so many bytes and no more.
 type full struct {
-	file
+	disk.FS
 	left *int
 }
 
-func (f full) Write(p []byte) (int, error) {
+func (f full) Open(name string, flag int) (disk.File, error) {
+	file, err := f.FS.Open(name, flag)
+	return fullFile{file, f.left}, err
+}
+
+type fullFile struct {
+	disk.File
+	left *int
+}
+
+func (f fullFile) WriteAt(p []byte, at int64) (int, error) {
 	if *f.left -= len(p); *f.left < 0 {
 		return 0, syscall.ENOSPC
 	}
-	return f.file.Write(p)
+	return f.File.WriteAt(p, at)
 }
 
 // TestFullDisk: wherever it ends, what was there stays as it was.
@@ -176,10 +187,7 @@ func TestFullDisk(t *testing.T) {
 		s := open(t, data, 10)
 		add(t, s, "one")
 		n := left
-		s.open = func(name string) (file, error) {
-			f, err := create(name)
-			return full{f, &n}, err
-		}
+		s.fs = full{s.fs, &n}
 		_, number, err := s.Add(bytes.NewReader(archive), 1<<20)
 		if err == nil {
 			err = s.Activate(number)
