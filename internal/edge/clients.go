@@ -58,22 +58,22 @@ func NewClients(l ClientLimits) *Clients {
 }
 
 // Enter asks for a WebSocket for an address; nil means that it may not have one
-// now. The Lease is to be given back.
+// now, and has cost it nothing. The Lease is to be given back.
 func (c *Clients) Enter(address string) *Lease {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	l := &c.limits
 	k := c.accountLocked(address, now)
+	if l.Sockets > 0 && k.sockets >= l.Sockets {
+		return nil
+	}
 	if l.Handshakes > 0 {
 		k.handshakes = k.handshakes.filled(l.Handshakes, now)
 		if k.handshakes.left < 1 {
 			return nil
 		}
 		k.handshakes.left--
-	}
-	if l.Sockets > 0 && k.sockets >= l.Sockets {
-		return nil
 	}
 	k.sockets++
 	return &Lease{clients: c, account: k}

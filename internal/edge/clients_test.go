@@ -99,6 +99,25 @@ func TestSocketsOfOneAddressAreCounted(t *testing.T) {
 	}
 }
 
+// TestRefusedHandshakesCostNothing: an address that has all its sockets may open
+// one as soon as another ends, however often it has tried in between. Behind Steps
+// each try is asked about twice.
+func TestRefusedHandshakesCostNothing(t *testing.T) {
+	now := time.Unix(0, 0)
+	c := NewClients(ClientLimits{Handshakes: 2, Sockets: 1})
+	c.now = func() time.Time { return now }
+	only := c.Enter("192.0.2.1")
+	for range 10 {
+		if c.Enter("192.0.2.1") != nil {
+			t.Fatal("an address that may have one socket has two")
+		}
+	}
+	only.Done()
+	if c.Enter("192.0.2.1") == nil {
+		t.Error("what was refused has used up the rate")
+	}
+}
+
 // TestSocketsThatMoveAreCounted although there may be more of them than the limit
 // says: another process has let them in.
 func TestSocketsThatMoveAreCounted(t *testing.T) {
