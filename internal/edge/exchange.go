@@ -209,15 +209,14 @@ func (x *exchange) copyTo(ctx context.Context, w http.ResponseWriter, method str
 	return true
 }
 
-// pump sends the request's body to the Worker as fast as it takes it. It reports
-// whether it has read it to its end.
-func (x *exchange) pump(ctx context.Context, body io.Reader, asker host.Asker) (whole bool) {
+// pump sends the request's body to the Worker as fast as it takes it.
+func (x *exchange) pump(ctx context.Context, body io.Reader, asker host.Asker) {
 	buf := make([]byte, guest.MaxChunk)
 	for {
 		n, ok := x.allowed(ctx)
 		if !ok {
 			asker.BodyAbort("canceled")
-			return false
+			return
 		}
 		n, err := body.Read(buf[:min(n, len(buf))])
 		if n > 0 {
@@ -230,13 +229,13 @@ func (x *exchange) pump(ctx context.Context, body io.Reader, asker host.Asker) (
 		case err == io.EOF:
 			x.whole.Store(true) // before there can be an answer to it
 			asker.BodyEnd()
-			return true
+			return
 		case err != nil:
 			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 				close(x.large)
 			}
 			asker.BodyAbort(reason(err))
-			return false
+			return
 		}
 	}
 }

@@ -111,13 +111,17 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	control := http.NewResponseController(w)
-	pumped := make(chan bool, 1)
+	pumped := make(chan struct{})
 	if req.HasBody {
 		// Otherwise an answer waits for the body of its request.
 		control.EnableFullDuplex()
-		go func() { pumped <- x.pump(ctx, r.Body, asker) }()
+		go func() {
+			defer close(pumped)
+			x.pump(ctx, r.Body, asker)
+		}()
 	} else {
-		pumped <- true
+		x.whole.Store(true)
+		close(pumped)
 	}
 	resp, err := x.head(ctx)
 	switch {
@@ -151,19 +155,23 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	cancel() // the rest of the request's body is not wanted
-	var whole, done bool
-	select {
-	case whole = <-pumped:
-		done = true
-	default:
-	}
-	if !whole && !x.whole.Load() {
-		// The rest may never come: this ends every wait for it, and the connection.
+	rest := !x.whole.Load()
+	if rest { // it may never come: this ends every wait for it
 		control.SetReadDeadline(time.Unix(1, 0))
 	}
-	if !done {
-		<-pumped
+	<-pumped
+	if rest {
+		endAfter(w)
 	}
+}
+
+// endAfter has the connection end with this answer, and the client told so if the
+// answer's head has not left: net/http, in full duplex, would take what still
+// comes of this request's body for the next request. This is what it does when a
+// body is too large; there is no plainer way. With HTTP/2 it does nothing, and
+// need not.
+func endAfter(w http.ResponseWriter) {
+	http.MaxBytesReader(w, io.NopCloser(strings.NewReader("more")), 0).Read(make([]byte, 1))
 }
 
 // maxHeaderLines bounds the lines of a request's head. There may be many in few

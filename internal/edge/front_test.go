@@ -375,6 +375,7 @@ func TestEarlyAnswer(t *testing.T) {
 	} {
 		for _, expect := range []string{"", "Expect: 100-continue\n"} {
 			t.Run(name+" "+expect, func(t *testing.T) {
+				t.Parallel() // each connection takes half a second to end
 				_, s := front(t, &Front{}, serve)
 				_, r := raw(t, s, "POST / HTTP/1.1\nHost: a\nContent-Length: 10\n"+expect+"\n")
 				if expect != "" {
