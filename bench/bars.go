@@ -34,7 +34,7 @@ var bars = []contest.Bar{
 	against(peers.Workerd, "HTTP through a Worker", "HTTP, 50 connections × 1 request, the Worker alone", "rate", 1, 0),
 	{Says: "memory of an idle hibernated socket", Question: "memory of an idle socket, hibernated", Metric: "bytes", Of: peers.Dormouse, Most: 1500, Unit: "bytes"},
 	against(peers.Workerd, "wake, p50", wakeName, "p50", 0, 1),
-	{Says: "memory of a hibernated object and its 100 sockets, of 100,000 in memory, for each socket", Question: growth.Name(100_000), Metric: "bytes", Of: peers.InMemory, Most: 3000, Unit: "bytes"},
+	{Says: "memory of a hibernated object and its socket, of 100,000 in memory", Question: growth.Alone, Metric: "bytes", Of: peers.InMemory, Most: 3000, Unit: "bytes"},
 	{Says: "cost per message at 1,000,000 sockets, of that at 10,000", Question: growth.Name(1_000_000), Metric: "cpu", Of: peers.InMemory, Against: peers.InMemory, AgainstQuestion: growth.Name(10_000), Most: 1.2},
 	against(peers.BareEpoll, "echo 100 × 32 through Node, of the bare loop", echoMany, "rate", 0.5, 0),
 	against(peers.BareEpoll, "echo 100 × 1 through Node, of the bare loop", echoOne, "rate", 0.5, 0),

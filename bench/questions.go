@@ -49,7 +49,7 @@ func groups() []contest.Group {
 		party.Group(),
 	}, memory.Groups(), []contest.Group{
 		idle.Group(),
-		growth.Group(),
+	}, growth.Groups(), []contest.Group{
 		ceiling.Group(),
 	})
 }

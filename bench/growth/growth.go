@@ -15,27 +15,35 @@ import (
 // Name is that of the question with so many sockets.
 func Name(sockets int) string { return fmt.Sprintf("growth, %d sockets in memory", sockets) }
 
-// Group fills one shard over the transport in memory, with the real registry, a
-// hundred sockets for each object, and a guest that echoes at once. All objects
-// sleep when bytes are counted, and all are awake when messages are, each on a
-// socket chosen by chance.
-func Group() contest.Group {
-	g := contest.Group{Name: "growth"}
+// Alone is the question in which each object has one socket.
+const Alone = "growth, 100000 objects in memory, a socket each"
+
+// Groups fill a shard over the transport in memory, with the real registry and a
+// guest that echoes at once: with a hundred sockets for each object, and with one.
+// All objects sleep when bytes are counted, and all are awake when messages are,
+// each on a socket chosen by chance.
+func Groups() []contest.Group {
+	many, alone := contest.Group{Name: "growth"}, contest.Group{Name: "growth"}
 	for _, n := range []int{1000, 10_000, 100_000, 1_000_000} {
-		g.Questions = append(g.Questions, contest.Question{
-			Name:    Name(n),
-			Asks:    "What do a socket and a message cost among so many?",
-			Metrics: []contest.Metric{{Name: "bytes", Unit: "bytes per hibernated socket"}, contest.CPU, {Name: "open", Unit: "µs CPU per new socket"}},
-			Peers:   []string{peers.InMemory},
-			Rounds:  1,
-			Ask:     func(t *contest.Target) (contest.Sample, error) { return grow(t, n) },
-		})
+		many.Questions = append(many.Questions, question(Name(n), n, 100, "bytes per hibernated socket"))
 	}
-	return g
+	alone.Questions = append(alone.Questions, question(Alone, 100_000, 1, "bytes per hibernated object and its socket"))
+	return []contest.Group{many, alone}
 }
 
-func grow(t *contest.Target, n int) (contest.Sample, error) {
-	res, err := http.Get(fmt.Sprintf("http://%s/grow?sockets=%d", t.Server.Addr, n))
+func question(name string, sockets, each int, bytes string) contest.Question {
+	return contest.Question{
+		Name:    name,
+		Asks:    "What do a socket and a message cost among so many?",
+		Metrics: []contest.Metric{{Name: "bytes", Unit: bytes}, contest.CPU, {Name: "open", Unit: "µs CPU per new socket"}},
+		Peers:   []string{peers.InMemory},
+		Rounds:  1,
+		Ask:     func(t *contest.Target) (contest.Sample, error) { return grow(t, sockets, each) },
+	}
+}
+
+func grow(t *contest.Target, n, each int) (contest.Sample, error) {
+	res, err := http.Get(fmt.Sprintf("http://%s/grow?sockets=%d&each=%d", t.Server.Addr, n, each))
 	if err != nil {
 		return contest.Sample{}, err
 	}

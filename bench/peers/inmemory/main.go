@@ -3,8 +3,9 @@
 // It holds more sockets than a process may open, and shows what each costs where
 // the kernel and Node have no part. It prints the port on which it is asked:
 //
-//	GET /grow?sockets=N  opens sockets until there are N, a hundred for each
-//	                     object, lets all objects sleep, and measures
+//	GET /grow?sockets=N&each=M  opens sockets until there are N, M for each object
+//	                            (the same M at all times), lets all objects
+//	                            sleep, and measures
 package main
 
 import (
@@ -36,20 +37,27 @@ import (
 )
 
 const (
-	perObject = 100
-	messages  = 200_000 // of one measurement
-	atOnce    = 100
-	size      = 64
+	messages = 200_000 // of one measurement
+	atOnce   = 100
+	size     = 64
 )
 
 func main() {
-	w := newWorld()
+	var w *world // of the first question's shape
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/grow", func(rw http.ResponseWriter, r *http.Request) {
 		n, err := strconv.Atoi(r.FormValue("sockets"))
-		if err != nil || n < len(w.ends) || n%perObject != 0 {
-			http.Error(rw, fmt.Sprintf("want sockets=N, a multiple of %d and no less than %d", perObject, len(w.ends)), http.StatusBadRequest)
+		each, eachErr := strconv.Atoi(r.FormValue("each"))
+		if err = errors.Join(err, eachErr); err != nil || each <= 0 {
+			http.Error(rw, fmt.Sprintf("want sockets=N and each=M: %v", err), http.StatusBadRequest)
+			return
+		}
+		if w == nil {
+			w = newWorld(each)
+		}
+		if n < len(w.ends) || n%each != 0 || each != w.perObject {
+			http.Error(rw, fmt.Sprintf("want sockets=N, a multiple of %d and no less than %d", w.perObject, len(w.ends)), http.StatusBadRequest)
 			return
 		}
 		m, err := w.grow(n)
@@ -74,8 +82,11 @@ type measured struct {
 	Open    float64 `json:"open"`    // µs of CPU for each new socket
 }
 
-// world is the shard and the clients' ends of its sockets.
+// world is the shard and the clients' ends of its sockets. One question is put to
+// it at a time.
 type world struct {
+	perObject int // sockets
+
 	loop     *loop.Loop
 	host     *host.Shard
 	registry *hibernation.Registry
@@ -89,8 +100,8 @@ type world struct {
 
 const namespace = dormouse.Namespace("bench-Room")
 
-func newWorld() *world {
-	w := &world{loop: loop.NewPortable(), full: make(chan struct{}, 1)}
+func newWorld(perObject int) *world {
+	w := &world{perObject: perObject, loop: loop.NewPortable(), full: make(chan struct{}, 1)}
 	transport := wspipe.New(w.loop)
 	w.registry = hibernation.New(hibernation.Config{
 		Loop: w.loop, Transport: transport, MaxSockets: dormouse.MaxSocketsPerObject,
@@ -134,7 +145,7 @@ func (w *world) grow(n int) (m measured, err error) {
 	}
 	m.Bytes = float64(heap()-w.empty) / float64(n)
 	random := rand.New(rand.NewPCG(1, uint64(n)))
-	if err := w.echo(func(i int) int { return i * perObject }, len(w.keys)); err != nil { // wakes them all
+	if err := w.echo(func(i int) int { return i * w.perObject }, len(w.keys)); err != nil { // wakes them all
 		return m, err
 	}
 	runtime.GC() // what waking them all has left is no cost of messages: it would be collected while they are measured
@@ -149,7 +160,7 @@ func (w *world) open() error {
 	name := fmt.Sprint("room ", len(w.keys))
 	k := dormouse.Key{Namespace: namespace, ID: namespace.IDFromName(name)}
 	w.keys = append(w.keys, k)
-	for range perObject {
+	for range w.perObject {
 		w.host.Fetch(k, 0, &name, &guest.Request{Method: "GET", URL: "http://x/"}, discard{})
 	}
 	<-w.full
@@ -162,7 +173,7 @@ func (w *world) open() error {
 		}
 		w.far = w.far[:0]
 	})
-	for _, e := range w.ends[len(w.ends)-perObject:] {
+	for _, e := range w.ends[len(w.ends)-w.perObject:] {
 		e.Take()
 	}
 	return err
