@@ -62,11 +62,12 @@ type Question struct {
 	Peers   []string // only these can answer it; nil: all that are not special
 	// Prepare is called once for each peer before the first round, one after
 	// another, and what it returns is Target.Prepared. An io.Closer among it is
-	// closed when the question has been answered. The rounds begin when the
-	// objects of every peer have been left alone for as long as they need to
-	// hibernate.
+	// closed when the question has been answered.
 	Prepare func(*Target) (any, error)
-	Ask     func(*Target) (Sample, error)
+	// Asleep has the rounds begin when what was prepared has been left alone for as
+	// long as the objects of every peer need to hibernate.
+	Asleep bool
+	Ask    func(*Target) (Sample, error)
 }
 
 func (q Question) isFor(p Peer) bool {
@@ -184,7 +185,9 @@ func (r Run) ask(ctx context.Context, q Question, there []running) ([]Answer, er
 			continue
 		}
 		t.Prepared = prepared // not after an error: it may be a nil of some type
-		rest = max(rest, p.peer.Hibernates)
+		if q.Asleep {
+			rest = max(rest, p.peer.Hibernates)
+		}
 	}
 	select {
 	case <-time.After(rest):

@@ -26,6 +26,7 @@ func Cold() contest.Question {
 		Metrics: []contest.Metric{contest.P50, contest.P99, {Name: "warm", Unit: "µs p50 of the second request"}},
 		Rounds:  1,
 		Workers: true,
+		Asleep:  true,
 		Prepare: func(t *contest.Target) (any, error) {
 			born := make([]string, coldObjects)
 			for i := range born {

@@ -16,16 +16,22 @@ const (
 	perWave = 100
 )
 
-// Group is objects with a socket each that have hibernated. They are woken one
-// after another, and answer from their constructor and handler; each is asked
-// once.
+// Group is objects that have hibernated, in a guest that runs and in one that
+// does not.
 func Group() contest.Group {
-	return contest.Group{Name: "wake", Questions: []contest.Question{{
+	return contest.Group{Name: "wake", Questions: []contest.Question{warm(), cold()}}
+}
+
+// warm has objects with a socket each. They are woken one after another, and
+// answer from their constructor and handler; each is asked once.
+func warm() contest.Question {
+	return contest.Question{
 		Name:    "wake, first reply of a hibernated object",
 		Asks:    "How long does the first reply of a hibernated object take?",
 		Metrics: []contest.Metric{contest.P50, contest.P99, contest.CPU},
 		Peers:   []string{peers.Dormouse, peers.Workerd, peers.GoObjects},
 		Rounds:  rounds,
+		Asleep:  true,
 		Prepare: func(t *contest.Target) (any, error) {
 			return load.Dial(t.Server.Addr, rounds*perWave, 50, func(i int) string { return fmt.Sprintf("/ws/Idle/asleep-%d", i) })
 		},
@@ -34,12 +40,8 @@ func Group() contest.Group {
 			m, err := t.Measure(func() error {
 				for i := t.Round * perWave; i < (t.Round+1)*perWave; i++ {
 					sent := time.Now()
-					births, err := t.Prepared.(*load.Fleet).Ask(i, "births?")
-					if err != nil {
+					if err := wake(t.Prepared.(*load.Fleet), i); err != nil {
 						return err
-					}
-					if births != "2" {
-						return fmt.Errorf("the constructor has run %s times, want 2: the object was not woken", births)
 					}
 					h.Add(time.Since(sent), 1)
 				}
@@ -49,5 +51,14 @@ func Group() contest.Group {
 			s.Latencies(&h)
 			return s, err
 		},
-	}}}
+	}
+}
+
+// wake asks the i-th socket's object, which must have hibernated.
+func wake(f *load.Fleet, i int) error {
+	births, err := f.Ask(i, "births?")
+	if err == nil && births != "2" {
+		err = fmt.Errorf("the constructor has run %s times, want 2: the object was not woken", births)
+	}
+	return err
 }
