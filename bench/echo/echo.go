@@ -38,7 +38,8 @@ func Group() contest.Group {
 	g := contest.Group{Name: "echo", Questions: []contest.Question{
 		question(shape{100, 1, 64, false}, 0, nil),
 		question(shape{100, 32, 64, false}, 0, nil),
-		open(100, 5000),
+		open(100, 5000, nil),
+		open(100, 10_000, few),
 	}}
 	for _, s := range []shape{
 		{1, 32, 64, false}, {100, 1, 64, true},
@@ -91,14 +92,15 @@ func dial(t *contest.Target, room string, sockets int) (*load.Fleet, error) {
 }
 
 // open sends so many messages a second, however fast they are answered.
-func open(sockets, rate int) contest.Question {
+func open(sockets, rate int, who []string) contest.Question {
 	payload := bytes.Repeat([]byte("m"), 64)
 	return contest.Question{
 		Name:    fmt.Sprintf("echo, open loop, %d sockets, %d messages/s", sockets, rate),
 		Asks:    "How long does a message take at a fixed rate, from when it was due?",
 		Metrics: []contest.Metric{contest.P50, contest.P99, contest.P999, contest.CPU, contest.Late},
 		Rounds:  2,
-		Prepare: func(t *contest.Target) (any, error) { return dial(t, "open", sockets) },
+		Peers:   who,
+		Prepare: func(t *contest.Target) (any, error) { return dial(t, fmt.Sprint("open ", rate), sockets) },
 		Ask: func(t *contest.Target) (contest.Sample, error) {
 			return t.LoopFor(max(t.Pace.Measure, time.Second), func(w load.Window) (*load.Result, error) {
 				return t.Prepared.(*load.Fleet).Open(load.Open{Send: payload, Reply: payload, Rate: rate}, w)

@@ -28,6 +28,7 @@ func main() {
 	s := &server.Server{Config: server.Config{HibernateAfter: time.Second, Compress: true}}
 	classes := map[string]*server.Namespace{
 		"Echo":         s.Define(dormouse.NewClass("Echo", newEcho, 0)),
+		"Steady":       s.Define(dormouse.NewClass("Steady", newEcho, 0)), // Echo: what waits a second for its next message may leave
 		"Broadcast":    s.Define(dormouse.NewClass("Broadcast", newBroadcast, 0)),
 		"AutoResponse": s.Define(dormouse.NewClass("AutoResponse", newAutoResponse, 0)),
 		"Idle":         s.Define(dormouse.NewClass("Idle", newIdle, 0)),

@@ -9,6 +9,7 @@ export { Store } from "./durable";
 
 interface Env {
 	Echo: DurableObjectNamespace;
+	Steady: DurableObjectNamespace;
 	Broadcast: DurableObjectNamespace;
 	AutoResponse: DurableObjectNamespace;
 	Idle: DurableObjectNamespace;
@@ -40,6 +41,11 @@ export class Echo extends Room {
 	override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
 		ws.send(message);
 	}
+}
+
+/** Returns each message too, and stays in memory: it has a timer. */
+export class Steady extends Echo {
+	readonly timer = setTimeout(() => {}, 3_600_000);
 }
 
 /** Sends each message to everyone in the room, the sender included. */
@@ -109,14 +115,25 @@ export class Awake extends Idle {
 	readonly timer = setTimeout(() => {}, 3_600_000);
 }
 
-/** Computes for so many milliseconds, as the message says. */
+/** Computes for so many milliseconds, as the message or the query says. */
 export class Burner extends Room {
-	override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
-		const rounds = Number(message) * 200_000;
-		let n = 0;
-		for (let i = 0; i < rounds; i++) n = (n * 31 + i) | 0;
-		ws.send(n === 0.5 ? "never" : message);
+	override fetch(request?: Request): Response {
+		if (request?.headers.get("Upgrade")) return super.fetch();
+		const ms = new URL(request?.url ?? "").searchParams.get("ms") ?? "";
+		return new Response(burn(ms) ? ms : "never");
 	}
+
+	override webSocketMessage(ws: WebSocket, message: string | ArrayBuffer): void {
+		ws.send(burn(message) ? message : "never");
+	}
+}
+
+/** Says whether it has computed; it always has, which the compiler does not know. */
+function burn(ms: string | ArrayBuffer): boolean {
+	const rounds = Number(ms) * 200_000;
+	let n = 0;
+	for (let i = 0; i < rounds; i++) n = (n * 31 + i) | 0;
+	return n !== 0.5;
 }
 
 /** Answers a request. */
