@@ -271,6 +271,54 @@ func TestFullDiskRefusesAndRecovers(t *testing.T) {
 	}
 }
 
+// A disk without room for a segment of the size that is due has a smaller one.
+func TestNearlyFullDiskHasASmallerSegment(t *testing.T) {
+	data := t.TempDir()
+	e, h := start(t, data, journal.Options{SegmentBytes: 16 << 20})
+	w := newWriter(t, data, 1)
+	open(t, e, w)
+	w.commit(t)
+	if err := w.durably(e); err != nil {
+		t.Fatal(err)
+	}
+	var full, tried atomic.Int32
+	var spoil atomic.Bool // the segment, so that the next one is due
+	h.set(func(op, name string) error {
+		switch {
+		case op == "Sync" && isSegment(name) && spoil.CompareAndSwap(true, false):
+			return &os.PathError{Op: "fdatasync", Path: name, Err: syscall.EIO}
+		case op == "Allocate" && tried.Add(1) <= full.Load():
+			return &os.PathError{Op: "fallocate", Path: name, Err: syscall.ENOSPC}
+		}
+		return nil
+	})
+	full.Store(1) // no room for 8 MiB
+	spoil.Store(true)
+	w.commit(t)
+	if err := w.durably(e); err != nil {
+		t.Errorf("with room for 4 MiB, where 8 are due: %v", err)
+	}
+	if got := tried.Load(); got != 2 {
+		t.Errorf("tried %d sizes, want 2", got)
+	}
+
+	tried.Store(0)
+	full.Store(1000)
+	spoil.Store(true)
+	w.commit(t)
+	if err := w.durably(e); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("with no room at all: got %v, want ENOSPC", err)
+	}
+	full.Store(0)
+	w.commit(t)
+	if err := w.durably(e); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if got, want := last(t, storage.Path(cut(t, h), w.key)), uint32(4); got != want {
+		t.Errorf("after a power cut: got commit %d, want %d", got, want)
+	}
+}
+
 // After a failed sync nobody knows what of the file is on disk, even when a
 // later sync succeeds. The recorder keeps nothing of what failed, so a journal
 // that went on in the same file would be found torn.

@@ -243,8 +243,22 @@ func (s *segments) nextSize() int64 {
 }
 
 // prepare makes a segment whose header is zero: unused. blank is as for
-// allocate.
+// allocate. On a disk without room for the size a smaller one is made, if there
+// is room for that: what is old is cut only when something new can be written.
 func (s *segments) prepare(number uint64, size int64) (seg *segment, blank int64, err error) {
+	for {
+		seg, blank, err = s.create(number, size)
+		if err == nil || size <= s.least() {
+			return seg, blank, err
+		}
+		size = max(blocks(size/2), s.least())
+	}
+}
+
+// least is the size of the first segment, and of the smallest: any batch fits.
+func (s *segments) least() int64 { return min(firstSegment, s.size) }
+
+func (s *segments) create(number uint64, size int64) (seg *segment, blank int64, err error) {
 	from := filepath.Join(s.dir, preparingName)
 	s.takeSpare(size, from)
 	f, err := s.fs.Open(from, openCreate)
@@ -279,7 +293,7 @@ func (s *segments) takeSpare(size int64, name string) {
 
 // begin makes the first segment of this process, durably.
 func (s *segments) begin(h segmentHeader) error {
-	seg, blank, err := s.prepare(s.last, min(firstSegment, s.size))
+	seg, blank, err := s.prepare(s.last, s.least())
 	if err != nil {
 		return err
 	}
