@@ -41,21 +41,23 @@ func TestKillKeepsWhatWasPromised(t *testing.T) {
 	if os.Getenv("DORMOUSE_SOAK") != "" {
 		kills = 400
 	}
-	r := &round{t: t, data: t.TempDir(), node: node.Path, blank: blank}
-	for r.kills < kills {
+	r := &round{t: t, data: t.TempDir(), node: node.Path, blank: blank, within: 700 * time.Millisecond}
+	total := 0
+	for r.kills < kills || total == 0 {
 		r.run()
 		if t.Failed() {
 			return
 		}
-	}
-	total := 0
-	for _, s := range r.promised {
-		total += s.k
+		before := total
+		total = 0
+		for _, s := range r.promised {
+			total += s.k
+		}
+		if total == before {
+			r.within = min(2*r.within, 20*time.Second) // on a busy machine a guest starts slowly
+		}
 	}
 	t.Logf("%d kills, %d commits promised and kept", r.kills, total)
-	if total == 0 {
-		t.Error("nothing was promised")
-	}
 }
 
 // round is one life of a host, and what was promised in all of them.
@@ -64,6 +66,7 @@ type round struct {
 	data     string
 	node     string
 	blank    string
+	within   time.Duration // of a guest's start it is killed
 	kills    int
 	promised [hostObjects]state
 }
@@ -141,7 +144,7 @@ func (r *round) kill(host int, guests <-chan int) {
 	for {
 		select {
 		case pid := <-guests:
-			<-time.After(time.Duration(rand.IntN(700)) * time.Millisecond)
+			<-time.After(rand.N(r.within))
 			switch rand.IntN(5) {
 			case 0:
 				die(host) // and the guest ends itself
@@ -156,7 +159,7 @@ func (r *round) kill(host int, guests <-chan int) {
 				return
 			}
 			die(pid) // the host starts another one
-		case <-time.After(10 * time.Second):
+		case <-time.After(30 * time.Second):
 			r.t.Error("the host does not start another guest")
 			die(host)
 			return
