@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,20 +141,13 @@ func TestShelvesInAChild(t *testing.T) {
 //
 // make test looks at some of the moments, make soak at all.
 func TestPowerCutOfShelvesCrash(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("NOT TESTED: there is no strace, which records the calls")
-	}
-	if err := exec.Command(strace, "-f", "true").Run(); err != nil {
-		t.Skipf("NOT TESTED: processes may not be traced here: %v", err)
-	}
+	strace := needStrace(t)
 	puts, cuts := 10, 40
 	if os.Getenv("DORMOUSE_SOAK") != "" {
 		puts, cuts = 60, 1<<30
 	}
 	folder, record := t.TempDir(), filepath.Join(t.TempDir(), "record")
-	child := exec.Command(strace, "-f", "--seccomp-bpf", "-y", "-s", "8388608", "-e", "signal=none", "-e", "trace="+traced, "-o", record,
-		os.Args[0], "-test.run=^TestShelvesInAChild$")
+	child := exec.Command(strace, append(slices.Clone(recording), "-o", record, os.Args[0], "-test.run=^TestShelvesInAChild$")...)
 	child.Env = append(os.Environ(), shelvesIn+"="+folder, putsOfAll+"="+fmt.Sprint(puts))
 	if out, err := child.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %.2000s", err, out)

@@ -16,6 +16,10 @@ import (
 const traced = "?open,openat,creat,write,pwrite64,pwritev,pwritev2,writev,copy_file_range,sendfile,ftruncate,truncate,fallocate," +
 	"fsync,fdatasync,sync,syncfs,sync_file_range,rename,renameat,renameat2,link,linkat,symlink,unlink,unlinkat,rmdir,mkdir,mkdirat,sendto,sendmsg"
 
+// recording are strace's arguments for a record that read reads: of all threads
+// and children, with whole texts and the paths behind descriptors.
+var recording = []string{"-f", "--seccomp-bpf", "-y", "-s", "8388608", "-e", "signal=none", "-e", "trace=" + traced}
+
 // call is a system call. Others may have been in progress at the same time: it
 // had its effect somewhere between its beginning and its end.
 type call struct {
