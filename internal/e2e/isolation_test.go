@@ -35,9 +35,10 @@ func TestKillerGetsAGuestOfItsOwn(t *testing.T) {
 
 	bad.ask("alone now")
 	row, _ := d.Object(bad.name)
-	own := slices.IndexFunc(d.Guests(), func(g Guest) bool { return g.Place != "" && g.Place == row.Place && g.State == "running" })
-	if own < 0 || row.Guest != d.Guests()[own].ID {
-		t.Fatalf("the object is in guest %d, %q, want one of its own of %+v", row.Guest, row.Place, d.Guests())
+	guests := d.Guests()
+	own := slices.IndexFunc(guests, func(g Guest) bool { return g.Place != "" && g.Place == row.Place && g.State == "running" })
+	if own < 0 || row.Guest != guests[own].ID {
+		t.Fatalf("the object is in guest %d, %q, want one of its own of %+v", row.Guest, row.Place, guests)
 	}
 	// For a while, longer each time, it can be seen that it is isolated: a slow
 	// machine may need more than one look.
@@ -86,12 +87,12 @@ func TestPlacementOfAClass(t *testing.T) {
 	if row.Place != "class:Misbehaving" {
 		t.Fatalf("the object is in place %q", row.Place)
 	}
-	at := slices.IndexFunc(d.Guests(), func(g Guest) bool { return g.ID == row.Guest })
-	shared := d.shared()
-	if at < 0 || d.Guests()[at].PID == shared {
-		t.Fatalf("the object is in guest %d of %+v", row.Guest, d.Guests())
+	shared, guests := d.shared(), d.Guests()
+	at := slices.IndexFunc(guests, func(g Guest) bool { return g.ID == row.Guest })
+	if at < 0 || guests[at].PID == shared {
+		t.Fatalf("the object is in guest %d of %+v", row.Guest, guests)
 	}
-	if err := syscall.Kill(d.Guests()[at].PID, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(guests[at].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if got := d.get("/"); got != "ready" {

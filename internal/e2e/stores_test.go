@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,9 +42,18 @@ func TestKVAndR2OfAnOperator(t *testing.T) {
 	d := StartDormouse(t, Options{Dir: project, Data: data})
 	ask := func(method, key string) string {
 		t.Helper()
-		out, err := exec.Command("curl", "-sS", "-X", method, d.URL+"/"+key).CombinedOutput()
+		req, err := http.NewRequestWithContext(t.Context(), method, d.URL+"/"+key, nil)
 		if err != nil {
-			t.Fatalf("%v: %s", err, out)
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		out, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s: %v, %s: %.200s", method, key, err, res.Status, out)
 		}
 		return string(out)
 	}
