@@ -112,7 +112,7 @@ func TestRollbackOverMigrations(t *testing.T) {
 	v := Vault{t, d.URL}
 	deploy := func(class, beside string, migrations ...string) {
 		t.Helper()
-		classWorker(t, dir, class, strings.Join(migrations, ", "))
+		classWorker(t, dir, class, migrations...)
 		if beside != "" {
 			f, err := os.OpenFile(filepath.Join(dir, "index.js"), os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {

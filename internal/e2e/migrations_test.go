@@ -10,11 +10,11 @@ import (
 
 // classWorker is a Worker with one class of objects, under the name "Vault"
 // in its binding.
-func classWorker(t *testing.T, dir, class, migrations string) {
+func classWorker(t *testing.T, dir, class string, migrations ...string) {
 	t.Helper()
 	for name, content := range map[string]string{
 		"wrangler.jsonc": fmt.Sprintf(`{"name": "moving", "main": "index.js", "compatibility_date": "2026-11-17",
-			"durable_objects": {"bindings": [{"name": "OBJECTS", "class_name": %q}]}, "migrations": [%s]}`, class, migrations),
+			"durable_objects": {"bindings": [{"name": "OBJECTS", "class_name": %q}]}, "migrations": [%s]}`, class, strings.Join(migrations, ", ")),
 		"index.js": fmt.Sprintf(`import { DurableObject } from "cloudflare:workers";
 			export class %s extends DurableObject {
 				async fetch(request) {
@@ -42,18 +42,24 @@ func classWorker(t *testing.T, dir, class, migrations string) {
 	}
 }
 
+// serveClass serves the Worker of classWorker over a data folder.
+func serveClass(t *testing.T, dir, data, class string, migrations ...string) (Vault, *Dormouse) {
+	t.Helper()
+	classWorker(t, dir, class, migrations...)
+	d := StartDormouse(t, Options{Dir: dir, Data: data})
+	return Vault{t, d.URL}, d
+}
+
 func TestClassMigrations(t *testing.T) {
 	t.Parallel()
 	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
 	serve := func(class string, migrations ...string) (Vault, *Dormouse) {
 		t.Helper()
-		classWorker(t, dir, class, strings.Join(migrations, ", "))
-		d := StartDormouse(t, Options{Dir: dir, Data: data})
-		return Vault{t, d.URL}, d
+		return serveClass(t, dir, data, class, migrations...)
 	}
 	refused := func(want, class string, migrations ...string) {
 		t.Helper()
-		classWorker(t, dir, class, strings.Join(migrations, ", "))
+		classWorker(t, dir, class, migrations...)
 		out, err := TryCommand(t, "serve", dir, "--data", data, "--listen", freeAddr(t), "--admin", "off", "--node", need[string](t)(findNode(t.Context())))
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v (%s), want %q", err, out, want)

@@ -319,9 +319,7 @@ func TestPurgedHasNoPast(t *testing.T) {
 	dir, data := t.TempDir(), filepath.Join(t.TempDir(), "data")
 	serve := func(class string, migrations ...string) (Vault, *Dormouse) {
 		t.Helper()
-		classWorker(t, dir, class, strings.Join(migrations, ", "))
-		d := StartDormouse(t, Options{Dir: dir, Data: data})
-		return Vault{t, d.URL}, d
+		return serveClass(t, dir, data, class, migrations...)
 	}
 	storage := func(args ...string) (string, error) {
 		return TryCommand(t, append([]string{"storage", "--data", data}, args...)...)
