@@ -67,3 +67,8 @@ export async function settled(f: () => unknown): Promise<string> {
 		return complaint(e);
 	}
 }
+
+/** Tells under a label what f returned, or threw at any time. */
+export function labelled({ say }: { say(line: string): void }) {
+	return async (label: string, f: () => unknown): Promise<void> => say(`${label}: ${await settled(async () => f())}`);
+}

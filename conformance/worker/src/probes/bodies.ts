@@ -1,7 +1,7 @@
 // Request, Response, Headers and streams, as the Worker's own code sees them.
 
 import { wrong } from "../probe";
-import { settled } from "../show";
+import { labelled, settled } from "../show";
 import type { Front } from "./front";
 import { streamFrom } from "./http";
 
@@ -20,10 +20,6 @@ async function chunks(stream: ReadableStream): Promise<unknown[]> {
 		if (done) return all;
 		all.push(value);
 	}
-}
-
-function labelled({ say }: Front) {
-	return async (label: string, f: () => unknown) => say(`${label}: ${await settled(async () => f())}`);
 }
 
 export const bodies: Record<string, (t: Front) => unknown> = {

@@ -1,15 +1,11 @@
 // fetch: to a server outside ("$origin" in a script), and to an object.
 
 import { wrong } from "../probe";
-import { settled, show } from "../show";
+import { labelled, show } from "../show";
 import type { Front } from "./front";
 import { streamFrom } from "./http";
 
 const text = (s: string): Uint8Array => new TextEncoder().encode(s);
-
-function labelled({ say }: Front) {
-	return async (label: string, f: () => unknown) => say(`${label}: ${await settled(async () => f())}`);
-}
 
 /** Text with what differs from run to run taken out. */
 const plain = (s: string) => s.replace(/127\.0\.0\.1:\d+/g, "ORIGIN");

@@ -2,12 +2,8 @@
 
 import * as workers from "cloudflare:workers";
 import { wrong } from "../probe";
-import { settled } from "../show";
+import { labelled } from "../show";
 import type { Front } from "./front";
-
-function labelled({ say }: Front) {
-	return async (label: string, f: () => unknown) => say(`${label}: ${await settled(async () => f())}`);
-}
 
 const hex = (b: ArrayBuffer): string => [...new Uint8Array(b)].map((x) => x.toString(16).padStart(2, "0")).join("");
 

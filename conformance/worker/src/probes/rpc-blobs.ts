@@ -1,12 +1,13 @@
 // Blobs over RPC.
 
 import { wrong } from "../probe";
-import { settled } from "../show";
+import { labelled } from "../show";
 import type { Front } from "./front";
 
 export const rpcBlobs: Record<string, (t: Front) => unknown> = {
-	async "rpc-blobs"({ env, args, say }) {
-		const o = async (label: string, f: () => unknown) => say(`${label}: ${await settled(async () => f())}`);
+	async "rpc-blobs"(t) {
+		const { env, args } = t;
+		const o = labelled(t);
 		const stub = wrong(env.Remote.getByName(args[0]));
 		const there = async (x: unknown) => {
 			const b = await stub.echo(x);
