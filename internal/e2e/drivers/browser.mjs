@@ -1,16 +1,10 @@
 // Two people in two tabs of a real browser, across a sleep of their room.
 import assert from "node:assert/strict";
-import { finish, load, room, untilAsleep, url } from "./host.mjs";
+import { launch } from "./chromium.mjs";
+import { finish, room, untilAsleep, url } from "./host.mjs";
 
-const { chromium } = load("playwright-core");
 
-// --no-sandbox: containers run this as root. The rest keeps the browser from
-// talking to anybody but the server under test.
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-process.once("SIGINT", () => browser.close());
+const browser = await launch();
 
 const complaints = []; // errors that a page logs, and what its policy forbids
 

@@ -1,16 +1,12 @@
 // The page on the admin address, by keyboard: an object is found and looked at,
 // and a guest that stands still is seen.
 import assert from "node:assert/strict";
-import { finish, load } from "./host.mjs";
+import { launch } from "./chromium.mjs";
+import { finish } from "./host.mjs";
 
-const { chromium } = load("playwright-core");
-const { ADMIN, OBJECT, NEIGHBOUR, GUEST_PID, SCREENSHOTS, CHROMIUM } = process.env;
+const { ADMIN, OBJECT, NEIGHBOUR, GUEST_PID, SCREENSHOTS } = process.env;
 
-const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-process.once("SIGINT", () => browser.close());
+const browser = await launch();
 
 try {
   const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });

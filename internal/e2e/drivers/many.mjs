@@ -2,16 +2,12 @@
 // one. It writes down how long each question took, in times.json.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
-import { finish, load } from "./host.mjs";
+import { launch } from "./chromium.mjs";
+import { finish } from "./host.mjs";
 
-const { chromium } = load("playwright-core");
-const { ADMIN, SCREENSHOTS, CHROMIUM } = process.env;
+const { ADMIN, SCREENSHOTS } = process.env;
 
-const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-process.once("SIGINT", () => browser.close());
+const browser = await launch();
 
 try {
   const page = await browser.newPage({ viewport: { width: 1400, height: 1000 } });

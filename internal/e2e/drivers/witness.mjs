@@ -1,18 +1,12 @@
 // The page on the admin address, open all the time: for each line it is given,
 // {"ready", "text", "logged"}, it answers when the page shows that, in its state,
 // among the problems and in its log.
-import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { launch } from "./chromium.mjs"; // without host.mjs, which reads the same input
 
-// Not by host.mjs, which reads the same input.
-const { chromium } = createRequire(new URL("../../../tools/package.json", import.meta.url))("playwright-core");
-const { ADMIN, SCREENSHOTS, CHROMIUM } = process.env;
+const { ADMIN, SCREENSHOTS } = process.env;
 
-const browser = await chromium.launch({
-  executablePath: CHROMIUM,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-});
-process.once("SIGINT", () => browser.close());
+const browser = await launch();
 
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
