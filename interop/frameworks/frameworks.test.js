@@ -61,9 +61,9 @@ test("frameworks", async (t) => {
   });
 
   await t.test("automerge", async () => {
-    assert.deepEqual((await json("/automerge/one")).notes, ["one"]);
+    assert.deepEqual(await json("/automerge/one"), { notes: ["one"], changes: 2 }); // making it was the first
     await world.object("frameworks-Notes", "name:main").asleep();
-    assert.deepEqual((await json("/automerge/two")).notes, ["one", "two"]);
+    assert.deepEqual(await json("/automerge/two"), { notes: ["one", "two"], changes: 3 });
   });
 
   await t.test("superjson", async () => {

@@ -64,9 +64,6 @@ const router = trpc.router({
   refuse: trpc.procedure.query(() => {
     throw new TRPCError({ code: "FORBIDDEN", message: "not you" });
   }),
-  count: trpc.procedure.input((n) => Number(n)).subscription(async function* ({ input }) {
-    for (let i = 1; i <= input; i++) yield i;
-  }),
 });
 
 /** tRPC over fetch, in an object. */
