@@ -60,9 +60,8 @@ async function fetchPlain(scope: Scope, request: Request, content: Content): Pro
   const answer = await exchange({ method: request.method, url, headers: fieldsOf(scope, request), content, follow: request.redirect === "follow", signal });
   const { status, statusText, headers, redirected, body, length } = answer;
   // A body that nobody reads to its end does not outlive who asked for it.
-  const { invocation } = scope;
   if (body === null) answer.close();
-  else if (invocation !== null) invocation.adopt({ abandon: answer.close, over: false });
+  else if (scope.invocation !== null) scope.invocation.adopt({ abandon: answer.close, get over() { return answer.over; } });
   else scope.owner.closeWithOwner(answer);
   return incomingResponse(
     { status, statusText, headers, webSocket: null, url: answer.url, redirected },

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
+import { exchange } from "../src/http/client.ts";
 import type { Said } from "./support/frames.ts";
 import { Host } from "./support/host.ts";
 
@@ -15,12 +16,15 @@ interface Server extends AsyncDisposable {
   origin: string;
   requests: { method: string; url: string; headers: http.IncomingHttpHeaders; body: string }[];
   sockets: Duplex[];
+  /** How many answers to /endless have lost their connection. */
+  lost(): number;
 }
 
 /** An origin: answers requests by their path, and upgrades to a WebSocket that echoes. */
 async function origin(): Promise<Server> {
   const requests: Server["requests"] = [];
   const sockets: Duplex[] = [];
+  let lost = 0;
   const server = http.createServer((request, response) => {
     const parts: Buffer[] = [];
     request.on("data", (d: Buffer) => parts.push(d));
@@ -34,6 +38,10 @@ async function origin(): Promise<Server> {
           response.writeHead(302, { location: "/there" }).end();
           break;
         case "/hang":
+          break;
+        case "/endless":
+          response.on("close", () => lost++);
+          response.write("so far");
           break;
         case "/parts":
           response.write("one ");
@@ -61,6 +69,7 @@ async function origin(): Promise<Server> {
     origin: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
     sockets,
+    lost: () => lost,
     async [Symbol.asyncDispose]() {
       for (const s of sockets) s.destroy();
       server.closeAllConnections();
@@ -127,6 +136,13 @@ async function meanwhile(server: Server): Promise<void> {
   for (let i = 0; i < 20; i++) await (await fetch(`http://${server.origin}/meanwhile`)).text();
 }
 
+async function until(holds: () => boolean): Promise<void> {
+  for (const limit = Date.now() + 30_000; !holds(); ) {
+    if (Date.now() > limit) throw new Error(`not within 30 s: ${holds}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 test("fetch waits until what the object wrote is durable, and tells what for", async () => {
   await using server = await origin();
   await using host = await room(`async webSocketMessage(ws, to) {
@@ -175,6 +191,35 @@ test("a pending fetch is a task with its line; abort ends it", async () => {
   assert.match(report.reasons[0]!.stack, /webSocketMessage.*index\.js/);
   host.write((f) => f.message(a, "abort"));
   assert.equal(await sent(host), "AbortError");
+});
+
+test("a body that nobody has read to its end does not outlive its object, whether or not garbage was collected", async () => {
+  await using server = await origin();
+  await using host = await room(`async webSocketMessage(ws, to) {
+    const r = await fetch("http://" + to + "/endless");
+    ws.send(String(r.status));
+    for (let i = 0; i < 20; i++) { gc(); await scheduler.wait(1); }
+    this.body = r.body;
+  }`);
+  host.write((f) => f.message(a, server.origin));
+  assert.equal(await sent(host), 200);
+  await host.next((s) => s.type === "progress" && s.finished === 1 && s.tasks === 0);
+  host.write((f) => f.hibernate(1, 1, 0));
+  await host.await("asleep");
+  await until(() => server.lost() === 1);
+});
+
+test("an answer is over when its body has been read", async () => {
+  await using server = await origin();
+  const ask = (path: string) => exchange({ method: "GET", url: new URL(`http://${server.origin}${path}`), headers: [], content: { kind: "none" }, follow: false, signal: null });
+  const read = await ask("/parts");
+  assert.equal(read.over, false);
+  while ((await read.body!.read()) !== null);
+  await until(() => read.over);
+  const unread = await ask("/endless");
+  assert.equal(unread.over, false);
+  unread.close();
+  await until(() => unread.over);
 });
 
 test("the Worker as a plain proxy: bodies stream through", async () => {

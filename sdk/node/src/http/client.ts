@@ -35,6 +35,8 @@ export interface Answer {
   length: number | null;
   /** Ends the connection, if the body has not been read to its end. */
   close(): void;
+  /** Nothing is left to close. */
+  over: boolean;
 }
 
 /** What a connection does for itself and no request may ask for. */
@@ -190,7 +192,7 @@ function answer(asked: Asked, message: http.IncomingMessage, redirected: boolean
   const encoding = message.headers["content-encoding"]?.trim().toLowerCase();
   const decoded = encoding === "gzip" || encoding === "br";
   const length = message.headers["content-length"];
-  return {
+  const made: Answer = {
     status,
     statusText: message.statusMessage ?? "",
     headers,
@@ -201,7 +203,13 @@ function answer(asked: Asked, message: http.IncomingMessage, redirected: boolean
     close: () => {
       if (!message.readableEnded) message.destroy();
     },
+    over: false,
   };
+  // So the connection has it too: whoever is to close it holds it by a WeakRef.
+  message.once("close", () => {
+    made.over = true;
+  });
+  return made;
 }
 
 function reading(message: http.IncomingMessage, encoding: "gzip" | "br" | null, signal: AbortSignal | null): Incoming {
