@@ -355,7 +355,7 @@ export class Guest implements Receiver, Home {
     if (o === undefined || missing === undefined) return; // Reset while its table was on the way.
     const n = r.u16();
     if (n > missing) throw new ProtocolError(`${n - missing} sockets too many for object ${o.number}`);
-    for (let i = 0; i < n; i++) o.restore(readRow(r));
+    for (let i = 0; i < n; i++) o.sockets.restore(readRow(r));
     r.done();
     if (n < missing) {
       this.#incomplete.set(o, missing - n);

@@ -11,10 +11,12 @@ import type { End, Payload } from "./end.ts";
 import { durableObjectReset, flagged, remote, toWire, type WireError } from "./errors.ts";
 import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
 import { DirectEvents, maxDirect } from "./directs.ts";
-import { nowhere, Outlet } from "./outlet.ts";
+import type { Outlet } from "./outlet.ts";
+import { OutputGate } from "./output-gate.ts";
 import { Owner, updated } from "./owner.ts";
 import { enterScope, Scope, scopeOf } from "./scope.ts";
 import { eventScope } from "./trace.ts";
+import { SocketList } from "./socket-list.ts";
 import type { ObjectStorage } from "./storage/index.ts";
 import { makeState, type DurableObjectState } from "./state.ts";
 import { clearTimers } from "./timers.ts";
@@ -75,11 +77,8 @@ export class GuestObject extends Owner {
   state: DurableObjectState | null = null;
   storage: ObjectStorage | null = null;
 
-  /** Its hibernatable sockets, oldest first, with those that are closing. */
-  readonly hibernatable = new Set<End>();
-  /** Sockets whose close handler has run and which may still be written to. */
-  readonly #half = new Set<End>();
-  #byTag: Map<string, Set<End>> | null = null;
+  /** The hibernatable ones. */
+  readonly sockets = new SocketList(this);
 
   pair: Pair | null;
   eventTimeout: number;
@@ -99,15 +98,8 @@ export class GuestObject extends Owner {
   readonly #direct = new DirectEvents();
   #closedToDirect = false; // it has been asked to leave, or the host has times to tell before an event
 
-  // Outputs that wait for the commit of what was written before them.
-  #held: Outlet | null = null;
-  #commits = 0;
-  #confirmed = 0; // the last commit that outputs wait for
-  #durable = -1; // up to here everything is known to be on disk
-  #awaited = -1; // and up to here the host will say so
-  #waiters: { commit: number; scope: Scope; resolve: () => void }[] = [];
-  /** What was said past the host, in order. Invariant: their commits do not fall. */
-  #outputs: { commit: number; say: () => void }[] = [];
+  readonly #outputs = new OutputGate(this);
+
   #questions = 0;
   readonly #asked = new Map<number, { scope: Scope; resolve: (bookmark: string) => void; reject: (e: Error) => void }>();
 
@@ -121,14 +113,6 @@ export class GuestObject extends Owner {
   }
 
   // ---- Birth
-
-  /** A row of the table of sockets: they come oldest first. */
-  restore(end: End): void {
-    end.mode = "hibernatable";
-    end.owner = this;
-    this.hibernatable.add(end);
-    ambient.sockets.restore(end);
-  }
 
   /** Runs the constructor. Events that come meanwhile wait. Between turns only. */
   construct(): void {
@@ -240,18 +224,10 @@ export class GuestObject extends Owner {
     } catch (error) {
       threw = { error };
     }
-    this.#unlist(end);
+    this.sockets.unlist(end);
     if (threw !== null) this.#failed(threw.error, this.#started);
     else this.#settle(result);
     this.#lasts(this.#started);
-  }
-
-  #unlist(end: End): void {
-    this.hibernatable.delete(end);
-    if (this.#byTag !== null) for (const tag of end.tags) this.#byTag.get(tag)?.delete(end);
-    end.closedForHost = true;
-    if (end.readyState === 3 || end.dead) ambient.sockets.forget(end);
-    else this.#half.add(end);
   }
 
   /** Runs an event of another kind; `work` must settle or throw. */
@@ -273,7 +249,7 @@ export class GuestObject extends Owner {
 
   /** Whether code of this guest may bring it an event past the host. */
   get reachable(): boolean {
-    return this.#told && this.instance !== null && !this.#closedToDirect && this.#direct.running < maxDirect;
+    return this.#told && this.instance !== null && !this.#closedToDirect && this.#pastHost < maxDirect;
   }
 
   /** From now on every event comes by way of the host. */
@@ -451,74 +427,16 @@ export class GuestObject extends Owner {
     if (!this.gone) logError(this, "Uncaught", error, event);
   }
 
-  // ---- Sockets
-
-  list(tag: string | undefined): End[] {
-    if (tag === undefined) return [...this.hibernatable].reverse();
-    if (this.#byTag === null) {
-      this.#byTag = new Map();
-      for (const end of this.hibernatable) this.#index(end);
-    }
-    return [...(this.#byTag.get(tag) ?? [])];
-  }
-
-  accept(end: End, tags: string[]): void {
-    ambient.sockets.hibernatable(end, this, tags);
-    this.hibernatable.add(end);
-    if (this.#byTag !== null) this.#index(end);
-  }
-
-  #index(end: End): void {
-    for (const tag of end.tags) {
-      const set = this.#byTag!.get(tag);
-      if (set === undefined) this.#byTag!.set(tag, new Set([end]));
-      else set.add(end);
-    }
-  }
-
-  /** Told by the storage when a hibernatable end has been closed by the author. */
-  closedByAuthor(end: End): void {
-    if (this.#half.delete(end)) ambient.sockets.forget(end);
-  }
-
   // ---- Commits: what storage tells
 
   /** An implicit transaction has begun: outputs from here on wait for its commit. */
   dirty(): void {
-    if (this.gone || this.#held !== null) return;
-    this.#held = this.out = heldOutlets.pop() ?? new Outlet(4096);
-    this.turns.dirty(this);
+    if (!this.gone) this.#outputs.dirty();
   }
 
   /** The transaction is in the WAL. */
   committed(unconfirmed: boolean): void {
-    if (this.gone) return;
-    this.#commits++;
-    if (!unconfirmed) this.#confirmed = this.#commits;
-    this.touch();
-    this.turns.out.commit(this.number, this.#commits, unconfirmed);
-    const waits = (w: { commit: number }) => w.commit === this.#commits;
-    if (this.#waiters.some(waits) || this.#outputs.some(waits)) this.#ask(this.#commits);
-    this.#releaseHeld();
-  }
-
-  #releaseHeld(): void {
-    const held = this.#held;
-    if (held === null) return;
-    this.#held = null;
-    this.out = this.turns.out;
-    this.turns.out.absorb(held);
-    if (heldOutlets.length < 16) heldOutlets.push(held);
-    this.#neverCommitted();
-  }
-
-  /** What was to wait for a commit that there was none of, as nothing had been written, waits for the one before. */
-  #neverCommitted(): void {
-    const early = (w: { commit: number }) => w.commit > this.#commits;
-    if (!this.#outputs.some(early) && !this.#waiters.some(early)) return;
-    for (const w of [...this.#outputs, ...this.#waiters]) if (early(w)) w.commit = this.#confirmed;
-    if (this.#confirmed <= this.#durable) this.durable(this.#durable);
-    else this.#ask(this.#confirmed);
+    if (!this.gone) this.#outputs.committed(unconfirmed);
   }
 
   commitTurn(): void {
@@ -529,7 +447,7 @@ export class GuestObject extends Owner {
       this.broken(e);
     }
     // Nothing was written in the end: nothing to wait for.
-    this.#releaseHeld();
+    this.#outputs.release();
   }
 
   /** The storage cannot go on: the instance is reset. */
@@ -537,64 +455,35 @@ export class GuestObject extends Owner {
     this.die(toWire(error, durableObjectReset | remote), dropSockets);
   }
 
-  /**
-   * Says an output that does not pass the host: now, or when all that was written before it is durable, ahead of whatever
-   * else goes on then. It is lost with the instance. Whether it was said now.
-   */
+  /** Says an output that does not pass the host: now, or when all that was written before it is durable. It is lost with the instance. */
   output(say: () => void): boolean {
-    const last = this.#held !== null ? this.#commits + 1 : this.#confirmed;
-    if (last <= this.#durable) {
-      say();
-      return true;
-    }
-    this.#direct.running++; // the event is not over before its outputs have left
-    this.#outputs.push({ commit: last, say });
-    if (last <= this.#commits) this.#ask(last);
-    return false;
+    return this.#outputs.say(say);
   }
 
   whenDurable(unconfirmedToo = false): Promise<void> | null {
-    const last = this.#held !== null ? this.#commits + 1 : unconfirmedToo ? this.#commits : this.#confirmed;
-    if (last <= this.#durable) return null;
-    const waiting = new Promise<void>((resolve) => {
-      this.#waiters.push({ commit: last, scope: scopeOf(this), resolve });
-    });
-    if (last <= this.#commits) this.#ask(last);
-    return waiting;
-  }
-
-  #ask(commit: number): void {
-    if (commit <= this.#awaited) return; // what was asked for later covers it, and must not be followed by less
-    this.#awaited = commit;
-    this.touch();
-    this.turns.out.twoNumbers(frame.awaitDurable, this.number, commit);
+    return this.#outputs.whenDurable(unconfirmedToo);
   }
 
   durable(commit: number): void {
-    if (commit > this.#durable) this.#durable = commit;
-    while (this.#outputs.length > 0 && this.#outputs[0]!.commit <= commit) {
-      const { say } = this.#outputs.shift()!;
-      this.#direct.running--;
-      this.touch();
-      say();
-    }
-    const ready = this.#waiters.filter((w) => w.commit <= commit);
-    if (ready.length === 0) return;
-    this.#waiters = this.#waiters.filter((w) => w.commit > commit);
-    for (const w of ready) this.turns.later(w.scope, w.resolve);
+    this.#outputs.durable(commit);
+  }
+
+  /** What is in progress past the host. An event is not over before its outputs have left. */
+  get #pastHost(): number {
+    return this.#direct.running + this.#outputs.waiting;
   }
 
   get eventsInProgress(): number {
-    return ((this.#started - this.#finished) >>> 0) + this.#direct.running;
+    return ((this.#started - this.#finished) >>> 0) + this.#pastHost;
   }
 
   get settled(): boolean {
-    return this.#held === null && this.#confirmed <= this.#durable;
+    return this.#outputs.settled;
   }
 
   /** Whether an event is in progress or a task is pending. */
   get busy(): boolean {
-    return !this.#told || this.eventsInProgress > 0 || this.tasks.count > 0 || this.#held !== null || !this.root.open;
+    return !this.#told || this.eventsInProgress > 0 || this.tasks.count > 0 || this.#outputs.holding || !this.root.open;
   }
 
   // ---- Death
@@ -604,7 +493,7 @@ export class GuestObject extends Owner {
     if (this.#untold.length > 0) this.#tellLasting(out);
     this.#taken = this.#arrived;
     this.#direct.tell(this.number, out);
-    out.progress(this.number, this.#started, this.#finished, this.tasks.count + this.#direct.running);
+    out.progress(this.number, this.#started, this.#finished, this.tasks.count + this.#pastHost);
   }
 
   /** The host would like it to leave. Whether it did. Between turns only. */
@@ -614,7 +503,7 @@ export class GuestObject extends Owner {
       this.tellProgress(this.turns.out); // what has not begun by now is lost, and reported
     } else {
       if (how === mode.ifQuiet) this.#closedToDirect = true;
-      const quiet = this.#told && this.#finished === delivered && this.#direct.running === 0 && this.#held === null && this.root.open;
+      const quiet = this.#told && this.#finished === delivered && this.#pastHost === 0 && !this.#outputs.holding && this.root.open;
       if (!quiet || (how === mode.ifIdle && this.tasks.count > 0)) return false;
       if (how === mode.evict && this.tasks.outbound) return false;
     }
@@ -625,7 +514,7 @@ export class GuestObject extends Owner {
       }
       ambient.sockets.release(end);
     }
-    for (const end of this.#half) ambient.sockets.release(end);
+    this.sockets.releaseHalf();
     this.#leave(null);
     return true;
   }
@@ -652,7 +541,7 @@ export class GuestObject extends Owner {
   #forgetAlarm(): void {
     if (this.gone || this.storage === null) return;
     this.storage.rollbackTurn();
-    this.#held?.clear();
+    this.#outputs.forget();
     this.storage.dropAlarm();
     this.storage.commitTurn();
   }
@@ -669,9 +558,7 @@ export class GuestObject extends Owner {
     if (reason !== null) this.farewell = reason;
     ambient.exchanges.ownerGone(this);
     ambient.rpc.ownerGone(this);
-    this.#held?.clear();
-    this.#held = null;
-    this.out = nowhere;
+    this.#outputs.close();
     this.storage?.close();
     clearTimers(this);
     this.closePorts();
@@ -679,19 +566,14 @@ export class GuestObject extends Owner {
     this.root.clear();
     this.#lasting = null;
     this.#untold = [];
-    this.#waiters = [];
-    this.#outputs = [];
-    for (const set of [this.hibernatable, this.#half, this.standard]) {
-      for (const end of set) {
-        end.dead = true;
-        end.sink?.gone?.();
-        end.sink = null;
-        end.socket = null;
-        ambient.sockets.forget(end);
-      }
-      set.clear();
+    for (const end of [...this.sockets.take(), ...this.standard]) {
+      end.dead = true;
+      end.sink?.gone?.();
+      end.sink = null;
+      end.socket = null;
+      ambient.sockets.forget(end);
     }
-    this.#byTag = null;
+    this.standard.clear();
     this.instance = null;
     this.state = null;
     this.storage = null;
@@ -702,9 +584,6 @@ export class GuestObject extends Owner {
 function hasAlarm(Class: Class): boolean {
   return typeof (Class.prototype as Instance | undefined)?.["alarm"] === "function";
 }
-
-/** Outlets that are used again; each keeps its memory. */
-const heldOutlets: Outlet[] = [];
 
 interface Handlers {
   webSocketMessage(ws: unknown, data: Payload): unknown;

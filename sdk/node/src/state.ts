@@ -149,13 +149,13 @@ export class DurableObjectState {
       throw new Error("Cannot call `acceptWebSocket()` on this WebSocket because its pair has already been accepted or used in a Response.");
     }
     const limit = ambient.config.limits.socketsPerObject;
-    if (o.hibernatable.size >= limit) throw new Error(`only ${limit} websockets can be accepted on a single Durable Object instance`);
-    o.accept(end, list);
+    if (o.sockets.size >= limit) throw new Error(`only ${limit} websockets can be accepted on a single Durable Object instance`);
+    o.sockets.accept(end, list);
   }
 
   getWebSockets(tag?: string): WebSocket[] {
     const o = objectOf(this);
-    return o.list(tag === undefined ? undefined : `${tag}`).map(socketOf);
+    return o.sockets.list(tag === undefined ? undefined : `${tag}`).map(socketOf);
   }
 
   setWebSocketAutoResponse(pair?: WebSocketRequestResponsePair): void {
