@@ -1,8 +1,9 @@
 /*
  * Session is one end of an RPC session: a first call to an object or an
  * entrypoint, and everything that comes of the references which it passes, both
- * ways, until neither end holds any. The host carries its messages in order,
- * each behind the gate of the object that says it.
+ * ways, until neither end holds any. Its messages arrive in order, each behind
+ * the gate of the object that says it: by way of the host, or within the guest
+ * (direct.ts).
  *
  * Each end numbers what it exports and what it asks. An answer is kept until
  * its asker says `finish`, for questions to what it will be may be on their way.
@@ -20,10 +21,10 @@ import { enterScope, type Scope } from "../scope.ts";
 import type { Task } from "../tasks.ts";
 import { frame, ProtocolError, type Reader, Writer } from "../wire.ts";
 import { DirectLine, nothingMore, Parcel } from "./direct.ts";
-import { forwarding } from "./forward.ts";
-import { type Cap, discard, failed, type Hook, lostText, type Payload, type Pending } from "./hook.ts";
-import { calls, message, readPath, readReferences, readThrown, type Reference, writePath, writePayload, writeThrown } from "./messages.ts";
-import { Import, ImportHook, Question } from "./question.ts";
+import { discard, failed, lostText, type Payload, type Pending } from "./hook.ts";
+import { calls, message, readPath, readThrown, writePath, writePayload, writeThrown } from "./messages.ts";
+import { Question } from "./question.ts";
+import { type Prepared, References } from "./references.ts";
 import { StreamTable } from "./streams.ts";
 import { Answering, goneText, type Root } from "./target.ts";
 
@@ -31,9 +32,6 @@ import { Answering, goneText, type Root } from "./target.ts";
 export const window = 1 << 20;
 /** More than this waits for the other end: calls are refused. */
 const maxQueue = 64 << 20;
-/** References that one end may hold of the other in one session. */
-const maxExports = 64 << 10;
-
 const tooMuch = "Durable Object is overloaded. Too much data queued.";
 
 /** What a session reports to. */
@@ -47,8 +45,6 @@ export class Session {
   readonly scope: Scope;
   readonly #all: Sessions;
   readonly #broken: ((error: Error) => void) | null;
-  /** The other end is in a guest of another Worker. */
-  readonly #foreign: boolean;
   /** The other end, when it is in this guest and nothing passes the host. */
   #line: DirectLine | null = null;
   /** Where its first call was answered, by way of the host; null: it was not, or past it. */
@@ -60,9 +56,7 @@ export class Session {
   #over = false;
   readonly #ended = Promise.withResolvers<void>();
 
-  readonly #exports = new Map<number, Hook>();
-  #nextExport = 1;
-  #imports = 0;
+  readonly #references: References;
   readonly #questions = new Map<number, Question>();
   #nextQuestion = 1;
   readonly #answers = new Map<number, Pending>();
@@ -80,6 +74,7 @@ export class Session {
   /** Keeps the object in memory while somebody may ask something of it here. */
   #task: Task | null = null;
 
+  /** `foreign`: the other end is in a guest of another Worker. */
   constructor(id: number, scope: Scope, all: Sessions, broken: ((error: Error) => void) | null, foreign: boolean) {
     this.id = id;
     this.event = id;
@@ -87,7 +82,7 @@ export class Session {
     this.scope = scope;
     this.#all = all;
     this.#broken = broken;
-    this.#foreign = foreign;
+    this.#references = new References(this, scope, foreign);
     this.streams = new StreamTable(this);
   }
 
@@ -194,7 +189,7 @@ export class Session {
     if (call === null || call.references.length === 0) return call === null ? null : call.payload;
     const now = scopeNow();
     enterScope(this.scope);
-    const caps = call.references.map((ref) => this.#import(ref));
+    const caps = call.references.map((ref) => this.#references.import(ref));
     enterScope(now);
     return { bytes: call.payload.bytes, caps };
   }
@@ -233,25 +228,13 @@ export class Session {
     return question;
   }
 
-  /** Gives the payload's references their numbers. */
+  #prepare(payload: Payload): Prepared;
+  #prepare(payload: Payload | null): Prepared | null;
   #prepare(payload: Payload | null): Prepared | null {
     if (payload === null) return null;
-    if (payload.caps.length === 0) return { references: none, payload, sent() {} };
-    if (payload.caps.length + this.#exports.size > maxExports) {
-      discard(payload, tooManyText);
-      throw new RangeError(tooManyText);
-    }
-    const home: Hook[] = [];
-    const references = payload.caps.map((cap) => this.#export(cap, home));
-    this.#keepAwake();
-    return {
-      references,
-      payload,
-      // What went back to where it came from is no longer held here; but first it must have arrived.
-      sent: () => {
-        for (const hook of home) hook.dispose();
-      },
-    };
+    const prepared = this.#references.prepare(payload);
+    if (prepared.references.length > 0) this.#keepAwake();
+    return prepared;
   }
 
   /** An answered question whose answer has been taken apart: nothing more is asked of it. */
@@ -265,57 +248,9 @@ export class Session {
     this.settle();
   }
 
-  // ---- References
-
-  #export(cap: Cap, home: Hook[]): Reference {
-    switch (cap.kind) {
-      case "fetcher":
-        if (!this.#foreign) return { kind: "fetcher", route: cap.route };
-        this.#exports.set(this.#nextExport, forwarding(cap.route, this.scope));
-        return { kind: "export", id: this.#nextExport++ };
-      case "readable":
-        return { kind: "readable", id: this.streams.sendReadable(cap.stream) };
-      case "writable":
-        return { kind: "writable", id: this.streams.sendWritable(cap.stream) };
-      case "hook":
-        if (cap.hook instanceof ImportHook && cap.hook.session === this) {
-          home.push(cap.hook);
-          return { kind: "own", id: cap.hook.id };
-        }
-        this.#exports.set(this.#nextExport, cap.hook);
-        return { kind: "export", id: this.#nextExport++ };
-    }
-  }
-
-  #import(ref: Reference): Cap {
-    switch (ref.kind) {
-      case "fetcher":
-        // It would name a binding of ours that the other Worker need not have.
-        if (this.#foreign) throw new ProtocolError(`a stub of another Worker's in session ${this.id}`);
-        return { kind: "fetcher", route: ref.route };
-      case "readable":
-        return { kind: "readable", stream: this.streams.receiveReadable(ref.id) };
-      case "writable":
-        return { kind: "writable", stream: this.streams.receiveWritable(ref.id) };
-      case "own": {
-        const hook = this.#exports.get(ref.id);
-        if (hook === undefined) throw new ProtocolError(`reference ${ref.id} of session ${this.id}, which is none of ours`);
-        return { kind: "hook", hook: hook.dup() };
-      }
-      case "export":
-        this.#imports++;
-        return { kind: "hook", hook: new ImportHook(new Import(this, ref.id)) };
-    }
-  }
-
-  #readPayload(r: Reader): Payload {
-    const caps = readReferences(r).map((ref) => this.#import(ref));
-    return { bytes: r.restKept(), caps };
-  }
-
   /** The last of our references to an export of the other end has gone. */
   released(id: number): void {
-    this.#imports--;
+    this.#references.released();
     if (!this.#over) {
       this.say((w) => {
         w.u8(message.release);
@@ -349,15 +284,10 @@ export class Session {
       case message.finish:
         this.#finished(r.u32());
         break;
-      case message.release: {
-        const id = r.u32();
-        const hook = this.#exports.get(id);
-        if (hook === undefined) throw new ProtocolError(`session ${this.id} releases reference ${id}, which it does not have`);
-        this.#exports.delete(id);
-        hook.dispose();
+      case message.release:
+        this.#references.release(r.u32());
         this.settle();
         break;
-      }
       case message.chunk:
       case message.end:
       case message.abort:
@@ -377,7 +307,7 @@ export class Session {
     if (r.u8() !== message.call || r.u32() !== 1 || r.u8() !== calls.export || r.u32() !== 0) throw new ProtocolError(`session ${this.id} does not begin with its call`);
     const has = r.u8() !== 0;
     const path = readPath(r);
-    const args = has ? this.#readPayload(r) : null;
+    const args = has ? this.#references.readPayload(r) : null;
     const answering = new Answering(this.scope, null);
     this.#answers.set(1, answering);
     this.#unanswered++;
@@ -404,7 +334,7 @@ export class Session {
     const target = r.u32();
     const has = r.u8() !== 0;
     const path = readPath(r);
-    const args = has ? this.#readPayload(r) : null;
+    const args = has ? this.#references.readPayload(r) : null;
     if (this.#answers.has(id)) throw new ProtocolError(`question ${id} of session ${this.id} was asked twice`);
     let pending: Pending;
     if (kind === calls.answer) {
@@ -412,7 +342,7 @@ export class Session {
       if (base === undefined) throw new ProtocolError(`question to answer ${target} of session ${this.id}, which it does not have`);
       pending = base.pipe.ask(path, args);
     } else {
-      const hook = this.#exports.get(target);
+      const hook = this.#references.exported(target);
       if (hook === undefined) throw new ProtocolError(`question to reference ${target} of session ${this.id}, which it does not have`);
       pending = hook.ask(path, args);
     }
@@ -436,7 +366,7 @@ export class Session {
     }
     let answer: Prepared;
     try {
-      answer = this.#prepare(payload)!;
+      answer = this.#prepare(payload);
     } catch (e) {
       this.#refuse(id, e);
       return;
@@ -511,7 +441,7 @@ export class Session {
   }
 
   #idleBut(unanswered: number): boolean {
-    return this.#unanswered === unanswered && this.#exports.size === 0 && this.#imports === 0 && this.#questions.size === 0 && this.#queue.length === 0 && this.streams.size === 0;
+    return this.#unanswered === unanswered && this.#references.size === 0 && this.#questions.size === 0 && this.#queue.length === 0 && this.streams.size === 0;
   }
 
   #forgetAnswer(id: number): void {
@@ -537,7 +467,7 @@ export class Session {
       this.finish(question);
       return;
     }
-    const payload = this.#readPayload(r);
+    const payload = this.#references.readPayload(r);
     if (question === undefined) {
       discard(payload, "not wanted");
       return;
@@ -588,8 +518,7 @@ export class Session {
     if (this.#over) return;
     this.#over = true;
     this.#all.forget(this);
-    for (const hook of this.#exports.values()) hook.dispose();
-    this.#exports.clear();
+    this.#references.clear();
     for (const answer of [...this.#answers.values()]) answer.drop();
     this.#answers.clear();
     for (const q of [...this.#questions.values()]) if (!q.settled) q.failed((error ??= flagged(lostText, retryable)));
@@ -620,7 +549,7 @@ export class Session {
   }
 
   #keepAwake(): void {
-    const held = this.#exports.size + this.#imports + this.streams.size + this.#unanswered;
+    const held = this.#references.size + this.streams.size + this.#unanswered;
     const needed = held > 0 && !this.#over;
     if (needed === (this.#task !== null)) return;
     if (needed) {
@@ -635,9 +564,6 @@ export class Session {
 const foreignText =
   "Cannot perform I/O on behalf of a different Durable Object. I/O objects (such as streams, request/response bodies, and others) created in the context of one Durable Object cannot be accessed from a different Durable Object in the same isolate. This is a limitation of Cloudflare Workers which allows us to improve overall performance. (I/O type: RpcStub)";
 
-const none: readonly Reference[] = [];
-const tooManyText = `An RPC session can have ${maxExports} references at a time: dispose of some.`;
-
 /**
  * What is wrong with a message is the other end's fault: it costs the session,
  * not this process.
@@ -649,14 +575,6 @@ export function breaking(session: Session, hear: () => void): void {
     if (!(e instanceof ProtocolError)) throw e;
     session.misheard(e.message);
   }
-}
-
-/** A payload whose references have numbers. */
-interface Prepared {
-  readonly references: readonly Reference[];
-  readonly payload: Payload;
-  /** To be called behind the message. */
-  sent(): void;
 }
 
 function writeCall(w: Writer, question: number, kind: number, target: number, path: readonly string[], call: Prepared | null): void {
