@@ -136,8 +136,3 @@ class TailReader extends Reader {
     return Buffer.from(this.#tail.buffer, this.#tail.byteOffset, this.#tail.byteLength);
   }
 }
-
-/** The last word of an end that has nothing more to say. */
-export function nothingMore(): Reader {
-  return new Parcel().open();
-}

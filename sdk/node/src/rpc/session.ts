@@ -20,7 +20,7 @@ import type { Owner } from "../owner.ts";
 import { enterScope, type Scope } from "../scope.ts";
 import type { Task } from "../tasks.ts";
 import { frame, ProtocolError, type Reader, Writer } from "../wire.ts";
-import { DirectLine, nothingMore, Parcel } from "./direct.ts";
+import { DirectLine, Parcel } from "./direct.ts";
 import { discard, failed, lostText, type Payload, type Pending } from "./hook.ts";
 import { calls, message, readPath, readThrown, writePath, writePayload, writeThrown } from "./messages.ts";
 import { Question } from "./question.ts";
@@ -182,10 +182,9 @@ export class Session {
     return question;
   }
 
-  /** Pairs with `first`. Within a turn of the other end. */
+  /** As `first`, within a turn of the other end. */
   #firstDirect(call: Prepared | null): Payload | null {
-    this.#answers.set(1, new Answering(this.scope, null));
-    this.#unanswered++;
+    this.#begins();
     if (call === null || call.references.length === 0) return call === null ? null : call.payload;
     const now = scopeNow();
     enterScope(this.scope);
@@ -308,10 +307,13 @@ export class Session {
     const has = r.u8() !== 0;
     const path = readPath(r);
     const args = has ? this.#references.readPayload(r) : null;
-    const answering = new Answering(this.scope, null);
-    this.#answers.set(1, answering);
-    this.#unanswered++;
+    this.#begins();
     return { path, args };
+  }
+
+  #begins(): void {
+    this.#answers.set(1, new Answering(this.scope, null));
+    this.#unanswered++;
   }
 
   /** Runs the first call: within its event. Resolves when it has been answered. */
@@ -428,8 +430,7 @@ export class Session {
   #closedDirect(id: number, answer: Payload): void {
     if (this.#over) return;
     this.#questions.get(id)?.answered(answer);
-    for (const q of [...this.#questions.values()]) if (q.base !== null && !q.settled) q.local();
-    this.#end(null);
+    this.#conclude();
   }
 
   /**
@@ -479,7 +480,11 @@ export class Session {
   closed(r: Reader): void {
     enterScope(this.scope);
     if (r.at < r.end) this.#message(r);
-    // What was asked of answers that are whole is answered here.
+    this.#conclude();
+  }
+
+  /** The other end says nothing more: what was asked of answers that are whole is answered here. */
+  #conclude(): void {
     for (const q of [...this.#questions.values()]) if (q.base !== null && !q.settled) q.local();
     this.#end(null);
   }
@@ -540,7 +545,7 @@ export class Session {
   abandon(): void {
     if (this.#over) return;
     if (this.#line !== null) {
-      this.#line.say((far) => far.closed(nothingMore()));
+      this.#line.say((far) => far.closed(new Parcel().open()));
     } else if (!this.owner.gone) {
       this.owner.touch();
       this.owner.out.number(frame.rpcClose, this.id);
