@@ -3,11 +3,10 @@
  * object's gate.
  */
 
-import type http from "node:http";
 import { ambient, scopeNow } from "./ambient.ts";
 import { badParameter } from "./errors.ts";
 import { type Content, hasContent, type Incoming, takeContent } from "./http/body.ts";
-import { exchange } from "./http/client.ts";
+import { type Answer, exchange } from "./http/client.ts";
 import { dataUrl } from "./http/data.ts";
 import { asBytes, rawOf } from "./http/headers.ts";
 import { isRequest, Request, type RequestInit, signalOf } from "./http/request.ts";
@@ -58,6 +57,11 @@ async function fetchPlain(scope: Scope, request: Request, content: Content): Pro
   url.username = url.password = url.hash = ""; // not said to anybody
   const signal = signalOf(request);
   const answer = await exchange({ method: request.method, url, headers: fieldsOf(scope, request), content, follow: request.redirect === "follow", signal });
+  return asResponse(scope, answer);
+}
+
+/** An answer of a server outside. */
+function asResponse(scope: Scope, answer: Answer): Response {
   const { status, statusText, headers, redirected, body, length } = answer;
   // A body that nobody reads to its end does not outlive who asked for it.
   if (body === null) answer.close();
@@ -106,21 +110,5 @@ async function fetchSocket(scope: Scope, request: Request): Promise<Response> {
       { kind: "none" },
     );
   }
-  return incomingResponse(
-    { status: answer.status, statusText: answer.statusText, headers: answer.headers, webSocket: null, url: request.url, redirected: false },
-    { kind: "incoming", incoming: messageBody(scope, answer.body), length: null },
-  );
-}
-
-function messageBody(scope: Scope, message: http.IncomingMessage): Incoming {
-  const pieces = message[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
-  return {
-    async read() {
-      const { done, value } = await through(scope, pieces.next());
-      return done === true ? null : new Uint8Array(value as Buffer);
-    },
-    cancel() {
-      message.destroy();
-    },
-  };
+  return asResponse(scope, answer.refusal);
 }

@@ -30,7 +30,7 @@ export abstract class Owner {
   /** Sockets that its code reads: they keep it in memory and do not outlive it. */
   readonly standard = new Set<End>();
 
-  /** Ports that its code made: an open port keeps what listens to it. And bodies from outside. */
+  /** Ports that its code made: an open port keeps what listens to it. And answers from outside. */
   #ports: WeakRef<{ close(): void }>[] = [];
 
   /** In the list of what the end of the batch looks at. Written by Turns. */
@@ -57,8 +57,12 @@ export abstract class Owner {
     if (!this.touched) this.turns.touch(this);
   }
 
-  /** Closes the port, or what is closed as one is, when the owner leaves memory, if somebody has it then. */
+  /** Closes the port, or what is closed as one is, when the owner leaves memory, if somebody has it then; at once if it has left. */
   closeWithOwner(port: { close(): void }): void {
+    if (this.gone) {
+      port.close();
+      return;
+    }
     this.#ports.push(new WeakRef(port));
     if (this.#ports.length > 64) this.#ports = this.#ports.filter((p) => p.deref() !== undefined);
   }

@@ -10,6 +10,7 @@ import type https from "node:https";
 import type { Duplex } from "node:stream";
 import { ambient, scopeNow } from "./ambient.ts";
 import type { End, Payload, Sink } from "./end.ts";
+import { type Answer as Refusal, answerOf, fieldsOf, grouped, placeOf } from "./http/client.ts";
 import { nativeProcess } from "./native.ts";
 import type { Owner } from "./owner.ts";
 import { outside, type Scope } from "./scope.ts";
@@ -21,7 +22,7 @@ const maxWaiting = 1 << 20;
 /** What a server said to a request for an upgrade. */
 export type Answer =
   | { upgraded: true; headers: [string, string][]; protocol: string }
-  | { upgraded: false; status: number; statusText: string; headers: [string, string][]; body: http.IncomingMessage };
+  | { upgraded: false; refusal: Refusal };
 
 /** Asks for an upgrade. If it is granted, `far` becomes the bridge to the connection, for `owner`. */
 export async function upgrade(owner: Owner, far: End, url: URL, headers: [string, string][], signal: AbortSignal | null): Promise<Answer> {
@@ -35,13 +36,11 @@ export async function upgrade(owner: Owner, far: End, url: URL, headers: [string
       const request = module.request(
         {
           protocol: secure ? "https:" : "http:",
-          hostname: url.hostname.replace(/^\[|\]$/g, ""),
-          port: url.port === "" ? undefined : Number(url.port),
-          path: url.pathname + url.search,
+          ...placeOf(url),
           method: "GET",
           headers: grouped(fields),
           signal: signal ?? undefined,
-        } as http.RequestOptions,
+        },
       );
       request.on("upgrade", (response: http.IncomingMessage, socket: Duplex, head: Buffer) => {
         if (response.headers["sec-websocket-accept"] !== acceptOf(key)) {
@@ -54,16 +53,10 @@ export async function upgrade(owner: Owner, far: End, url: URL, headers: [string
           return;
         }
         new Bridge(far, owner, url, socket, head);
-        resolve({ upgraded: true, headers: rawHeaders(response), protocol: response.headers["sec-websocket-protocol"] ?? "" });
+        resolve({ upgraded: true, headers: fieldsOf(response), protocol: response.headers["sec-websocket-protocol"] ?? "" });
       });
       request.on("response", (response) => {
-        resolve({
-          upgraded: false,
-          status: response.statusCode ?? 500,
-          statusText: response.statusMessage ?? "",
-          headers: rawHeaders(response),
-          body: response,
-        });
+        resolve({ upgraded: false, refusal: answerOf({ method: "GET", url }, response, false, signal) });
       });
       request.on("error", (e) => reject(new TypeError(`fetch failed: ${e.message}`)));
       request.end();
@@ -72,18 +65,6 @@ export async function upgrade(owner: Owner, far: End, url: URL, headers: [string
 }
 
 const hop = new Set(["host", "connection", "upgrade", "keep-alive", "sec-websocket-key", "sec-websocket-version", "sec-websocket-extensions", "transfer-encoding", "content-length", "te"]);
-
-function grouped(fields: [string, string][]): Record<string, string[]> {
-  const headers: Record<string, string[]> = {};
-  for (const [name, value] of fields) (headers[name] ??= []).push(value);
-  return headers;
-}
-
-export function rawHeaders(response: http.IncomingMessage): [string, string][] {
-  const list: [string, string][] = [];
-  for (let i = 0; i + 1 < response.rawHeaders.length; i += 2) list.push([response.rawHeaders[i]!, response.rawHeaders[i + 1]!]);
-  return list;
-}
 
 function acceptOf(key: string): string {
   return createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
@@ -235,8 +216,8 @@ async function start(scope: Scope, url: URL, protocols: string[], near: End, far
       near.protocol = answer.protocol === "" ? null : answer.protocol;
       near.extensions = null;
     } else {
-      answer.body.destroy();
-      problem = `Failed to establish the WebSocket connection: expected server to reply with HTTP status code 101 (switching protocols), but received ${answer.status} instead.`;
+      answer.refusal.close();
+      problem = `Failed to establish the WebSocket connection: expected server to reply with HTTP status code 101 (switching protocols), but received ${answer.refusal.status} instead.`;
     }
   } catch (e) {
     problem = e instanceof Error ? e.message : String(e);

@@ -16,15 +16,19 @@ interface Server extends AsyncDisposable {
   origin: string;
   requests: { method: string; url: string; headers: http.IncomingHttpHeaders; body: string }[];
   sockets: Duplex[];
-  /** How many answers to /endless have lost their connection. */
+  /** How many answers that have no end have lost their connection. */
   lost(): number;
+  /** Begins the answers to /later. */
+  answer(): void;
 }
 
 /** An origin: answers requests by their path, and upgrades to a WebSocket that echoes. */
 async function origin(): Promise<Server> {
   const requests: Server["requests"] = [];
   const sockets: Duplex[] = [];
+  const refused: Duplex[] = [];
   let lost = 0;
+  const later: http.ServerResponse[] = [];
   const server = http.createServer((request, response) => {
     const parts: Buffer[] = [];
     request.on("data", (d: Buffer) => parts.push(d));
@@ -38,6 +42,10 @@ async function origin(): Promise<Server> {
           response.writeHead(302, { location: "/there" }).end();
           break;
         case "/hang":
+          break;
+        case "/later":
+          response.on("close", () => lost++);
+          later.push(response);
           break;
         case "/endless":
           response.on("close", () => lost++);
@@ -58,6 +66,15 @@ async function origin(): Promise<Server> {
       socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 4\r\nx-why: because\r\n\r\nnope");
       return;
     }
+    if (request.url === "/no-end") {
+      refused.push(socket);
+      socket.on("close", () => lost++);
+      socket.on("error", () => {});
+      socket.on("end", () => socket.end());
+      socket.resume();
+      socket.write("HTTP/1.1 403 Forbidden\r\ncontent-length: 100\r\n\r\nso far");
+      return;
+    }
     sockets.push(socket);
     const accept = createHash("sha1").update(`${request.headers["sec-websocket-key"]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
     socket.write(`HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-accept: ${accept}\r\nsec-websocket-protocol: p\r\n\r\n`);
@@ -70,8 +87,9 @@ async function origin(): Promise<Server> {
     requests,
     sockets,
     lost: () => lost,
+    answer: () => later.forEach((response) => response.write("so far")),
     async [Symbol.asyncDispose]() {
-      for (const s of sockets) s.destroy();
+      for (const s of [...sockets, ...refused]) s.destroy();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
@@ -196,16 +214,28 @@ test("a pending fetch is a task with its line; abort ends it", async () => {
 test("a body that nobody has read to its end does not outlive its object, whether or not garbage was collected", async () => {
   await using server = await origin();
   await using host = await room(`async webSocketMessage(ws, to) {
+    const upgrade = await fetch("http://" + to + "/no-end", { headers: { Upgrade: "websocket" } });
     const r = await fetch("http://" + to + "/endless");
-    ws.send(String(r.status));
+    ws.send(JSON.stringify([upgrade.status, r.status]));
     for (let i = 0; i < 20; i++) { gc(); await scheduler.wait(1); }
     this.body = r.body;
   }`);
   host.write((f) => f.message(a, server.origin));
-  assert.equal(await sent(host), 200);
+  assert.deepEqual(await sent(host), [403, 200]);
   await host.next((s) => s.type === "progress" && s.finished === 1 && s.tasks === 0);
   host.write((f) => f.hibernate(1, 1, 0));
   await host.await("asleep");
+  await until(() => server.lost() === 2);
+});
+
+test("an answer that comes when its object has left is not kept", async () => {
+  await using server = await origin();
+  await using host = await room(`async webSocketMessage(ws, to) { await fetch("http://" + to + "/later"); }`);
+  host.write((f) => f.message(a, server.origin));
+  await until(() => server.requests.length === 1);
+  host.write((f) => f.hibernate(1, 1, 2));
+  await host.await("asleep");
+  server.answer();
   await until(() => server.lost() === 1);
 });
 

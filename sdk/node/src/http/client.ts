@@ -11,11 +11,11 @@
 import type http from "node:http";
 import type https from "node:https";
 import type { Readable } from "node:stream";
-import type zlib from "node:zlib";
 import { flagged, retryable } from "../errors.ts";
 import { nativeProcess } from "../native.ts";
 import { outside } from "../scope.ts";
 import { asChunk, type Content, type Incoming, knownLength } from "./body.ts";
+import { coders, encodingNamed } from "./encoding.ts";
 import { afterRedirect, type Asked } from "./redirects.ts";
 
 export interface Question extends Asked {
@@ -67,7 +67,7 @@ export async function exchange(q: Question): Promise<Answer> {
   for (let hops = 0; ; hops++) {
     const message = await once(asked, q.signal, false);
     const next = q.follow ? redirect(asked, message, hops) : null;
-    if (next === null) return answer(asked, message, hops > 0, q.signal);
+    if (next === null) return answerOf(asked, message, hops > 0, q.signal);
     asked = next;
   }
 }
@@ -98,9 +98,7 @@ function once(asked: Asked, signal: AbortSignal | null, again: boolean): Promise
       return request({
         agent,
         protocol: url.protocol,
-        hostname: url.hostname.replace(/^\[|\]$/g, ""),
-        port: url.port === "" ? undefined : Number(url.port),
-        path: url.pathname + url.search,
+        ...placeOf(url),
         method,
         headers: fields(asked),
       });
@@ -124,13 +122,31 @@ function once(asked: Asked, signal: AbortSignal | null, again: boolean): Promise
   });
 }
 
+/** Where a request goes, as Node wants to be told. */
+export function placeOf(url: URL): http.RequestOptions {
+  return { hostname: url.hostname.replace(/^\[|\]$/g, ""), port: url.port === "" ? undefined : Number(url.port), path: url.pathname + url.search };
+}
+
+/** Fields, several of one name in one entry: so Node sends them. */
+export function grouped(fields: [string, string][]): Record<string, string[]> {
+  const all: Record<string, string[]> = {};
+  for (const [name, value] of fields) (all[name] ??= []).push(value);
+  return all;
+}
+
+/** The fields of an answer as they came. */
+export function fieldsOf(message: http.IncomingMessage): [string, string][] {
+  const list: [string, string][] = [];
+  for (let i = 0; i + 1 < message.rawHeaders.length; i += 2) list.push([message.rawHeaders[i]!, message.rawHeaders[i + 1]!]);
+  return list;
+}
+
 function repeatable({ method, content }: Asked, e: NodeJS.ErrnoException): boolean {
   return idempotent.has(method) && content.kind !== "stream" && content.kind !== "incoming" && (e.code === "ECONNRESET" || e.code === "EPIPE");
 }
 
 function fields({ method, headers, content }: Asked): Record<string, string[]> {
-  const all: Record<string, string[]> = {};
-  for (const [name, value] of headers) if (!hop.has(name.toLowerCase())) (all[name] ??= []).push(value);
+  const all = grouped(headers.filter(([name]) => !hop.has(name.toLowerCase())));
   const length = content.kind === "none" ? null : knownLength(content);
   if (length !== null) all["content-length"] = [`${length}`];
   else if (content.kind !== "none") all["transfer-encoding"] = ["chunked"];
@@ -183,23 +199,20 @@ async function pump(request: http.ClientRequest, source: Source): Promise<void> 
   request.end();
 }
 
-function answer(asked: Asked, message: http.IncomingMessage, redirected: boolean, signal: AbortSignal | null): Answer {
+export function answerOf(asked: Pick<Asked, "method" | "url">, message: http.IncomingMessage, redirected: boolean, signal: AbortSignal | null): Answer {
   const status = message.statusCode!;
-  const headers: [string, string][] = [];
-  for (let i = 0; i + 1 < message.rawHeaders.length; i += 2) headers.push([message.rawHeaders[i]!, message.rawHeaders[i + 1]!]);
   const bodiless = asked.method === "HEAD" || status === 204 || status === 205 || status === 304;
   if (bodiless) message.resume();
-  const encoding = message.headers["content-encoding"]?.trim().toLowerCase();
-  const decoded = encoding === "gzip" || encoding === "br";
+  const encoding = encodingNamed(message.headers["content-encoding"]);
   const length = message.headers["content-length"];
   const made: Answer = {
     status,
     statusText: message.statusMessage ?? "",
-    headers,
+    headers: fieldsOf(message),
     url: asked.url.href,
     redirected,
-    body: bodiless ? null : outside(() => reading(message, decoded ? encoding : null, signal)),
-    length: decoded || length === undefined ? null : Number(length),
+    body: bodiless ? null : outside(() => reading(message, encoding, signal)),
+    length: encoding !== null || length === undefined ? null : Number(length),
     close: () => {
       if (!message.readableEnded) message.destroy();
     },
@@ -212,11 +225,10 @@ function answer(asked: Asked, message: http.IncomingMessage, redirected: boolean
   return made;
 }
 
-function reading(message: http.IncomingMessage, encoding: "gzip" | "br" | null, signal: AbortSignal | null): Incoming {
+function reading(message: http.IncomingMessage, encoding: keyof typeof coders | null, signal: AbortSignal | null): Incoming {
   let source: Readable = message;
   if (encoding !== null) {
-    const z = nativeProcess.getBuiltinModule("zlib") as typeof zlib;
-    const decoder = encoding === "gzip" ? z.createGunzip() : z.createBrotliDecompress();
+    const decoder = coders[encoding].decode();
     message.on("error", (e) => decoder.destroy(e));
     source = message.pipe(decoder);
     decoder.on("close", () => message.destroy());

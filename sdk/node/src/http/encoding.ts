@@ -13,33 +13,39 @@ import { asChunk, type Content } from "./body.ts";
 
 export type EncodeBody = "automatic" | "manual";
 
+/** Those that are done and undone. */
+type Encoding = "gzip" | "br";
+
 type Coder = () => Duplex;
 
-function coders(): { encode: Record<string, Coder>; decode: Record<string, Coder> } {
-  const z = nativeProcess.getBuiltinModule("zlib") as typeof zlib;
-  return {
-    encode: { gzip: () => z.createGzip(), br: () => z.createBrotliCompress() },
-    decode: { gzip: () => z.createGunzip(), br: () => z.createBrotliDecompress() },
-  };
+const z = (): typeof zlib => nativeProcess.getBuiltinModule("zlib") as typeof zlib;
+
+export const coders: Record<Encoding, { encode: Coder; decode: Coder }> = {
+  gzip: { encode: () => z().createGzip(), decode: () => z().createGunzip() },
+  br: { encode: () => z().createBrotliCompress(), decode: () => z().createBrotliDecompress() },
+};
+
+/** What a Content-Encoding says; null: nothing that concerns us. */
+export function encodingNamed(field: string | undefined): Encoding | null {
+  const value = field?.trim().toLowerCase();
+  return value === "gzip" || value === "br" ? value : null;
 }
 
-function encodingOf(headers: readonly (readonly [string, string])[]): string | null {
-  const field = headers.find(([name]) => name.toLowerCase() === "content-encoding");
-  const value = field?.[1].trim().toLowerCase();
-  return value === "gzip" || value === "br" ? value : null;
+function encodingOf(headers: readonly (readonly [string, string])[]): Encoding | null {
+  return encodingNamed(headers.find(([name]) => name.toLowerCase() === "content-encoding")?.[1]);
 }
 
 /** What is sent for `content`: by the Worker (to a client), or by an object (to its caller). */
 export function outgoing(content: Content, headers: readonly (readonly [string, string])[], how: EncodeBody, toClient: boolean): Content {
   const encoding = content.kind === "none" ? null : encodingOf(headers);
   if (encoding === null || (how === "manual") === toClient) return content;
-  return through(content, toClient ? coders().encode[encoding]! : coders().decode[encoding]!);
+  return through(content, toClient ? coders[encoding].encode : coders[encoding].decode);
 }
 
 /** What a Worker's answer to another Worker holds. */
 export function decoded(content: Content, headers: readonly (readonly [string, string])[]): Content {
   const encoding = content.kind === "none" ? null : encodingOf(headers);
-  return encoding === null ? content : through(content, coders().decode[encoding]!);
+  return encoding === null ? content : through(content, coders[encoding].decode);
 }
 
 function through(content: Content, make: Coder): Content {
