@@ -1,11 +1,8 @@
 package browse
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"unicode/utf8"
@@ -15,62 +12,11 @@ import (
 
 // Serialize returns the value that a JSON text stands for as V8 writes it.
 func Serialize(text []byte) ([]byte, error) {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	v, err := fromJSON(d)
-	if err == nil {
-		if _, more := d.Token(); more != io.EOF {
-			err = errors.New("there is something behind it")
-		}
-	}
+	v, err := structuredclone.FromJSON(text)
 	if err != nil {
 		return nil, fmt.Errorf("the value is not JSON (a text needs quotes): %w", err)
 	}
 	return structuredclone.Encode(v)
-}
-
-// fromJSON reads a value. The order of an object's keys is that of the text.
-func fromJSON(d *json.Decoder) (structuredclone.Value, error) {
-	t, err := d.Token()
-	if err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		return nil, err
-	}
-	switch t := t.(type) {
-	case json.Number:
-		return t.Float64()
-	case json.Delim:
-		if t == '[' {
-			a := &structuredclone.Array{}
-			for d.More() {
-				e, err := fromJSON(d)
-				if err != nil {
-					return nil, err
-				}
-				a.Elements = append(a.Elements, e)
-			}
-			a.Length = uint32(len(a.Elements))
-			_, err := d.Token()
-			return a, err
-		}
-		o := &structuredclone.Object{}
-		for d.More() {
-			key, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			v, err := fromJSON(d)
-			if err != nil {
-				return nil, err
-			}
-			o.Props = append(o.Props, structuredclone.Property{Key: key.(string), Value: v})
-		}
-		_, err := d.Token()
-		return o, err
-	}
-	return t, nil // string, bool, nil
 }
 
 // maxJSONDepth is how deep a value is followed.

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 
@@ -35,7 +34,7 @@ func (v *Version) fronts() ([]guest.Front, error) {
 		if s.Props == nil || s.Service == v.Config.Name {
 			continue // the guest calls itself
 		}
-		props, err := valueOf(json.NewDecoder(bytes.NewReader(s.Props)))
+		props, err := structuredclone.FromJSON(s.Props)
 		if err == nil {
 			list[i].Props, err = structuredclone.Encode(props)
 		}
@@ -44,45 +43,6 @@ func (v *Version) fronts() ([]guest.Front, error) {
 		}
 	}
 	return list, nil
-}
-
-// valueOf reads JSON as JavaScript does: keys stay in their order.
-func valueOf(d *json.Decoder) (structuredclone.Value, error) {
-	t, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t {
-	case json.Delim('['):
-		a := new(structuredclone.Array)
-		for d.More() {
-			v, err := valueOf(d)
-			if err != nil {
-				return nil, err
-			}
-			a.Elements = append(a.Elements, v)
-			a.Length++
-		}
-		_, err = d.Token()
-		return a, err
-	case json.Delim('{'):
-		o := new(structuredclone.Object)
-		for d.More() {
-			key, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			v, err := valueOf(d)
-			if err != nil {
-				return nil, err
-			}
-			name, _ := key.(string)
-			o.Props = append(o.Props, structuredclone.Property{Key: name, Value: v})
-		}
-		_, err = d.Token()
-		return o, err
-	}
-	return t, nil // nil, a bool, a float64 or a string
 }
 
 // service is a service binding in the configuration of a guest.
