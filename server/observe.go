@@ -42,10 +42,8 @@ func (s *Server) observeRoutes() []admin.Route {
 		{Pattern: "GET " + dash.Folder, Handler: dash.Files()},
 	}
 	kept := stores.Handler(keeper{&s.shelves})
-	for _, kind := range []string{"/api/kv", "/api/r2"} {
-		for _, pattern := range []string{"GET " + kind, "GET " + kind + "/", "PUT " + kind + "/", "DELETE " + kind + "/"} {
-			routes = append(routes, admin.Route{Pattern: pattern, Handler: kept})
-		}
+	for _, pattern := range storesPatterns {
+		routes = append(routes, admin.Route{Pattern: pattern, Handler: kept})
 	}
 	if s.tail != nil {
 		routes = append(routes, admin.Route{Pattern: "GET /api/tail", Handler: http.HandlerFunc(s.serveTail)})

@@ -15,6 +15,12 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/stores"
 )
 
+// storesPatterns are the paths of stores.Handler.
+var storesPatterns = [...]string{
+	"GET /api/kv", "GET /api/kv/", "PUT /api/kv/", "DELETE /api/kv/",
+	"GET /api/r2", "GET /api/r2/", "PUT /api/r2/", "DELETE /api/r2/",
+}
+
 // keeper is the KV namespaces and buckets as an operator sees them: those that
 // have been used.
 type keeper struct{ shelves *shelves }

@@ -43,7 +43,8 @@ func (n *Neighbours) AdminHandler(of func(*Server) admin.Options) http.Handler {
 	o := of(all[0])
 	o.Versions = nil
 	o.Routes = append(o.Routes, n.routes()...)
-	for _, pattern := range []string{"GET /api/versions", "POST /api/versions", "POST /api/versions/{number}/deploy", "GET /api/storage", "POST /api/backup"} {
+	ofOne := append([]string{"GET /api/versions", "POST /api/versions", "POST /api/versions/{number}/deploy", "GET /api/storage", "POST /api/backup"}, storesPatterns[:]...)
+	for _, pattern := range ofOne {
 		o.Routes = append(o.Routes, admin.Route{Pattern: pattern, Handler: whose(names)})
 	}
 	return &adminOfAll{of: n, each: each, together: admin.NewHandler(together{n}, o)}
