@@ -118,11 +118,13 @@ func (s *Server) HandOver(ctx context.Context, p *handover.Predecessor, version 
 	}
 	watch.lap("take")
 	// It has the processors for itself until it has everything in its place.
-	if _, err := p.Arrived(); err != nil {
-		s.log.Debug("upgrade: the successor does not say that it has arrived", "reason", err)
-	}
+	arrival, unsaid := p.Arrived()
 	watch.lap("restore")
-	m.Silence, m.Steps = time.Since(heard), watch.steps
+	m.Silence, m.Steps = arrival.Silence, watch.steps
+	if unsaid != nil {
+		m.Silence = time.Since(heard)
+		s.log.Debug("upgrade: the successor does not say that it has arrived", "reason", unsaid)
+	}
 	s.log.Info("upgrade: where the time went", watch.attrs()...)
 	s.depart()
 	return m, nil
