@@ -38,6 +38,8 @@ func (r *runner) rebuild(ctx context.Context) {
 		fmt.Fprintf(r.errs, "%v\nthe old code runs on\n", err)
 		return
 	}
+	r.crew.deploying.Lock() // what fits in with the others must not change meanwhile
+	defer r.crew.deploying.Unlock()
 	if err := r.takeBuilt(); err != nil {
 		fmt.Fprintf(r.errs, "%v\nthe old code runs on\n", err)
 		return
