@@ -1,17 +1,11 @@
 package main
 
 import (
-	"errors"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/classes"
 	"github.com/dormouse-dev/dormouse/internal/project"
-	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/server"
 )
 
@@ -23,9 +17,7 @@ func migrate(data string, c *project.Config, log *slog.Logger) (*classes.Record,
 	if err != nil {
 		return nil, err
 	}
-	o, err := r.Apply(c, classes.World{Now: time.Now(), Stored: func(n dormouse.Namespace) bool {
-		return hasObjects(filepath.Join(server.DatabaseFolder(data), storage.Folder(n)))
-	}})
+	o, err := r.Apply(c, classes.World{Now: time.Now(), Stored: classes.Stored(server.DatabaseFolder(data))})
 	if err != nil {
 		return nil, err
 	}
@@ -36,10 +28,4 @@ func migrate(data string, c *project.Config, log *slog.Logger) (*classes.Record,
 		log.Debug("migrations are applied", "tags", o.Applied)
 	}
 	return r, nil
-}
-
-// hasObjects says whether there is anything in the folder of a namespace.
-func hasObjects(folder string) bool {
-	entries, err := os.ReadDir(folder)
-	return len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
 }

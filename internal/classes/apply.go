@@ -1,13 +1,18 @@
 package classes
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/project"
+	"github.com/dormouse-dev/dormouse/internal/storage"
 )
 
 // World is what Apply needs to know of the data folder.
@@ -16,6 +21,15 @@ type World struct {
 	// Stored says whether a namespace has objects. It is asked when a Worker is
 	// seen for the first time: its data may be older than the record.
 	Stored func(dormouse.Namespace) bool
+}
+
+// Stored is a World's, for a folder of databases: a namespace has objects if there
+// is anything in its folder, or that cannot be looked into.
+func Stored(databases string) func(dormouse.Namespace) bool {
+	return func(n dormouse.Namespace) bool {
+		entries, err := os.ReadDir(filepath.Join(databases, storage.Folder(n)))
+		return len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
+	}
 }
 
 // Outcome is what Apply has found.

@@ -2,6 +2,7 @@ package classes
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -234,5 +235,21 @@ func TestSaveNoticesOthers(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(data, "*")); len(left) != 1 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+func TestStored(t *testing.T) {
+	databases := t.TempDir()
+	err := errors.Join(
+		os.MkdirAll(filepath.Join(databases, "chat-Room", "ab"), 0o700), os.Mkdir(filepath.Join(databases, "chat-Empty"), 0o700),
+		os.WriteFile(filepath.Join(databases, "chat-File"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored := Stored(databases)
+	for n, want := range map[dormouse.Namespace]bool{"chat-Room": true, "chat-Empty": false, "chat-None": false, "chat-File": true} {
+		if got := stored(n); got != want {
+			t.Errorf("%s: got %v, want %v", n, got, want)
+		}
 	}
 }

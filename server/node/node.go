@@ -22,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
@@ -40,7 +39,6 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/project"
 	"github.com/dormouse-dev/dormouse/internal/project/bundle"
 	"github.com/dormouse-dev/dormouse/internal/project/compat"
-	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/server"
 )
 
@@ -79,7 +77,8 @@ const (
 // after Config.Data has been set. Config.Shards is how many Node processes there
 // will be; each has a share of the objects. They start with the server.
 //
-// What is wrong with the Worker's files is said in the error, with the places.
+// What is wrong with the Worker's files is said in the error, with the places;
+// what is only odd goes to Config.Log.
 func (w Worker) Add(ctx context.Context, s *server.Server) error {
 	if s.Data == "" {
 		return errors.New("add a Worker: Config.Data is to be set: a folder for the code and what the objects store")
@@ -91,11 +90,12 @@ func (w Worker) Add(ctx context.Context, s *server.Server) error {
 	if err != nil {
 		return err
 	}
-	c, b, err := w.bundle(ctx)
+	log := logOf(s)
+	c, b, err := w.bundle(ctx, log)
 	if err != nil {
 		return err
 	}
-	if err := migrate(data, c); err != nil {
+	if err := migrate(data, c, log); err != nil {
 		return err
 	}
 	s.Name = c.Name
@@ -120,10 +120,13 @@ func (w Worker) Add(ctx context.Context, s *server.Server) error {
 }
 
 // bundle reads the Worker's files and makes a module of them.
-func (w Worker) bundle(ctx context.Context) (*project.Config, *bundle.Bundle, error) {
+func (w Worker) bundle(ctx context.Context, log *slog.Logger) (*project.Config, *bundle.Bundle, error) {
 	c, err := project.Load(project.Options{Dir: w.Dir, Env: w.Env, LookupEnv: os.LookupEnv, Now: time.Now()})
 	if err != nil {
 		return nil, nil, err
+	}
+	for _, p := range c.Warnings {
+		log.Warn(p.Error())
 	}
 	out := w.Output
 	if out == nil {
@@ -144,7 +147,18 @@ func (w Worker) bundle(ctx context.Context) (*project.Config, *bundle.Bundle, er
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, text := range b.Warnings {
+		log.Warn(text)
+	}
 	return c, b, c.CheckExports(b.Exports)
+}
+
+// logOf is a server's log as it is now.
+func logOf(s *server.Server) *slog.Logger {
+	if s.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return s.Log
 }
 
 func (w Worker) findNode(ctx context.Context, dir string) (string, error) {
@@ -176,17 +190,17 @@ func configure(s *server.Config, c *project.Config) {
 }
 
 // migrate applies the migrations of the wrangler file to the data folder.
-func migrate(data string, c *project.Config) error {
+func migrate(data string, c *project.Config, log *slog.Logger) error {
 	r, err := classes.Load(data)
 	if err != nil {
 		return err
 	}
-	_, err = r.Apply(c, classes.World{Now: time.Now(), Stored: func(n dormouse.Namespace) bool {
-		entries, err := os.ReadDir(filepath.Join(server.DatabaseFolder(data), storage.Folder(n)))
-		return len(entries) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
-	}})
+	o, err := r.Apply(c, classes.World{Now: time.Now(), Stored: classes.Stored(server.DatabaseFolder(data))})
 	if err != nil {
 		return err
+	}
+	for _, text := range o.Warnings {
+		log.Warn(text)
 	}
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
@@ -206,12 +220,8 @@ func (guests) Methods(m *goguest.Methods) { m.Use(goguest.ByName) }
 // Slot implements server.Guests.
 func (g guests) Slot(l *loop.Loop, h server.GuestHost, next *atomic.Uint32) server.Slot {
 	command := func() nodeguest.Command { return g.command }
-	log := g.server.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	return slot{nodeguest.NewSlot(nodeguest.SlotConfig{
-		Loop: l, Host: h, Held: h.Held(), Next: next, Log: log, Command: command, Newer: command,
+		Loop: l, Host: h, Held: h.Held(), Next: next, Log: logOf(g.server), Command: command, Newer: command,
 	})}
 }
 

@@ -3,10 +3,12 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -92,15 +94,7 @@ func begin(t *testing.T) *both {
 	s := &server.Server{Config: server.Config{Data: t.TempDir(), Relaxed: true}}
 	b := new(both)
 	b.counters = s.Define(dormouse.NewClass("Counter", newCounter, func() *server.Namespace { return b.rooms }))
-	err := node.Worker{
-		Dir: "testdata/worker", Bind: map[string]*server.Namespace{"COUNTERS": b.counters},
-	}.Add(t.Context(), s)
-	if err != nil {
-		if strings.Contains(err.Error(), "no Node") {
-			t.Skip(err)
-		}
-		t.Fatal(err)
-	}
+	add(t, s, node.Worker{Dir: "testdata/worker", Bind: map[string]*server.Namespace{"COUNTERS": b.counters}})
 	b.rooms = s.Namespace("Room")
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -114,6 +108,17 @@ func begin(t *testing.T) *both {
 		}
 	})
 	return b
+}
+
+// add has s run a Worker, where there is Node.
+func add(t *testing.T, s *server.Server, w node.Worker) {
+	t.Helper()
+	if err := w.Add(t.Context(), s); err != nil {
+		if strings.Contains(err.Error(), "no Node") {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
 }
 
 func invoke[R any](t *testing.T, o *server.Stub, method string, args ...any) R {
@@ -266,5 +271,17 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 	}
 	if err := (node.Worker{Dir: "testdata/worker", Bind: map[string]*server.Namespace{"ROOMS": s.Namespace("x")}}).Add(t.Context(), s); err == nil || !strings.Contains(err.Error(), "ROOMS") {
 		t.Errorf("got %v, want that a binding is there twice", err)
+	}
+}
+
+// TestWarningsAreLogged: those of the files, of the bundle and of the migrations.
+func TestWarningsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	s := &server.Server{Config: server.Config{Data: t.TempDir(), Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	add(t, s, node.Worker{Dir: "testdata/warns"})
+	for _, want := range []string{"ignored, because wrangler.jsonc is there", "objekt", "begins empty"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log has no %q:\n%s", want, log.String())
+		}
 	}
 }
