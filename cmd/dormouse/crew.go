@@ -114,7 +114,7 @@ func (w *crew) prepare(c *cobra.Command) error {
 			return err
 		}
 	}
-	if err := w.meet(); err != nil || !w.several() {
+	if err := w.meet(true); err != nil || !w.several() {
 		return err
 	}
 	folders := make(map[string]*runner)
@@ -132,8 +132,9 @@ func (w *crew) prepare(c *cobra.Command) error {
 	return nil
 }
 
-// meet looks whether the Workers can run beside each other.
-func (w *crew) meet() error {
+// meet looks whether the Workers can run beside each other. What start has picked
+// is looked at again; warn only the first time.
+func (w *crew) meet(warn bool) error {
 	var all []*project.Config
 	for _, r := range w.list {
 		all = append(all, r.latest())
@@ -147,7 +148,9 @@ func (w *crew) meet() error {
 			return err
 		}
 		for _, p := range c.Warnings[told:] {
-			w.list[i].log.Warn(p.Error())
+			if warn {
+				w.list[i].log.Warn(p.Error())
+			}
 		}
 	}
 	return nil
@@ -215,7 +218,7 @@ func (w *crew) start(ctx context.Context, heir bool) (err error) {
 			return err
 		}
 	}
-	if err := w.meet(); err != nil {
+	if err := w.meet(false); err != nil {
 		return err
 	}
 	for _, r := range w.list {

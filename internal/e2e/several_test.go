@@ -351,6 +351,9 @@ func TestStartsThatNameWhatIsMissing(t *testing.T) {
 	if got := w.do("add", ""); !strings.Contains(got, "The binding ROOM (objects of the class Room of the Worker rooms) is not supported") {
 		t.Errorf("a binding that leads nowhere: %s", got)
 	}
+	if n := strings.Count(d.server.Log(), "the binding ROOM of the Worker api leads to"); n != 1 {
+		t.Errorf("the log warns of it %d times, want once", n)
+	}
 }
 
 // TestWorkersAreSeenTogether, and each alone, at the admin address.
