@@ -85,10 +85,7 @@ func (r *runner) discard() {
 func (r *runner) ready() (err error) {
 	var v *deploy.Version
 	if r.dev {
-		if v, err = deploy.Prepare(r.picked.config, r.picked.bundle, r.deployOptions()); err == nil {
-			v.Settings = classSettings(r.picked.config, r.settings)
-			r.versions.next.Store(v)
-		}
+		v, err = r.prepareBuilt()
 	} else {
 		v, err = deploy.Kept(r.picked.number, r.picked.manifest, r.picked.dir, r.deployOptions())
 	}

@@ -40,12 +40,12 @@ func (r *runner) rebuild(ctx context.Context) {
 	}
 	r.crew.deploying.Lock() // what fits in with the others must not change meanwhile
 	defer r.crew.deploying.Unlock()
-	if err := r.takeBuilt(); err != nil {
+	v, err := r.takeBuilt()
+	if err != nil {
 		fmt.Fprintf(r.errs, "%v\nthe old code runs on\n", err)
 		return
 	}
-	old, v := r.versions.current.Load(), r.versions.next.Load()
-	if old.ID == v.ID && reflect.DeepEqual(old.Command(), v.Command()) {
+	if old := r.versions.current.Load(); old.ID == v.ID && reflect.DeepEqual(old.Command(), v.Command()) {
 		return
 	}
 	if v.Config.Name != r.config.Name {
@@ -62,15 +62,20 @@ func (r *runner) rebuild(ctx context.Context) {
 
 // takeBuilt makes the version of what was built, if it fits in with the Workers
 // beside it.
-func (r *runner) takeBuilt() error {
+func (r *runner) takeBuilt() (*deploy.Version, error) {
 	if err := r.crew.takes(r.picked.config); err != nil {
-		return err
+		return nil, err
 	}
+	return r.prepareBuilt()
+}
+
+// prepareBuilt makes the version of what was built.
+func (r *runner) prepareBuilt() (*deploy.Version, error) {
 	v, err := deploy.Prepare(r.picked.config, r.picked.bundle, r.deployOptions())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v.Settings = classSettings(r.picked.config, r.settings)
 	r.versions.next.Store(v)
-	return nil
+	return v, nil
 }

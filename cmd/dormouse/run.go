@@ -228,7 +228,7 @@ func (r *runner) open(ctx context.Context, heir *handover.Successor) (s *server.
 		return nil, nil, nil, fmt.Errorf("take over: %w", err)
 	}
 	for _, one := range r.crew.list {
-		if err := one.record.Save(one.settings.Data); err != nil { // too late to give back
+		if err := one.settle(); err != nil { // too late to give back
 			r.log.Error("the migrations that were applied are not written down", "reason", err)
 		}
 	}

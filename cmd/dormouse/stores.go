@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,8 +67,8 @@ func (t *storeTarget) withStore(c *cobra.Command, name string, f func(context.Co
 		if err != nil {
 			return err
 		}
-		if bound := t.bound(name); bound != "" && !slices.Contains(all, name) {
-			name = bound
+		if !slices.Contains(all, name) {
+			name = cmp.Or(t.bound(name), name)
 		}
 		return f(ctx, s, name, out)
 	})
