@@ -63,7 +63,7 @@ export class Databases {
     worker.unref();
     worker.on("error", failed);
     worker.on("exit", () => failed(new Error("the keeper thread has ended")));
-    this.#keeper = new Keeper(worker);
+    this.#keeper = new Keeper(worker, (path) => this.#pool.leavePlace(path));
     this.#pool = new DatabasePool({
       maxOpen: config.limits.openDatabases, rowBytes: defaultLimits.rowBytes, cacheBytes: config.limits.databaseCache, closed: (path) => this.#closed(path),
       short: () => config.limits.guestMemory > 0 && process.memoryUsage.rss() > config.limits.guestMemory * plenty,

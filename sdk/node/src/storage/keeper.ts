@@ -31,24 +31,30 @@ type Answer = { readonly id: number; readonly result?: Checkpoint; readonly erro
 /** The loop's end. One checkpoint of a database at a time. */
 export class Keeper {
   readonly #port: KeeperPort;
+  readonly #leave: (path: string) => void;
   readonly #waiting = new Map<number, { resolve: (result?: Checkpoint) => void; reject: (error: Error) => void }>();
   #last = 0;
   #closed = false;
 
-  constructor(port: KeeperPort) {
+  /** `leave` has the loop's connection give back the place in the WAL that it keeps: nothing behind one is moved. */
+  constructor(port: KeeperPort, leave: (path: string) => void) {
     this.#port = port;
+    this.#leave = leave;
     port.on("message", (answer: Answer) => this.#answered(answer));
     for (const end of ["close", "exit"] as const) port.on(end, () => this.#ended());
   }
 
   /** Takes a snapshot of a database that is open elsewhere in this process, and holds it. */
   async hold(path: string): Promise<void> {
+    this.#leave(path);
     await this.#ask("hold", path);
   }
 
   /** Moves what the snapshot covers from the WAL into the file. Pairs with `hold`, also when it fails. */
   async move(path: string): Promise<Checkpoint> {
-    return (await this.#ask("move", path))!;
+    const done = (await this.#ask("move", path))!;
+    this.#leave(path); // One that was taken meanwhile would keep the WAL from beginning anew.
+    return done;
   }
 
   /** Pairs with `hold`, in place of `move`. */

@@ -37,6 +37,7 @@ export class Handle {
   /** What was known of the database may be wrong: a rollback, or everything was dropped. */
   forget(): void {
     this.database.schema++;
+    this.database.leavePlace();
     this.kv.forget();
     this.metadata.forget();
   }
@@ -145,6 +146,11 @@ export class DatabasePool {
     this.#idle.delete(path);
     if (idle !== undefined) this.#close(idle);
     else this.#unstick();
+  }
+
+  /** The database at `path` gives back its place in the WAL until it is written to again. */
+  leavePlace(path: string): void {
+    this.#used.get(path)?.database.leavePlace();
   }
 
   /** Closes every database that nobody uses. */

@@ -107,6 +107,7 @@ function runStatement(engine: SqlEngine, statement: Statement, values: SqlValue[
     return mayWait(statement, values) ? Query.pend(statement, values) : Query.begin(statement, values);
   }
   engine.writing();
+  if (effects.schema || effects.connection) statement.database.leavePlace();
   try {
     return Query.complete(statement, values);
   } finally {

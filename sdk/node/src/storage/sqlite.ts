@@ -53,6 +53,8 @@ export class Database {
   // While a statement of the author's is compiled.
   #learning: Effects | null = null;
   readonly #own = new Map<string, Statement>();
+  #turn: Statement | null = null; // BEGIN, of the first transaction
+  #place: Place | null = null;
 
   /** Counts changes of the schema, so that what is known of it can be asked for again. */
   schema = 0;
@@ -109,6 +111,37 @@ export class Database {
     return this.#db.isTransaction;
   }
 
+  /** Begins a transaction. From the second one on the database keeps its place in the WAL. */
+  begin(): void {
+    if (this.#turn === null) this.#turn = this.trusted("BEGIN");
+    else this.#place ??= new Place(this.trusted(staysAtRow));
+    this.#place?.take();
+    this.#step(this.#turn);
+  }
+
+  /** Throws as authors know it. */
+  commit(): void {
+    this.#step(this.own("COMMIT"));
+  }
+
+  /** Gives back the place in the WAL, which bounds what a checkpoint may move and refuses to drop tables. */
+  leavePlace(): void {
+    this.#place?.leave();
+  }
+
+  #step(statement: Statement): void {
+    this.settle();
+    const before = this.#trusted;
+    this.#trusted = true;
+    try {
+      statement.step();
+    } catch (error) {
+      throw this.stepError(error);
+    } finally {
+      this.#trusted = before;
+    }
+  }
+
   /** Brings what is pending to its first row, before anything else happens to the database. */
   settle(): void {
     const { pending } = this;
@@ -162,6 +195,7 @@ export class Database {
 
   /** Makes the file as small as what is in it. Outside of a transaction. */
   vacuum(): void {
+    this.leavePlace();
     // SQLite copies into a second database for it, which authors may never attach.
     this.#db.limits.attach = 1;
     try {
@@ -222,6 +256,7 @@ export class Database {
 
   closeQueries(reason?: string): void {
     this.settle();
+    this.leavePlace();
     for (const query of this.queries) query.close(reason);
     this.queries.clear();
   }
@@ -351,6 +386,11 @@ export class Statement {
     return this.#names;
   }
 
+  /** Runs it to the end, or to its first row. */
+  step(): void {
+    this.#native.get();
+  }
+
   /** Runs it to the end; how many rows it changed. */
   run(values: readonly SqlValue[]): number {
     this.runs++;
@@ -389,6 +429,39 @@ export class Statement {
     return [byName as unknown as SQLInputValue, ...values.filter((_, i) => names[i] === undefined) as SQLInputValue[]];
   }
 }
+
+/**
+ * A place in the WAL that a connection keeps between its transactions: a query that stays at its only row. Otherwise
+ * each transaction takes one and gives it back, with four of its six calls to the system.
+ */
+class Place {
+  readonly #query: Statement;
+  #rows: Iterator<SqlValue[]> | null = null;
+
+  constructor(query: Statement) {
+    this.#query = query;
+  }
+
+  /** What goes wrong is left for the transaction to meet. */
+  take(): void {
+    if (this.#rows !== null) return;
+    const rows = this.#query.iterate([]);
+    try {
+      this.#query.database.asTrusted(() => rows.next());
+      this.#rows = rows;
+    } catch {
+      rows.return?.();
+    }
+  }
+
+  leave(): void {
+    this.#rows?.return?.();
+    this.#rows = null;
+  }
+}
+
+/** It reads the database, has one row, and no cursor on a table. */
+const staysAtRow = "PRAGMA schema_version";
 
 /**
  * A connection that only reads. While one is open the WAL stays as it is, whoever closes: SQLite's

@@ -91,7 +91,7 @@ export class Transactions {
     if (this.#ready && (this.#confirmed || !confirmed)) return;
     if (this.#database === null) {
       const database = this.#around.create();
-      database.change("BEGIN", none);
+      database.begin();
       this.#database = database;
     }
     this.#frames.forEach((frame, depth) => {
@@ -213,7 +213,7 @@ export class Transactions {
     if (database !== null) {
       try {
         this.#around.beforeCommit();
-        database.change("COMMIT", none);
+        database.commit();
       } catch (error) {
         this.#rollback();
         this.#around.commitFailed(error);
@@ -237,9 +237,6 @@ export class Transactions {
     this.#ready = this.#wrote = this.#confirmed = this.#told = false;
   }
 }
-
-// Texts that are run with every turn stay compiled.
-const none: [] = [];
 
 function savepoint(depth: number): string {
   return `dormouse_${depth}`;

@@ -13,7 +13,11 @@ const thread = new URL("../../src/storage/keeper-thread.ts", import.meta.url);
 /** A keeper in a thread of its own. */
 class TestKeeper implements AsyncDisposable {
   readonly worker = new Worker(thread);
-  readonly keeper = new Keeper(this.worker);
+  readonly keeper: Keeper;
+
+  constructor(folder?: TestFolder) {
+    this.keeper = new Keeper(this.worker, (path) => folder?.pool.leavePlace(path));
+  }
 
   /** All at once, as if everything were on disk. */
   async checkpoint(path: string) {
@@ -185,8 +189,8 @@ test("what cannot be closed without moving the WAL stays open, until it can", as
 });
 
 test("the guest never checkpoints, the keeper does when it is told, and only then is the WAL begun anew", async () => {
-  await using kept = new TestKeeper();
   await using folder = new TestFolder();
+  await using kept = new TestKeeper(folder);
   const object = folder.object();
   for (let i = 0; i < 50; i++) await write(object, String(i).repeat(50_000));
   const wal = `${object.path}-wal`;
@@ -201,8 +205,8 @@ test("the guest never checkpoints, the keeper does when it is told, and only the
 });
 
 test("nothing beyond the snapshot is moved", async () => {
-  await using kept = new TestKeeper();
   await using folder = new TestFolder();
+  await using kept = new TestKeeper(folder);
   const object = folder.object();
   await write(object);
   await kept.keeper.hold(object.path);
@@ -216,8 +220,8 @@ test("nothing beyond the snapshot is moved", async () => {
 });
 
 test("a checkpoint goes on when everybody else has closed, and leaves the WAL", async () => {
-  await using kept = new TestKeeper();
   await using folder = new TestFolder({ maxOpen: 0 });
+  await using kept = new TestKeeper(folder);
   const object = folder.object();
   await write(object);
   await kept.keeper.hold(object.path);
@@ -231,8 +235,8 @@ test("a checkpoint goes on when everybody else has closed, and leaves the WAL", 
 });
 
 test("an open cursor holds its place in the WAL, and a checkpoint goes no further", async () => {
-  await using kept = new TestKeeper();
   await using folder = new TestFolder();
+  await using kept = new TestKeeper(folder);
   const object = folder.object();
   await object.event(({ api }) => void api.sql.exec("create table t (a); insert into t values (1), (2)"));
   const cursor = object.api.sql.exec("select a from t");
@@ -243,6 +247,47 @@ test("an open cursor holds its place in the WAL, and a checkpoint goes no furthe
   assert.deepEqual(cursor.toArray(), [{ a: 2 }, { a: 3 }]); // As in workerd, it sees what its own object writes.
   const free = await kept.checkpoint(object.path);
   assert.equal(free.moved, free.frames);
+});
+
+test("between its transactions a database keeps its place in the WAL, until somebody wants it back", async () => {
+  await using folder = new TestFolder();
+  await using others = new TestKeeper(); // It asks nobody to leave.
+  await using kept = new TestKeeper(folder);
+  const object = folder.object();
+  await write(object);
+  await write(object);
+  await write(object, "x".repeat(10_000));
+  const held = await others.checkpoint(object.path);
+  assert.ok(held.moved < held.frames, `${held.moved} of ${held.frames}`);
+  const free = await kept.checkpoint(object.path);
+  assert.equal(free.moved, free.frames);
+});
+
+test("a place in the WAL is in nobody's way: tables are dropped, files shrink, what is rolled back is not seen", async () => {
+  await using folder = new TestFolder();
+  const object = folder.object();
+  const { sql } = object.api;
+  const names = () => sql.exec("select name from sqlite_schema where name like 't_'").toArray().map(({ name }) => name);
+  for (const t of ["t1", "t2", "t3"]) await object.event(() => void sql.exec(`create table ${t} (a)`));
+  await object.event(() => void sql.exec("insert into t1 values (1); drop table t1"));
+  await object.event(() => void sql.exec("drop table t2"));
+  assert.deepEqual(names(), ["t3"]);
+  await object.event(({ api }) => {
+    assert.throws(() => api.transactionSync(() => {
+      sql.exec("drop table t3; create table t4 (a); insert into t4 values (1)");
+      throw new Error("taken back");
+    }), /taken back/);
+  });
+  assert.deepEqual(names(), ["t3"]);
+  await object.event(() => void sql.exec("insert into t3 values (?)", "x".repeat(100_000)));
+  const size = sql.databaseSize;
+  await object.event(({ api }) => api.deleteAll());
+  assert.ok(sql.databaseSize < size);
+  assert.deepEqual(names(), []);
+  await object.event(() => void sql.exec("create table t5 (a); create virtual table t6 using fts5 (a)"));
+  await object.event(() => void sql.exec("insert into t6 values ('word')"));
+  await object.event(() => void sql.exec("drop table t6"));
+  assert.deepEqual(names(), ["t5"]);
 });
 
 test("the keeper's errors are answers", async () => {
