@@ -180,6 +180,10 @@ func TestOneSyncConfirmsManyCommits(t *testing.T) {
 	}
 	close(hold)
 	left.Wait()
+	// Of a write is told after its answers were given.
+	for deadline := time.Now().Add(30 * time.Second); together.Load() < 10 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	if n := together.Load(); n < 10 {
 		t.Errorf("at most %d of 101 commits were confirmed together, in %d syncs", n, syncs.Load())
 	}
