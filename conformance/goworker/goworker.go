@@ -36,7 +36,7 @@ func Start(hibernateAfter time.Duration) (*Worker, error) {
 		Name: "conformance", HibernateAfter: hibernateAfter, AutoReply: true, Compress: true,
 		Relaxed: true, // what is durable when is no question of the scripts, and a disk may be slower than their alarms
 	}}
-	book := &book{logs: make(map[string][]string), plans: make(map[string]string)}
+	book := &book{logs: make(map[string][]string), plans: make(map[string]string), marks: make(map[string]string)}
 	classes := map[string]*server.Namespace{
 		"Room": s.Define(dormouse.NewClass("Room", newRoom, book)),
 		"Mute": s.Define(dormouse.NewClass("Mute", newMute, book)),
@@ -120,12 +120,13 @@ func (f *front) do(w http.ResponseWriter, r *http.Request, o *server.Stub) {
 	_ = copyAll(w, res.Body)
 }
 
-// book is what outlives the objects: what happened to them, and what they shall
-// do.
+// book is what outlives the objects: what happened to them, what they shall do,
+// and what they may go back to.
 type book struct {
 	mu    sync.Mutex // guards the following
 	logs  map[string][]string
 	plans map[string]string
+	marks map[string]string // bookmarks, by the names that a script gives them
 }
 
 func (b *book) note(object, line string) {
@@ -151,4 +152,16 @@ func (b *book) planned(object string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return strings.Fields(b.plans[object])
+}
+
+func (b *book) keep(name, mark string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.marks[name] = mark
+}
+
+func (b *book) kept(name string) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.marks[name]
 }

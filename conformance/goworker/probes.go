@@ -127,6 +127,11 @@ func init() {
 		"facts":                 func(t *asked) error { return withSocket(t, func(ws *dormouse.WebSocket) { facts(t, ws) }) },
 		"inc":                   inc,
 
+		"past-write": pastWrite,
+		"past-read":  pastRead,
+		"past-keep":  pastKeep,
+		"past-back":  pastBack,
+
 		"remember":   func(t *asked) error { t.memory["remembered"] = strings.Join(t.args, " "); return nil },
 		"remembered": remembered,
 
