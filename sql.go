@@ -6,6 +6,7 @@ import (
 	"math"
 	"reflect"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dormouse-dev/dormouse/internal/author"
 )
@@ -281,6 +282,20 @@ func assignInt(to reflect.Value, n int64) error {
 	return misfit(to, n)
 }
 
+// misfit tells of a value by its beginning: errors go into logs, and a BLOB may
+// have megabytes.
 func misfit(to reflect.Value, v any) error {
-	return fmt.Errorf("the value %.40v of type %T does not fit into %s", v, v, to.Type())
+	const longest = 40
+	head := v
+	switch v := v.(type) {
+	case []byte:
+		head = v[:min(len(v), longest)]
+	case string:
+		head = v[:min(len(v), utf8.UTFMax*longest)]
+	}
+	text := []rune(fmt.Sprint(head))
+	if len(text) > longest {
+		text = append(text[:longest], '…')
+	}
+	return fmt.Errorf("the value %s of type %T does not fit into %s", string(text), v, to.Type())
 }
