@@ -138,6 +138,7 @@ type Guests interface {
 // GuestHost is what a slot talks to.
 type GuestHost interface {
 	guest.Host
+	guest.Speaker
 	Taken(guest.Guest)
 	Remains(g guest.Guest, begun, unbegun []guest.Event)
 	Culprit(g guest.Guest, o guest.Object)

@@ -64,6 +64,24 @@ type Guest interface {
 	Incarnation() uint32
 }
 
+// Messages are messages of one socket, one after another, read in place.
+type Messages interface {
+	Len() int
+	At(i int) (text bool, payload []byte)
+}
+
+// Listener is a guest that can be told many messages of a socket at once.
+type Listener interface {
+	// Messages is Message for the first n of list.
+	Messages(s dormouse.SocketID, list Messages, n int)
+}
+
+// Speaker is a host that can be told many messages for a socket at once.
+type Speaker interface {
+	// SendAll is Send for each of list.
+	SendAll(g Guest, s dormouse.SocketID, list Messages)
+}
+
 // Tracing is a guest that takes contexts of traces; docs/guest-protocol.md.
 type Tracing interface {
 	// Trace is said right before an event that is no request.

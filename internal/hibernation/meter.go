@@ -39,6 +39,9 @@ func (d *metered) Message(op ws.Opcode, payload []byte) {
 	l.Schedule(d.rest, l.Now().Add(wait))
 }
 
+// Several implements ws.RunSink: each message is counted alone.
+func (d *metered) Several() bool { return false }
+
 func (d *metered) goOn() {
 	s := d.Socket
 	if !s.slowed {

@@ -23,6 +23,10 @@ import (
 // object, in memory or not, or the code that owns standard sockets.
 type Recipient interface {
 	Message(s dormouse.SocketID, text bool, payload []byte)
+	// Messages is Message for the first of list, and returns of how many; the others
+	// are said with Message. Several reports whether it would take any now.
+	Several() bool
+	Messages(s dormouse.SocketID, list guest.Messages) (taken int)
 	// Arrived counts the events that have come; Begun says whether those up to n
 	// have begun to be handled. Set.Progress asks again.
 	Arrived() uint64
@@ -69,6 +73,7 @@ type Registry struct {
 	away    map[dormouse.SocketID]struct{} // ends that are on their way to whoever takes them
 	shared  lastShared
 	spoke   *Socket // on which a guest has spoken last; nil: it is not known
+	heard   run     // while a Recipient is told it
 	counts  Counts
 	paused  bool                 // no client is read
 	meters  map[*Socket]ws.Meter // of those connections that have one
@@ -339,6 +344,31 @@ func (r *Registry) Send(id dormouse.SocketID, text bool, payload []byte) {
 	}
 	p := append([]byte(nil), payload...)
 	s.hold(len(p), func() { s.send(text, p) })
+}
+
+// SendAll is Send for each of list. None of them changes whether the next may
+// leave.
+func (r *Registry) SendAll(id dormouse.SocketID, list guest.Messages) {
+	s := r.speaking(id)
+	if s == nil || s.conn == nil || !s.set.rec.Open() {
+		for i := range list.Len() {
+			text, payload := list.At(i)
+			r.Send(id, text, payload)
+		}
+		return
+	}
+	c, ok := s.conn.(ws.RunConn)
+	if ok {
+		c.SendRun(list)
+	}
+	for i := range list.Len() {
+		text, payload := list.At(i)
+		r.counts.sent(1, len(payload))
+		if !ok {
+			s.conn.Send(opcode(text), payload)
+		}
+	}
+	s.watch()
 }
 
 // Broadcast sends one message from many ends of one object.

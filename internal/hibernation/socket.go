@@ -285,6 +285,36 @@ func (s *Socket) Message(op ws.Opcode, payload []byte) {
 	s.inOrder(text, payload)
 }
 
+// Several implements ws.RunSink.
+func (s *Socket) Several() bool {
+	t := s.set
+	return t != nil && t.pair == nil && t.lines == nil && t.rec.Several()
+}
+
+// Messages implements ws.RunSink.
+func (s *Socket) Messages(list []ws.Message) (taken int) {
+	r := s.reg
+	r.heard = list
+	taken = s.set.rec.Messages(s.id, &r.heard)
+	r.heard = nil
+	s.passed += uint32(taken)
+	r.counts.Received += uint64(taken)
+	for _, m := range list[:taken] {
+		r.counts.ReceivedBytes += uint64(len(m.Payload))
+	}
+	return taken
+}
+
+// run is what a client has said, as its recipient is told it.
+type run []ws.Message
+
+// Len and At implement guest.Messages.
+func (r *run) Len() int { return len(*r) }
+func (r *run) At(i int) (text bool, payload []byte) {
+	m := &(*r)[i]
+	return m.Op == ws.OpText, m.Payload
+}
+
 // pass gives the object a message.
 func (s *Socket) pass(text bool, payload []byte) {
 	s.passed++

@@ -9,6 +9,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/guest/guesttest"
 	"github.com/dormouse-dev/dormouse/internal/host"
+	"github.com/dormouse-dev/dormouse/internal/observe"
 )
 
 const busy = "failure Durable Object is overloaded. Too many requests queued. overloaded"
@@ -69,6 +70,50 @@ func TestAnObjectThatIsBehind(t *testing.T) {
 			t.Errorf("%d events wait", i.Mail)
 		}
 	})
+}
+
+// TestManyMessagesAtOnce are counted as one by one: no more of them goes to an
+// object than may wait for it, the rest comes when it has caught up, in order,
+// and what has begun is known.
+func TestManyMessagesAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits host.Limits
+		most   int
+	}{
+		"events": {host.Limits{MailEvents: 10}, 11},
+		"bytes":  {host.Limits{MailBytes: 40}, 21}, // of two bytes each
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, options{limits: c.limits}, func(t *testing.T, w *world) {
+				s, k := w.one(), key(0, "lobby")
+				s.on(func() { s.guest.NoLedger = true })
+				a := s.connect(k, "amy")
+				var got, want []string
+				s.guest.OnMessage = func(_ *guesttest.Instance, _ guestSocket, _ bool, p string) { got = append(got, p) }
+				for n := range 80 {
+					want = append(want, fmt.Sprint(10+n))
+				}
+				s.auto(false)
+				events(s)
+				a.sayAtOnce(want...)
+				if n := events(s); n != c.most {
+					t.Errorf("%d messages went to the object, want %d", n, c.most)
+				}
+				if n := catchUp(s); n != len(want)-c.most {
+					t.Errorf("%d more arrived when it had caught up, want %d", n, len(want)-c.most)
+				}
+				same(t, "the object heard", got, want)
+				s.on(func() {
+					if s.guest.Runs == 0 {
+						t.Error("it was told each alone")
+					}
+					if v := s.host.Observed(); v.Events[0].Delivered[observe.Message] != uint64(len(want)) {
+						t.Errorf("%d messages were counted, want %d", v.Events[0].Delivered[observe.Message], len(want))
+					}
+				})
+			})
+		})
+	}
 }
 
 // TestEveryMessageArrives however often its object falls behind, in order.

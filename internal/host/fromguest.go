@@ -54,6 +54,11 @@ func (s *Shard) Send(_ guest.Guest, id dormouse.SocketID, text bool, payload []b
 	s.Registry.Send(id, text, payload)
 }
 
+// SendAll implements guest.Speaker.
+func (s *Shard) SendAll(_ guest.Guest, id dormouse.SocketID, list guest.Messages) {
+	s.Registry.SendAll(id, list)
+}
+
 func (s *Shard) Broadcast(_ guest.Guest, to guest.Sockets, text bool, payload []byte) {
 	s.Registry.Broadcast(to, text, payload)
 }
@@ -248,6 +253,9 @@ func (w *outsider) Message(s dormouse.SocketID, text bool, payload []byte) {
 	w.guest.Message(s, text, payload)
 	w.shard.throttle(w.guest)
 }
+
+func (w *outsider) Several() bool                                  { return false }
+func (w *outsider) Messages(dormouse.SocketID, guest.Messages) int { return 0 }
 
 func (w *outsider) Closed(s dormouse.SocketID, c guest.Closing) {
 	w.guest.Closed(s, c)

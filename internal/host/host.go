@@ -59,6 +59,7 @@ type Registry interface {
 	Accept(t Set, s dormouse.SocketID, tags []string) error
 	Open(t Set, s dormouse.SocketID) error
 	Send(s dormouse.SocketID, text bool, payload []byte)
+	SendAll(s dormouse.SocketID, list guest.Messages)
 	Broadcast(s guest.Sockets, text bool, payload []byte)
 	Close(s dormouse.SocketID, code uint16, reason string)
 	SetAttachment(s dormouse.SocketID, value []byte)
@@ -107,6 +108,8 @@ type Set interface {
 // Recipient is what the sockets of a Set say things to.
 type Recipient interface {
 	Message(s dormouse.SocketID, text bool, payload []byte)
+	Several() bool
+	Messages(s dormouse.SocketID, list guest.Messages) (taken int)
 	Arrived() uint64
 	Begun(n uint64) bool
 	Closed(s dormouse.SocketID, c guest.Closing)

@@ -149,18 +149,18 @@ func (v *Observed) mail(o *resident) {
 	v.MailBytes += o.mailBytes
 }
 
-// sent counts an event that goes to the guest now. Pairs with finished.
-func (o *resident) sent(k observe.Kind, arrived int64) {
+// sent counts n events that go to the guest now. Pairs with finished.
+func (o *resident) sent(k observe.Kind, n int, arrived int64) {
 	var waited int64
 	if now := o.shard.Loop.Now().UnixNano(); arrived == 0 {
 		arrived = now
 	} else {
 		waited = now - arrived
-		o.shard.observed.mailboxWait.Observe(time.Duration(waited), 1)
+		o.shard.observed.mailboxWait.Observe(time.Duration(waited), uint64(n))
 	}
-	o.shard.observed.events[o.class].Delivered[k]++
+	o.shard.observed.events[o.class].Delivered[k] += uint64(n)
 	o.shard.Bell.Ring()
-	o.live.flight.Delivered(k, arrived, waited)
+	o.live.flight.Delivered(k, uint32(n), arrived, waited)
 }
 
 // Waited tells that an event of an activation has begun that had to wait for its

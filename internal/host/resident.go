@@ -121,8 +121,8 @@ func (o *resident) event(size int, deliver func(guest.Guest), fail func(*dormous
 func (o *resident) eventOf(k observe.Kind, size int, deliver func(guest.Guest), fail func(*dormouse.Error)) {
 	o.arrived++
 	if o.arrive() {
-		o.count(size)
-		o.sent(k, 0)
+		o.count(1, size)
+		o.sent(k, 1, 0)
 		deliver(o.guest)
 		o.shard.throttle(o.guest)
 		return
@@ -146,10 +146,10 @@ func (o *resident) arrive() bool {
 	return false
 }
 
-// count tells the machine of an event that goes to the guest now.
-func (o *resident) count(size int) {
-	o.m.Deliver(size)
-	o.shard.stats.Events++
+// count tells the machine of n events that go to the guest now.
+func (o *resident) count(n, size int) {
+	o.m.Deliver(n, size)
+	o.shard.stats.Events += uint64(n)
 	if o.set != nil {
 		if stamps := o.set.TakeStamps(); stamps != nil {
 			o.guest.Stamps(stamps)
@@ -281,8 +281,8 @@ func (o *resident) drain() {
 		o.mail[0] = mail{}
 		o.mail = o.mail[1:]
 		o.mailBytes -= m.size
-		o.count(m.size)
-		o.sent(m.kind, m.at)
+		o.count(1, m.size)
+		o.sent(m.kind, 1, m.at)
 		if m.said != nil {
 			o.hand(*m.said)
 		} else {
@@ -472,8 +472,8 @@ func (o *resident) keepUntilSaid(x parting) {
 func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 	o.arrived++
 	if o.arrive() {
-		o.count(len(payload))
-		o.sent(observe.Message, 0)
+		o.count(1, len(payload))
+		o.sent(observe.Message, 1, 0)
 		o.tracedSocket(observe.Message, id)
 		if l := o.live.ledger; l != nil {
 			l.Next(o.m.Delivered(), o.set.Number())
@@ -486,6 +486,38 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 	o.keepSaid(guest.Event{Socket: id, Kind: guest.MessageEvent, Text: text, Payload: p, Number: o.set.Number()})
 }
 
+// Several says whether the object is there, in a guest that can hear many messages
+// at once, and nothing has to be done for each of them.
+func (o *resident) Several() bool {
+	if o.live == nil || o.live.ledger != nil || o.shard.tracing != nil || o.m.State() != object.Active {
+		return false
+	}
+	_, can := o.guest.(guest.Listener)
+	return can && o.arrive()
+}
+
+// Messages gives the guest as many as the object may have before it. It follows
+// Several.
+func (o *resident) Messages(id dormouse.SocketID, list guest.Messages) (taken int) {
+	limits := &o.shard.Limits
+	events, bytes := o.m.Behind()
+	size := 0
+	for taken < list.Len() && events+taken <= limits.MailEvents && bytes+size <= limits.MailBytes {
+		_, payload := list.At(taken)
+		size += len(payload)
+		taken++
+	}
+	if taken == 0 {
+		return 0
+	}
+	o.arrived += uint64(taken)
+	o.count(taken, size)
+	o.sent(observe.Message, taken, 0)
+	o.guest.(guest.Listener).Messages(id, list, taken)
+	o.shard.throttle(o.guest)
+	return taken
+}
+
 // said brings the last words of a socket to the object.
 func (o *resident) said(e guest.Event) {
 	o.arrived++
@@ -493,8 +525,8 @@ func (o *resident) said(e guest.Event) {
 		o.keepSaid(e)
 		return
 	}
-	o.count(lastWordsSize)
-	o.sent(kindOf(e), 0)
+	o.count(1, lastWordsSize)
+	o.sent(kindOf(e), 1, 0)
 	o.hand(e)
 	o.shard.throttle(o.guest)
 }

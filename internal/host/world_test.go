@@ -377,6 +377,20 @@ func (c *client) say(texts ...string) {
 	synctest.Wait()
 }
 
+// sayAtOnce is say in one write.
+func (c *client) sayAtOnce(texts ...string) {
+	var b bytes.Buffer
+	for _, text := range texts {
+		if err := gws.WriteFrame(&b, gws.MaskFrameInPlace(gws.NewTextFrame([]byte(text)))); err != nil {
+			c.s.t.Fatal(err)
+		}
+	}
+	if _, err := c.end.Write(b.Bytes()); err != nil {
+		c.s.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 // close sends Close.
 func (c *client) close(code uint16, reason string) {
 	c.write(gws.NewCloseFrame(gws.NewCloseFrameBody(gws.StatusCode(code), reason)))

@@ -75,9 +75,9 @@ func (m *Machine) Arrive() Verdict {
 	return Wait
 }
 
-// Deliver counts an event of the given size that goes to the guest now.
-func (m *Machine) Deliver(size int) {
-	m.delivered++
+// Deliver counts n events of the given size together that go to the guest now.
+func (m *Machine) Deliver(n, size int) {
+	m.delivered += uint32(n)
 	m.window += size
 	m.quietAt, m.idleAt = 0, 0
 }

@@ -20,7 +20,7 @@ func active(t *testing.T) *Machine {
 	if got := m.Arrive(); got != Activate {
 		t.Fatalf("first event: got verdict %d, want Activate", got)
 	}
-	m.Deliver(1)
+	m.Deliver(1, 1)
 	return m
 }
 
@@ -48,7 +48,7 @@ func TestRestBeginsWhenTheLastTaskEnds(t *testing.T) {
 	if due, _, _ := m.Due(rest); due != at(30) {
 		t.Errorf("a second report moved the rest to %v", due.Unix())
 	}
-	m.Deliver(1)
+	m.Deliver(1, 1)
 	if _, _, ok := m.Due(rest); ok {
 		t.Error("due although a new event came")
 	}
@@ -121,7 +121,7 @@ func TestImpossibleReportsAreErrors(t *testing.T) {
 
 func TestWindowEmptiesWhenTheGuestCaughtUp(t *testing.T) {
 	m := active(t)
-	m.Deliver(100)
+	m.Deliver(1, 100)
 	progress(t, m, guest.Progress{Started: 1}, at(1))
 	if events, bytes := m.Behind(); events != 1 || bytes != 101 {
 		t.Errorf("got %d events, %d bytes behind, want 1, 101", events, bytes)
@@ -149,7 +149,7 @@ func TestNeverDueWhileAnEventRuns(t *testing.T) {
 			}
 		}
 		t.Repeat(map[string]func(*rapid.T){
-			"deliver": func(t *rapid.T) { m.Deliver(1); waiting++ },
+			"deliver": func(t *rapid.T) { m.Deliver(1, 1); waiting++ },
 			"start": func(t *rapid.T) {
 				if waiting > 0 {
 					waiting, running = waiting-1, running+1

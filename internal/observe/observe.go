@@ -99,12 +99,12 @@ type run struct {
 	kind    Kind
 }
 
-// Delivered tells that an event that arrived at that time, and has waited in a
-// mailbox, goes to the guest.
-func (f *Flight) Delivered(k Kind, arrived, waited int64) {
-	if n := len(f.runs); n > f.head {
-		if r := &f.runs[n-1]; r.arrived == arrived && r.kind == k && r.waited == waited {
-			r.n++
+// Delivered tells that n events that arrived at that time, and have waited in a
+// mailbox, go to the guest.
+func (f *Flight) Delivered(k Kind, n uint32, arrived, waited int64) {
+	if last := len(f.runs) - 1; last >= f.head {
+		if r := &f.runs[last]; r.arrived == arrived && r.kind == k && r.waited == waited {
+			r.n += n
 			return
 		}
 	}
@@ -112,7 +112,7 @@ func (f *Flight) Delivered(k Kind, arrived, waited int64) {
 		f.runs = f.runs[:copy(f.runs, f.runs[f.head:])]
 		f.head = 0
 	}
-	f.runs = append(f.runs, run{arrived, waited, 1, k})
+	f.runs = append(f.runs, run{arrived, waited, n, k})
 }
 
 // Finished tells that n more events have finished, and says to done which: n of

@@ -44,7 +44,7 @@ func TestFlightAgainstAList(t *testing.T) {
 			now += rapid.Int64Range(0, 2).Draw(t, "passes")
 			for range rapid.IntRange(0, 5).Draw(t, "come") {
 				e := event{observe.Kind(rapid.IntRange(0, observe.Kinds-1).Draw(t, "kind")), now, rapid.Int64Range(0, 1).Draw(t, "waited")}
-				f.Delivered(e.kind, e.arrived, e.waited)
+				f.Delivered(e.kind, 1, e.arrived, e.waited)
 				model = append(model, e)
 			}
 			n := rapid.IntRange(0, len(model)).Draw(t, "end")
@@ -72,9 +72,9 @@ func TestFlightOfABusyObjectAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, func() {
 		now++
 		for range 32 {
-			f.Delivered(observe.Message, now, 0)
+			f.Delivered(observe.Message, 1, now, 0)
 		}
-		f.Delivered(observe.Close, now, 0)
+		f.Delivered(observe.Close, 1, now, 0)
 		f.Finished(33, done)
 	}); n != 0 {
 		t.Errorf("got %v allocations, want none", n)
@@ -90,7 +90,7 @@ func BenchmarkFlight(b *testing.B) {
 	var h observe.Histogram
 	done := func(_ observe.Kind, n uint32, arrived, _ int64) { h.Observe(time.Duration(arrived), uint64(n)) }
 	for b.Loop() {
-		f.Delivered(observe.Message, 1, 0)
+		f.Delivered(observe.Message, 1, 1, 0)
 		bell.Ring()
 		f.Finished(1, done)
 	}

@@ -75,6 +75,9 @@ func (d *Decoder) Idle() bool {
 // taken and more is needed. p is modified; payload is borrowed, from p or from
 // the decoder, until the next call. An error is a *ProtocolError and final.
 func (d *Decoder) Next(p []byte) (op Opcode, payload []byte, n int, err error) {
+	if op, payload, n, err = d.short(p); n > 0 {
+		return op, payload, n, err
+	}
 	for {
 		if !d.open {
 			k, whole, err := d.header(p[n:])
@@ -237,7 +240,7 @@ func (d *Decoder) dataPart(part []byte) (Opcode, []byte, error) {
 	plainText := d.message == OpText && !d.compressed
 	if d.left == 0 && d.fin && len(d.body) == 0 && d.text.complete() {
 		// The usual case: all of the message is here, and nothing is copied.
-		if plainText && !utf8.Valid(part) {
+		if plainText && !ValidText(part) {
 			return 0, nil, &ProtocolError{Code: CloseInvalidPayload, Text: textInvalidUTF8}
 		}
 		return d.finish(part)
@@ -284,7 +287,7 @@ func (d *Decoder) finish(payload []byte) (Opcode, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if op == OpText && !utf8.Valid(payload) {
+	if op == OpText && !ValidText(payload) {
 		return 0, nil, &ProtocolError{Code: CloseInvalidPayload, Text: textInvalidUTF8}
 	}
 	return op, payload, nil

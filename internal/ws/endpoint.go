@@ -98,6 +98,10 @@ func (e *Endpoint) Receive(p []byte) {
 	}
 	e.state |= receiving
 	for len(p) > 0 && e.Listening() {
+		if n := e.run(p); n > 0 {
+			p = p[n:]
+			continue
+		}
 		p = e.step(p)
 	}
 	e.state &^= receiving
@@ -178,6 +182,18 @@ func (e *Endpoint) Send(op Opcode, payload []byte) Urgency {
 	appendHeader(b[:0], first, len(payload))
 	o.add(payload, borrowed)
 	return AtOnce
+}
+
+// SendRun is Send for some of a run, from the message at i on, and returns where
+// those end.
+func (e *Endpoint) SendRun(list Run, i int) (next int, u Urgency) {
+	if e.sendable() && !e.outbox().stuck {
+		if next = e.sendShort(list, i); next > i {
+			return next, e.urgency()
+		}
+	}
+	text, payload := list.At(i)
+	return i + 1, e.Send(opcode(text), payload)
 }
 
 // SendShared is Conn.SendShared.

@@ -119,6 +119,37 @@ type Sink interface {
 	Gone(err error)
 }
 
+// Message is a whole data message. Its payload is borrowed.
+type Message struct {
+	Op      Opcode // OpText (then the payload is valid UTF-8) or OpBinary
+	Payload []byte
+}
+
+// Run is messages for one connection, one after another, read in place.
+type Run interface {
+	Len() int
+	At(i int) (text bool, payload []byte)
+}
+
+// RunConn is a Conn that can be told many messages at once.
+type RunConn interface {
+	Conn
+	// SendRun is Send for each of a run.
+	SendRun(Run)
+}
+
+// RunSink is a Sink that can hear many messages at once.
+type RunSink interface {
+	Sink
+	// Several reports whether Messages would take any now.
+	Several() bool
+	// Messages is Message for the first of a run, and returns how many of them it
+	// has taken. The others, none if it has asked for a pause, are said with
+	// Message. It is called only where Several has said so, and not for a message
+	// alone.
+	Messages(run []Message) (taken int)
+}
+
 // Transport makes connections. It belongs to one loop.
 type Transport interface {
 	// Adopt takes over c, on which an upgrade request has been read, and sends

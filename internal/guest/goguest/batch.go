@@ -114,14 +114,22 @@ func (b *batch) undo() {
 
 // apply says everything to the host. On the loop.
 func (g *Guest) applyBatch(b *batch) {
-	for i := range b.ops {
+	for i := 0; i < len(b.ops); i++ {
 		o := &b.ops[i]
 		if b.from != nil && b.from.gone && o.kind != opAlways {
 			continue
 		}
 		switch o.kind {
 		case opSend:
-			g.host.Send(g, o.socket, o.text, b.bytes[o.from:o.to])
+			n := b.run(i)
+			if n == 1 {
+				g.host.Send(g, o.socket, o.text, b.bytes[o.from:o.to])
+				continue
+			}
+			g.saying = sends{b.ops[i : i+n], b.bytes}
+			g.host.SendAll(g, o.socket, &g.saying)
+			g.saying = sends{}
+			i += n - 1
 		case opBroadcast:
 			g.host.Broadcast(g, sockets(b.ids[o.sockets:o.sockets+o.count]), o.text, b.bytes[o.from:o.to])
 		case opProgress:
@@ -130,6 +138,30 @@ func (g *Guest) applyBatch(b *batch) {
 			b.do[o.from]()
 		}
 	}
+}
+
+// run is how many messages for one socket begin with the op at i.
+func (b *batch) run(i int) int {
+	n := 1
+	for ; i+n < len(b.ops); n++ {
+		if o := &b.ops[i+n]; o.kind != opSend || o.socket != b.ops[i].socket {
+			break
+		}
+	}
+	return n
+}
+
+// sends are messages for one socket, in place.
+type sends struct {
+	ops   []op
+	bytes []byte
+}
+
+// Len and At implement guest.Messages.
+func (s *sends) Len() int { return len(s.ops) }
+func (s *sends) At(i int) (text bool, payload []byte) {
+	o := &s.ops[i]
+	return o.text, s.bytes[o.from:o.to]
 }
 
 // sockets is a list in place.

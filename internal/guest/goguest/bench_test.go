@@ -23,7 +23,10 @@ func (h *deaf) Progress(guest.Guest, guest.Object, guest.Progress) {}
 func (h *deaf) Taken(guest.Guest)                                  {}
 func (h *deaf) Gone(guest.Guest, error)                            {}
 func (h *deaf) Send(guest.Guest, dormouse.SocketID, bool, []byte)  { h.sent++ }
-func (h *deaf) Asleep(guest.Guest, guest.Object)                   {}
+func (h *deaf) SendAll(_ guest.Guest, _ dormouse.SocketID, list guest.Messages) {
+	h.sent += list.Len()
+}
+func (h *deaf) Asleep(guest.Guest, guest.Object) {}
 
 type echoes struct{ s *dormouse.State }
 

@@ -47,6 +47,7 @@ type Host interface {
 	guest.Host
 	// Taken tells that the guest has taken bytes: Backlog is less.
 	Taken(guest.Guest)
+	guest.Speaker
 }
 
 // Guest runs the objects of one loop.
@@ -76,13 +77,17 @@ type Guest struct {
 	heard          int         // messages that came in this round
 	spoke          *socket     // that has spoken last; nil: it has gone
 	chunk          []byte      // memory for short messages
+	saying         sends       // while the host is told it
 	ended          bool
 
 	pairs   atomic.Uint32 // the last end made
 	backlog atomic.Int64
 }
 
-var _ guest.Guest = (*Guest)(nil)
+var (
+	_ guest.Guest    = (*Guest)(nil)
+	_ guest.Listener = (*Guest)(nil)
+)
 
 // New makes a guest. Call it before the loop's transport is made, so that what
 // handlers say leaves in the round in which they say it.
@@ -192,15 +197,45 @@ func (g *Guest) forget(i *instance) {
 
 // Message is what a client has said.
 func (g *Guest) Message(id dormouse.SocketID, text bool, payload []byte) {
+	if s := g.speaker(id); s != nil {
+		p := s.i.pile()
+		p.said = append(p.said, said{s, g.own(payload), text})
+		s.i.arriving += len(payload)
+		g.hears(1)
+	}
+}
+
+// Messages implements guest.Listener.
+func (g *Guest) Messages(id dormouse.SocketID, list guest.Messages, n int) {
+	s := g.speaker(id)
+	if s == nil {
+		return
+	}
+	for k := 0; k < n; {
+		p := s.i.pile()
+		for ; k < n && len(p.said) < maxPile; k++ {
+			text, payload := list.At(k)
+			p.said = append(p.said, said{s, g.own(payload), text})
+			s.i.arriving += len(payload)
+		}
+	}
+	g.hears(n)
+}
+
+// speaker is the socket with this id, nil if there is none.
+func (g *Guest) speaker(id dormouse.SocketID) *socket {
 	s := g.spoke
 	if s == nil || s.id != id { // a client that speaks much says many messages in a round
-		if s = g.sockets[id]; s == nil {
-			return
-		}
+		s = g.sockets[id]
 		g.spoke = s
 	}
-	s.i.hear(said{s, g.own(payload), text})
-	if g.heard++; g.heard == enough {
+	return s
+}
+
+// hears ends the reading of a round in which enough has been heard.
+func (g *Guest) hears(n int) {
+	before := g.heard
+	if g.heard += n; before < enough && g.heard >= enough {
 		g.crew.loop.Enough()
 	}
 }

@@ -30,8 +30,8 @@ const maxPile = 256
 
 var piles = sync.Pool{New: func() any { return new(pile) }}
 
-// hear takes a message. On the loop.
-func (i *instance) hear(m said) {
+// pile is where the next message goes. On the loop.
+func (i *instance) pile() *pile {
 	last := i.incoming.last
 	if last == nil || last.pile == nil || len(last.pile.said) == maxPile {
 		p := piles.Get().(*pile)
@@ -39,8 +39,7 @@ func (i *instance) hear(m said) {
 		last = &p.node
 		i.deliver(last)
 	}
-	last.pile.said = append(last.pile.said, m)
-	i.arriving += len(m.data)
+	return last.pile
 }
 
 // nextLocked is the next event for the runner to handle.
@@ -57,7 +56,6 @@ func (i *instance) nextLocked(r *runner) *event {
 	}
 	i.used = nil
 	e.phase, e.socket, e.data, e.text = waiting, m.socket, m.data, m.text
-	*m = said{}
 	p.at++
 	if left := len(p.said) - p.at; left == 0 {
 		i.mail.pop()
@@ -69,6 +67,7 @@ func (i *instance) nextLocked(r *runner) *event {
 }
 
 func (p *pile) free() {
+	clear(p.said)
 	*p = pile{said: p.said[:0]}
 	piles.Put(p)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/structuredclone"
+	"github.com/dormouse-dev/dormouse/internal/ws"
 )
 
 // socket is a hibernatable end as an instance knows it. What it shall outlive
@@ -53,7 +54,7 @@ func (s *socket) Send(data []byte) error { return s.send(false, data) }
 
 // SendText implements author.Socket.
 func (s *socket) SendText(text string) error {
-	if !utf8.ValidString(text) {
+	if !ws.ValidText(textBytes(text)) {
 		text = strings.ToValidUTF8(text, "\uFFFD")
 	}
 	return s.send(true, textBytes(text))
@@ -61,7 +62,7 @@ func (s *socket) SendText(text string) error {
 
 // SendMessage implements author.Socket.
 func (s *socket) SendMessage(text bool, data []byte) error {
-	if text && !utf8.Valid(data) {
+	if text && !ws.ValidText(data) {
 		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
 	}
 	return s.send(text, data)

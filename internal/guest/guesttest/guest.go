@@ -31,6 +31,11 @@ type Guest struct {
 	OnRequest func(i *Instance, x guest.Exchange, r *guest.Request) // i is nil for the Worker
 	OnSession func(i *Instance, x guest.Session, s *guest.Opening)  // as OnRequest
 
+	// NoLedger has it keep no account of what it was given. Only then is it told
+	// many messages at once; Runs is how often it was.
+	NoLedger bool
+	Runs     int
+
 	// What the host has said since Take, one line each; nothing with Deaf.
 	Heard []string
 	Deaf  bool
@@ -306,6 +311,15 @@ func (g *Guest) Message(s dormouse.SocketID, text bool, payload []byte) {
 			g.OnMessage(i, s, text, p)
 		}
 	})
+}
+
+// Messages implements guest.Listener.
+func (g *Guest) Messages(s dormouse.SocketID, list guest.Messages, n int) {
+	g.Runs++
+	for i := range n {
+		text, payload := list.At(i)
+		g.Message(s, text, payload)
+	}
 }
 
 func short(s string) string {

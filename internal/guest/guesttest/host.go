@@ -157,6 +157,12 @@ func (h *Host) Log(g guest.Guest, o guest.Object, level int, _ time.Time, text [
 func (h *Host) Send(g guest.Guest, s dormouse.SocketID, text bool, payload []byte) {
 	h.hear(g, "send %s %s", Socket(s), Payload(text, payload))
 }
+func (h *Host) SendAll(g guest.Guest, s dormouse.SocketID, list guest.Messages) {
+	for i := range list.Len() {
+		text, payload := list.At(i)
+		h.Send(g, s, text, payload)
+	}
+}
 func (h *Host) Broadcast(g guest.Guest, to guest.Sockets, text bool, payload []byte) {
 	for i := range to.Len() {
 		h.hear(g, "send %s %s", Socket(to.At(i)), Payload(text, payload))

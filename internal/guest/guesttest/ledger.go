@@ -17,7 +17,12 @@ type numbered struct {
 }
 
 // Ledger implements guest.Bookkeeper.
-func (g *Guest) Ledger(guest.Object) guest.Ledger { return &ledger{guest: g} }
+func (g *Guest) Ledger(guest.Object) guest.Ledger {
+	if g.NoLedger {
+		return nil
+	}
+	return &ledger{guest: g}
+}
 
 func (l *ledger) Next(event, message uint32) {
 	l.next.event, l.next.message = event, message

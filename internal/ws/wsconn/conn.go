@@ -39,7 +39,7 @@ type Conn struct {
 	flags  flags
 }
 
-var _ ws.Conn = (*Conn)(nil)
+var _ ws.RunConn = (*Conn)(nil)
 
 // phase is where in its life a connection is. It only grows.
 type phase uint8
@@ -83,6 +83,15 @@ func (c *Conn) Adopt(s *Shard, stream Stream, rest []byte, o ws.Options, sink ws
 
 // Send implements ws.Conn.
 func (c *Conn) Send(op ws.Opcode, payload []byte) { c.queued(c.end.Send(op, payload)) }
+
+// SendRun implements ws.RunConn.
+func (c *Conn) SendRun(list ws.Run) {
+	for i := 0; i < list.Len(); {
+		next, u := c.end.SendRun(list, i)
+		c.queued(u)
+		i = next
+	}
+}
 
 // SendShared implements ws.Conn.
 func (c *Conn) SendShared(m *ws.Shared) { c.queued(c.end.SendShared(m)) }
