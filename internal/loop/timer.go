@@ -44,6 +44,9 @@ func (l *Loop) Cancel(t *Timer) {
 	}
 }
 
+// Timers is how many timers are planned. On the loop.
+func (l *Loop) Timers() int { return l.timers.Len() }
+
 // timers is a heap: the one that is due first is at the top.
 type timers struct {
 	heap []*Timer
