@@ -202,6 +202,36 @@ func TestAGuestThatIsBehind(t *testing.T) {
 	}
 }
 
+// TestTheWorkerOfAGuestThatIsBehind is asked when the guest has caught up; as many
+// requests wait as may, and the rest is refused.
+func TestTheWorkerOfAGuestThatIsBehind(t *testing.T) {
+	inWorld(t, options{limits: host.Limits{Backlog: 1000, Waiting: 3}}, func(t *testing.T, w *world) {
+		s := w.one()
+		var began []string
+		s.guest.OnRequest = func(_ *guesttest.Instance, x guest.Exchange, r *guest.Request) {
+			began = append(began, r.URL)
+			s.guest.Respond(x, 200, "")
+		}
+		ask := func(url string) *answer {
+			a := &answer{s: s}
+			s.host.FetchWorker(&guest.Request{Method: "GET", URL: url}, a)
+			s.on(func() {})
+			return a
+		}
+		s.on(func() { s.guest.Behind = 1001 })
+		ask("http://x/1")
+		ask("http://x/2")
+		s.on(func() { s.guest.Behind = 900; s.host.Taken(s.guest) })
+		ask("http://x/3")
+		ask("http://x/4").got(busy)
+		same(t, "the Worker was asked", began, nil)
+		s.on(func() { s.guest.Behind = 400; s.host.Taken(s.guest) })
+		same(t, "the Worker was asked", began, []string{"http://x/1", "http://x/2", "http://x/3"})
+		ask("http://x/5")
+		same(t, "the Worker was asked", began[3:], []string{"http://x/5"})
+	})
+}
+
 // TestTheEndOfAGuestThatIsBehind lets the clients go on.
 func TestTheEndOfAGuestThatIsBehind(t *testing.T) {
 	inWorld(t, options{limits: host.Limits{Backlog: 1000}}, func(t *testing.T, w *world) {

@@ -5,7 +5,8 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
-// queue is what waits for a guest.
+// queue is what waits for a guest to be there, and what is for the Worker also for
+// one that does not take what it was given.
 //
 // Requests past Limits.Waiting, and all of them while whyNot is set, are
 // refused. What sockets say is never refused: when too much of it waits the
@@ -45,10 +46,11 @@ func (w *waiter) fail(e *dormouse.Error) {
 	}
 }
 
-// forWorker begins what is of no object, or keeps it until there is a guest.
+// forWorker begins what is of no object, or keeps it until there is a guest that
+// takes it.
 func (s *Shard) forWorker(w waiter) {
 	switch p := s.main; {
-	case p.guest != nil && !s.frozen:
+	case p.guest != nil && !s.frozen && len(p.queue.list) == 0 && p.guest.Backlog() <= s.Limits.Backlog:
 		w.begin(p.guest)
 		s.throttle(p.guest)
 	case p.queue.whyNot != nil:
@@ -57,6 +59,17 @@ func (s *Shard) forWorker(w waiter) {
 		w.fail(overloaded())
 	default:
 		p.queue.list = append(p.queue.list, w)
+	}
+}
+
+// catchUp begins what waits for the Worker's guest to take what it was given.
+func (s *Shard) catchUp() {
+	p := s.main
+	for !s.frozen && len(p.queue.list) > 0 && p.guest.Backlog() <= s.Limits.Backlog {
+		w := p.queue.list[0]
+		p.queue.list[0] = waiter{}
+		p.queue.list = p.queue.list[1:]
+		w.begin(p.guest)
 	}
 }
 

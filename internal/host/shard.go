@@ -305,8 +305,14 @@ func (s *Shard) throttle(g guest.Guest) {
 
 // Taken tells that a guest has taken bytes. It pairs with throttle.
 func (s *Shard) Taken(g guest.Guest) {
-	if s.paused&backlogFull != 0 && g.Backlog() < s.Limits.Backlog/2 {
+	if g.Backlog() >= s.Limits.Backlog/2 {
+		return
+	}
+	if s.paused&backlogFull != 0 {
 		s.resume(backlogFull)
+	}
+	if g == s.main.guest {
+		s.catchUp()
 	}
 }
 
