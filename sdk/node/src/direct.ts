@@ -18,7 +18,7 @@ import { ambient } from "./ambient.ts";
 import { logError } from "./console.ts";
 import { enhancedErrors, flagged, fromWire, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { cameFromElsewhere, causeOf, type Direct, discard, hasCause, ofDirect, passSocket, withoutFragment } from "./exchange.ts";
-import { asChunk, type Content, hasContent, type Incoming, isThere, knownLength, moved, takeContent } from "./http/body.ts";
+import { type Content, hasContent, type Incoming, knownLength, moved, type Pieces, piecesIn, repeatable, takeContent } from "./http/body.ts";
 import { outgoing } from "./http/encoding.ts";
 import { rawOf, travelled } from "./http/headers.ts";
 import { cfTextOf, incomingRequest, type Request, signalOf } from "./http/request.ts";
@@ -65,7 +65,7 @@ function key(classIndex: number, id: string): string {
 
 /** Whether a request can go directly: a body that is still on its way has credit, which the host keeps. */
 export function fitsDirect(request: Request): boolean {
-  return !hasContent(request) || isThere(request);
+  return repeatable(request) !== null;
 }
 
 /** `heard` is told of a failure before the caller is. */
@@ -210,7 +210,7 @@ class DirectFetch implements Direct {
     let arrives: Content = none;
     if (content !== null && (content.kind === "text" || content.kind === "bytes")) {
       arrives = moved(content);
-    } else if (content !== null) {
+    } else if (content !== null && content.kind !== "none") {
       this.#passage = new Passage(o, owner, content, () => this.#over());
       arrives = { kind: "incoming", incoming: this.#passage, length: knownLength(content) };
     }
@@ -311,16 +311,18 @@ class Passage implements Incoming {
   #bytes = 0;
   #ended = false;
   #error: Error | null = null;
-  #source: Incoming;
+  readonly #source: Pieces;
+  readonly #owned: boolean; // its pieces are nobody else's
   #wanted: { scope: Scope; resolve: (p: Uint8Array<ArrayBuffer> | null) => void; reject: (e: unknown) => void } | null = null;
   #room: (() => void) | null = null;
 
   /** `over` is called once, when nothing more comes. */
-  constructor(from: GuestObject, to: Owner, content: Content, over: () => void) {
+  constructor(from: GuestObject, to: Owner, content: Extract<Content, { kind: "incoming" | "stream" }>, over: () => void) {
     this.#from = from;
     this.#to = to;
     this.#over = over;
-    this.#source = sourceOf(content);
+    this.#source = piecesIn(content);
+    this.#owned = content.kind === "incoming";
     this.#task = from.begin("body", "body of a response that is being sent");
     this.#pump().then(
       () => this.end(null),
@@ -330,12 +332,13 @@ class Passage implements Incoming {
 
   async #pump(): Promise<void> {
     for (let p = await this.#source.read(); p !== null && !this.#ended; p = await this.#source.read()) {
+      const piece = this.#owned ? (p as Uint8Array<ArrayBuffer>) : new Uint8Array(p); // the author may change it from here on
       await new Promise<void>((resolve) => {
         this.#from.output(() => this.#from.turns.soon(ambient.worker.scope, resolve));
       });
       if (this.#ended) return;
-      this.#pieces.push(p);
-      this.#bytes += p.byteLength;
+      this.#pieces.push(piece);
+      this.#bytes += piece.byteLength;
       this.#wake();
       while (this.#bytes >= initialCredit && !this.#ended) {
         await new Promise<void>((resolve) => {
@@ -398,20 +401,4 @@ class Passage implements Incoming {
       else wanted.resolve(null);
     });
   }
-}
-
-/** Pieces that nobody else has. */
-function sourceOf(content: Content): Incoming {
-  if (content.kind === "incoming") return content.incoming;
-  if (content.kind !== "stream") throw new Error(`a body of kind ${content.kind} needs no passage`);
-  const reader = content.stream.getReader();
-  return {
-    async read() {
-      const { done, value } = await reader.read();
-      return done ? null : asChunk(value).slice() as Uint8Array<ArrayBuffer>;
-    },
-    cancel(reason) {
-      void reader.cancel(reason).catch(() => {});
-    },
-  };
 }

@@ -14,6 +14,12 @@ export interface Incoming {
   cancel(reason: unknown): void;
 }
 
+/** As Incoming, of pieces that the caller does not own. */
+export interface Pieces {
+  read(): Promise<Uint8Array | null>;
+  cancel(reason: unknown): void;
+}
+
 export type Content =
   | { kind: "none" }
   | { kind: "text"; text: string }
@@ -37,10 +43,8 @@ export let takeContent: (b: Body) => Content;
 /** The content for a clone; a stream is teed. */
 export let cloneContent: (b: Body) => Content;
 export let hasContent: (b: Body) => boolean;
-/** The content, left where it is, if it could be sent a second time. */
+/** The content, left where it is, if it could be sent a second time: all of it is there, and nobody has asked for it as a stream. */
 export let repeatable: (b: Body) => Content | null;
-/** Whether all of it is there, and nobody has asked for it as a stream. */
-export let isThere: (b: Body) => boolean;
 
 export abstract class Body {
   #content: Content;
@@ -53,7 +57,6 @@ export abstract class Body {
     cloneContent = (b) => b.#clone();
     hasContent = (b) => b.#content.kind !== "none";
     repeatable = (b) => (b.#stream === null && b.#content.kind !== "incoming" && b.#content.kind !== "stream" ? b.#content : null);
-    isThere = (b) => (b.#content.kind === "text" || b.#content.kind === "bytes") && b.#stream === null;
   }
 
   constructor(content: Content) {
@@ -245,6 +248,19 @@ export function asChunk(value: unknown, otherwise = notBytes): Uint8Array {
 }
 
 const notBytes = "This TransformStream is being used as a byte stream, but received an object of non-ArrayBuffer/ArrayBufferView type on its writable side.";
+
+/** A content that comes in pieces. Those of an author's stream are still the author's. */
+export function piecesIn(content: Extract<Content, { kind: "incoming" | "stream" }>): Pieces {
+  if (content.kind === "incoming") return content.incoming;
+  const reader = content.stream.getReader();
+  return {
+    async read() {
+      const { done, value } = await reader.read();
+      return done ? null : asChunk(value);
+    },
+    cancel: (reason) => void reader.cancel(reason).catch(() => {}),
+  };
+}
 
 /** What comes in, as a stream that reads `ahead` pieces before it is asked. */
 export function piecesOf(incoming: Incoming, ahead: number): ReadableStream<Uint8Array> {

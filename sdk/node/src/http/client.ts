@@ -14,7 +14,7 @@ import type { Readable } from "node:stream";
 import { flagged, retryable } from "../errors.ts";
 import { nativeProcess } from "../native.ts";
 import { outside } from "../scope.ts";
-import { asChunk, type Content, type Incoming, knownLength } from "./body.ts";
+import { type Content, type Incoming, knownLength, type Pieces, piecesIn } from "./body.ts";
 import { coders, encodingNamed } from "./encoding.ts";
 import { afterRedirect, type Asked } from "./redirects.ts";
 
@@ -160,30 +160,15 @@ function send(request: http.ClientRequest, content: Content, failed: (e: unknown
   else if (content.kind === "text") request.end(content.text);
   else if (content.kind === "bytes") request.end(content.bytes);
   else {
-    const source = sourceOf(content);
-    pump(request, source).catch((e: unknown) => {
+    pump(request, piecesIn(content)).catch((e: unknown) => {
       failed(e);
       outside(() => request.destroy());
     });
   }
 }
 
-type Source = Pick<Incoming, "read" | "cancel"> | { read(): Promise<Uint8Array | null>; cancel(reason: unknown): void };
-
-function sourceOf(content: Extract<Content, { kind: "incoming" | "stream" }>): Source {
-  if (content.kind === "incoming") return content.incoming;
-  const reader = content.stream.getReader();
-  return {
-    read: async () => {
-      const { done, value } = await reader.read();
-      return done ? null : asChunk(value);
-    },
-    cancel: (reason) => void reader.cancel(reason).catch(() => {}),
-  };
-}
-
 /** Reads no more than the connection takes. Rejects with what the source threw. */
-async function pump(request: http.ClientRequest, source: Source): Promise<void> {
+async function pump(request: http.ClientRequest, source: Pieces): Promise<void> {
   const closed = new Promise<void>((resolve) => request.once("close", resolve));
   let open = true;
   void closed.then(() => {
