@@ -16,7 +16,7 @@ import { isRequest, Request } from "../http/request.ts";
 import { isResponse, Response } from "../http/response.ts";
 import { Buffer } from "../storage/bytes.ts";
 import { cloneError, define, emptyLike, numbered, numbers } from "../storage/clone.ts";
-import { copyPlain, notPlain, readPlain, writePlain } from "../storage/plain.ts";
+import { copyPlain, isRefusal, notPlain, readPlain, writePlain } from "../storage/plain.ts";
 import type { Cap, Payload } from "./hook.ts";
 import { capOf, refusal, valueOf } from "./stub.ts";
 
@@ -37,8 +37,8 @@ export interface Encoded extends Payload {
 /** Throws a DataCloneError, or what the author's getters throw. Streams and bodies are used from now on. */
 export function encode(value: unknown, passing: Passing): Encoded {
   const copy = copyPlain(value, maxPlain);
-  if (copy !== notPlain) return new PlainPayload(copy);
-  const plain = writePlain(value, maxBytes);
+  if (!isRefusal(copy)) return new PlainPayload(copy);
+  const plain = copy === notPlain ? null : writePlain(value, maxBytes);
   const encoded: Encoded = plain !== null ? { bytes: plain, caps: [], given: [] } : write(value, passing);
   const { length } = encoded.bytes;
   if (length > maxBytes) {

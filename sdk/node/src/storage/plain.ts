@@ -195,12 +195,12 @@ function isDigit(code: number): boolean {
 // ---- Copying
 
 /**
- * A copy of a value as a clone would be, without bytes between; `notPlain` if it is not plain, or its texts may have
- * more than `longest` bytes. Getters of the author's may run, and throw.
+ * A copy of a value as a clone would be, without bytes between; `notPlain` if it is not plain, `tooLong` if its
+ * texts may have more than `longest` bytes. Getters of the author's may run, and throw.
  */
 export function copyPlain(value: unknown, longest: number): unknown {
   // Nearly all of what is sent about is one of these, or an array with a few.
-  if (typeof value === "string") return value.length * 2 <= longest ? value : notPlain;
+  if (typeof value === "string") return value.length * 2 <= longest ? value : tooLong;
   return new Copier(longest).copy(value, 0);
 }
 
@@ -216,7 +216,7 @@ class Copier {
     switch (typeof value) {
       case "string":
         this.#left -= value.length * 2;
-        return this.#left >= 0 ? value : notPlain;
+        return this.#left >= 0 ? value : tooLong;
       case "number":
       case "boolean":
       case "undefined":
@@ -244,7 +244,7 @@ class Copier {
     const copy: unknown[] = [];
     for (let i = 0; i < length; i++) {
       const item = this.copy(value[i], depth);
-      if (item === notPlain) return notPlain;
+      if (isRefusal(item)) return item;
       copy.push(item);
     }
     return copy;
@@ -258,11 +258,19 @@ class Copier {
     for (const key of keys) {
       if (key === "__proto__") return notPlain;
       const item = this.copy(value[key], depth);
-      if (item === notPlain) return notPlain;
+      if (isRefusal(item)) return item;
       copy[key] = item;
     }
     return copy;
   }
+}
+
+/** What copyPlain returns for values that may be plain and are too long to be copied. */
+const tooLong = Symbol("too long");
+
+/** Why there is no copy; a copy is never a symbol. */
+export function isRefusal(copy: unknown): copy is typeof notPlain | typeof tooLong {
+  return typeof copy === "symbol";
 }
 
 // ---- Reading
