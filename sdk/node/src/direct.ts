@@ -16,14 +16,14 @@
 
 import { ambient } from "./ambient.ts";
 import { logError } from "./console.ts";
-import { enhancedErrors, flagged, fromWire, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
+import { enhancedErrors, flagged, fromWire, noFetch, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { cameFromElsewhere, causeOf, type Direct, discard, hasCause, ofDirect, passSocket, withoutFragment } from "./exchange.ts";
 import { type Content, hasContent, type Incoming, knownLength, moved, type Pieces, piecesIn, repeatable, takeContent } from "./http/body.ts";
 import { outgoing } from "./http/encoding.ts";
 import { rawOf, travelled } from "./http/headers.ts";
-import { cfTextOf, incomingRequest, type Request, signalOf } from "./http/request.ts";
-import { encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
-import { statusName } from "./http/status.ts";
+import { cfTextOf, incomingRequest, onAbort, type Request, signalOf } from "./http/request.ts";
+import { answerOf, encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
+import { statusTextOf } from "./http/status.ts";
 import type { Route } from "./namespace.ts";
 import type { GuestObject } from "./object.ts";
 import type { Owner } from "./owner.ts";
@@ -130,21 +130,11 @@ class DirectFetch implements Direct {
 
   /** The author's signal cancels the call. */
   #listen(request: Request): void {
-    const signal = signalOf(request);
-    if (signal === null) return;
-    const abort = () => {
+    this.#unlisten = onAbort(signalOf(request), (reason) => {
       this.#cancel();
-      if (this.#passage !== null) {
-        this.#passage.end(signal.reason instanceof Error ? signal.reason : new DOMException("The operation was aborted", "AbortError") as unknown as Error);
-      }
-      this.#settle(() => this.#reject(signal.reason));
-    };
-    if (signal.aborted) {
-      abort();
-      return;
-    }
-    signal.addEventListener("abort", abort, { once: true });
-    this.#unlisten = () => signal.removeEventListener("abort", abort);
+      this.#passage?.end(reason instanceof Error ? reason : new DOMException("The operation was aborted", "AbortError") as unknown as Error);
+      this.#settle(() => this.#reject(reason));
+    });
   }
 
   /** In the object's turn. */
@@ -153,7 +143,7 @@ class DirectFetch implements Direct {
     let result: unknown;
     try {
       const { instance } = this.#object;
-      if (typeof instance!["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
+      if (typeof instance!["fetch"] !== "function") throw noFetch();
       result = (instance as { fetch(r: unknown): unknown }).fetch(this.#request);
     } catch (e) {
       this.#fail(e);
@@ -168,16 +158,8 @@ class DirectFetch implements Direct {
   #respond(response: unknown): void {
     if (this.#aborted && isResponse(response)) discard(response);
     if (this.#answered || this.#aborted || this.#object.gone) return;
-    if (!isResponse(response)) {
-      this.#fail(new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'."));
-      return;
-    }
-    if (response.status === 0) {
-      this.#fail(new TypeError("Return value from serve handler must not be an error response (like Response.error())"));
-      return;
-    }
     try {
-      this.#send(response);
+      this.#send(answerOf(response));
     } catch (e) {
       this.#fail(e);
     }
@@ -198,7 +180,7 @@ class DirectFetch implements Direct {
         const socket = socketOf(ambient.sockets.passedIn(end.id, owner));
         const protocol = headers.get("sec-websocket-protocol");
         if (protocol !== null) endOf(socket).protocol = protocol;
-        return incomingResponse({ status: 101, statusText: response.statusText === "" ? statusName(101) : response.statusText, headers, webSocket: socket, url: this.#url, redirected: false }, none);
+        return incomingResponse({ status: 101, statusText: statusTextOf(response), headers, webSocket: socket, url: this.#url, redirected: false }, none);
       });
       return;
     }
@@ -214,8 +196,9 @@ class DirectFetch implements Direct {
       this.#passage = new Passage(o, owner, content, () => this.#over());
       arrives = { kind: "incoming", incoming: this.#passage, length: knownLength(content) };
     }
-    const { status, statusText } = response;
-    this.#say(() => incomingResponse({ status, statusText: statusText === "" ? statusName(status) : statusText, headers, webSocket: null, url: this.#url, redirected: false }, arrives));
+    const { status } = response;
+    const statusText = statusTextOf(response);
+    this.#say(() => incomingResponse({ status, statusText, headers, webSocket: null, url: this.#url, redirected: false }, arrives));
   }
 
   #fail(error: unknown): void {

@@ -169,6 +169,11 @@ export function badConstructorParameter(type: string, n: number, wanted: string)
   return new TypeError(`Failed to construct '${type}': constructor parameter ${n} is not of type '${wanted}'.`);
 }
 
+/** A request has come to what has no `fetch`. */
+export function noFetch(): Error {
+  return new Error("Handler does not export a fetch() function.");
+}
+
 export function illegalInvocation(): TypeError {
   return new TypeError(
     "Illegal invocation: function called with incorrect `this` reference. See https://developers.cloudflare.com/workers/observability/errors/#illegal-invocation-errors for details.",

@@ -10,9 +10,9 @@ import { enhancedErrors, flagged, fromWire, readError, remote, resetText, retrya
 import { type Content, hasContent, knownLength, takeContent } from "./http/body.ts";
 import { decoded, outgoing } from "./http/encoding.ts";
 import { asBytes, fromWireList, rawOf } from "./http/headers.ts";
-import { cfTextOf, incomingRequest, type Request, signalOf } from "./http/request.ts";
-import { encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
-import { statusName } from "./http/status.ts";
+import { cfTextOf, incomingRequest, onAbort, type Request, signalOf } from "./http/request.ts";
+import { answerOf, encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
+import { statusTextOf } from "./http/status.ts";
 import type { OutboundRequest, Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
 import type { Scope } from "./scope.ts";
@@ -208,16 +208,8 @@ export class HostExchange implements Exchange {
   respond(response: unknown): void {
     if (this.#aborted && isResponse(response)) discard(response);
     if (this.#answered || this.#aborted || this.owner.gone) return;
-    if (!isResponse(response)) {
-      this.fail(new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'."));
-      return;
-    }
-    if (response.status === 0) {
-      this.fail(new TypeError("Return value from serve handler must not be an error response (like Response.error())"));
-      return;
-    }
     try {
-      this.#send(response);
+      this.#send(answerOf(response));
     } catch (e) {
       this.fail(e);
     }
@@ -427,15 +419,7 @@ class GuestExchange implements Exchange {
 
   /** The author's signal cancels the call. */
   #listen(request: Request): void {
-    const signal = signalOf(request);
-    if (signal === null) return;
-    const abort = () => this.#abort(signal.reason);
-    if (signal.aborted) {
-      abort();
-      return;
-    }
-    signal.addEventListener("abort", abort, { once: true });
-    this.#unlisten = () => signal.removeEventListener("abort", abort);
+    this.#unlisten = onAbort(signalOf(request), (reason) => this.#abort(reason));
   }
 
   #abort(reason: unknown): void {
@@ -476,7 +460,7 @@ class GuestExchange implements Exchange {
       const protocol = headers.find(([name]) => name.toLowerCase() === "sec-websocket-protocol");
       if (protocol !== undefined) endOf(webSocket).protocol = protocol[1];
     }
-    const response = incomingResponse({ status, statusText: statusText === "" ? statusName(status) : statusText, headers, webSocket, url: this.#url, redirected: false }, content);
+    const response = incomingResponse({ status, statusText: statusTextOf({ status, statusText }), headers, webSocket, url: this.#url, redirected: false }, content);
     if (webSocket !== null) this.#all.close(this.id);
     else this.#all.settle(this.id, this);
     this.owner.turns.later(this.#scope, () => this.#resolve(response));

@@ -4,8 +4,9 @@
  * does say so, and is passed on as it is.)
  */
 
+import { discard } from "./exchange.ts";
 import { type Content, hasContent, repeatable, takeContent } from "./http/body.ts";
-import { asBytes, rawOf } from "./http/headers.ts";
+import { rawOf } from "./http/headers.ts";
 import { afterRedirect, type Asked } from "./http/redirects.ts";
 import { Request, type RequestInit, signalOf } from "./http/request.ts";
 import { incomingResponse, type Response } from "./http/response.ts";
@@ -29,7 +30,7 @@ async function again(asked: Asked, first: Request, response: Response, ask: Ask)
   for (let hops = 0; ; hops++) {
     const next = afterRedirect(asked, response.status, response.headers.get("location"), hops);
     if (next === null) return hops === 0 ? response : moved(response, asked.url.href);
-    if (hasContent(response)) await response.body!.cancel();
+    discard(response);
     asked = next;
     response = await ask(new Request(next.url.href, initOf(next, first)));
   }
@@ -44,7 +45,6 @@ function initOf({ method, headers, content }: Asked, first: Request): RequestIni
 
 /** The answer of another place than the one that was asked. */
 function moved(response: Response, url: string): Response {
-  const headers = rawOf(response.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
-  const { status, statusText, webSocket } = response;
+  const { status, statusText, headers, webSocket } = response;
   return incomingResponse({ status, statusText, headers, webSocket, url, redirected: true }, hasContent(response) ? takeContent(response) : { kind: "none" });
 }

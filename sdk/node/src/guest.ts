@@ -12,7 +12,7 @@ import { Databases } from "./databases.ts";
 import { Residents } from "./direct.ts";
 import { End } from "./end.ts";
 import { type Env, makeEnv } from "./env.ts";
-import { durableObjectReset, readError, remote, resetText, toWire } from "./errors.ts";
+import { durableObjectReset, noFetch, readError, remote, resetText, toWire } from "./errors.ts";
 import { Exchanges, type HostExchange } from "./exchange.ts";
 import { type Birth, type Class, GuestObject, type Home } from "./object.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -407,7 +407,7 @@ export class Guest implements Receiver, Home {
           if (x.entrypoint === operatorEntrypoint) return operate(o.storage!, x.request);
           if (x.entrypoint === testEntrypoint) return answerTest(x.request, { object: o });
           const instance = o.instance!;
-          if (typeof instance["fetch"] !== "function") throw new Error("Handler does not export a fetch() function.");
+          if (typeof instance["fetch"] !== "function") throw noFetch();
           return (instance as { fetch(r: unknown): unknown }).fetch(x.request);
         });
       });

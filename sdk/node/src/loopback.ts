@@ -4,11 +4,11 @@
  */
 
 import { ambient, scopeNow } from "./ambient.ts";
-import { hasContent, takeContent, usedText } from "./http/body.ts";
-import { asBytes, rawOf } from "./http/headers.ts";
+import { type Content, hasContent, knownLength, takeContent, usedText } from "./http/body.ts";
+import { travelled } from "./http/headers.ts";
 import type { Request } from "./http/request.ts";
-import { incomingResponse, isResponse, type Response } from "./http/response.ts";
-import { statusName } from "./http/status.ts";
+import { answerOf, incomingResponse, type Response } from "./http/response.ts";
+import { statusTextOf } from "./http/status.ts";
 import { deserialize } from "./storage/clone.ts";
 import type { Worker } from "./worker.ts";
 
@@ -55,10 +55,10 @@ export async function fetchLoopback(entrypoint: string, props: Uint8Array | null
 
 /** An answer as whoever asked sees it. */
 function arrived(r: unknown, url: string): Response {
-  if (!isResponse(r)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
-  if (r.bodyUsed) throw new TypeError(usedText);
-  const { status, webSocket } = r;
-  const headers = rawOf(r.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
-  const head = { status, statusText: r.statusText === "" ? statusName(status) : r.statusText, headers, webSocket, url, redirected: false };
-  return incomingResponse(head, hasContent(r) ? takeContent(r) : { kind: "none" });
+  const response = answerOf(r);
+  if (response.bodyUsed) throw new TypeError(usedText);
+  const { status, webSocket } = response;
+  const content: Content = hasContent(response) ? takeContent(response) : { kind: "none" };
+  const headers = travelled(response.headers, content.kind !== "none", knownLength(content));
+  return incomingResponse({ status, statusText: statusTextOf(response), headers, webSocket, url, redirected: false }, content);
 }

@@ -7,6 +7,7 @@ import { ambient, scopeNow } from "./ambient.ts";
 import type { Config } from "./config.ts";
 import { logError } from "./console.ts";
 import type { Env } from "./env.ts";
+import { noFetch } from "./errors.ts";
 import type { HostExchange } from "./exchange.ts";
 import { fillExports } from "./exports.ts";
 import type { Request } from "./http/request.ts";
@@ -93,12 +94,10 @@ export class Worker {
   handle(entrypoint: string, props: unknown, request: Request): unknown {
     const { entry, context } = this.entrypoint(entrypoint, props);
     const handlers = entry as Handlers | undefined | null;
-    if (typeof handlers?.["fetch"] !== "function") throw new Error(noFetch);
+    if (typeof handlers?.["fetch"] !== "function") throw noFetch();
     return handlers["fetch"](request, this.#env, context);
   }
 }
-
-const noFetch = "Handler does not export a fetch() function.";
 
 /** Calls a handler and answers the exchange with what comes of it. */
 export function run(x: HostExchange, handler: () => unknown): Promise<void> {

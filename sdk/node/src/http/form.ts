@@ -5,6 +5,7 @@
 
 import { Blob, Buffer, File } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { badParameter } from "../errors.ts";
 
 type Entry = [name: string, value: string | File];
 
@@ -72,9 +73,9 @@ export class FormData {
 }
 
 function entry(method: string, given: number, name: string, value: unknown, filename: string | undefined): Entry {
-  if (given < 2) throw new TypeError(`Failed to execute '${method}' on 'FormData': parameter ${given + 1} is not of type 'string'.`);
+  if (given < 2) throw badParameter(method, "FormData", given + 1, "string");
   if (!(value instanceof Blob)) {
-    if (filename !== undefined) throw new TypeError(`Failed to execute '${method}' on 'FormData': parameter 2 is not of type 'Blob'.`);
+    if (filename !== undefined) throw badParameter(method, "FormData", 2, "Blob");
     return [`${name}`, `${value as string}`];
   }
   if (value instanceof File && filename === undefined) return [`${name}`, value];

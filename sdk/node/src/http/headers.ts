@@ -4,8 +4,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import { badParameter, illegalInvocation } from "../errors.ts";
-
+import { badConstructorParameter, badParameter, illegalInvocation } from "../errors.ts";
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
@@ -13,7 +12,7 @@ export type HeadersInit = Headers | Iterable<readonly [string, string]> | Record
 
 type Field = { name: string; lower: string; value: string };
 
-// What this runtime may do with Headers and an author may not; set by the class.
+// Set by the class: what this runtime may do with Headers and an author may not.
 /** The fields as they travel. */
 export let rawOf: (h: Headers) => [string, string][];
 /** What came over the wire, its values as bytes; they are known to be clean. */
@@ -71,7 +70,7 @@ export class Headers {
       return;
     }
     if (init === null || (typeof init !== "object" && typeof init !== "function")) {
-      throw new TypeError("Failed to construct 'Headers': constructor parameter 1 is not of type 'Headers or Sequence or object'.");
+      throw badConstructorParameter("Headers", 1, "Headers or Sequence or object");
     }
     if (Symbol.iterator in init) {
       for (const pair of init as Iterable<Iterable<string>>) {

@@ -4,6 +4,7 @@
  * changed.
  */
 
+import { badConstructorParameter } from "../errors.ts";
 import { Body, type BodyInit, cloneContent, type Content, extract, hasContent, takeContent } from "./body.ts";
 import { copyOf, Headers, type HeadersInit } from "./headers.ts";
 
@@ -93,10 +94,10 @@ export class Request extends Body {
       this.#head = init as unknown as Head;
       return;
     }
-    if (arguments.length === 0) throw new TypeError("Failed to construct 'Request': constructor parameter 1 is not of type 'Request or string'.");
+    if (arguments.length === 0) throw badConstructorParameter("Request", 1, "Request or string");
     const base = isRequest(input) ? input : null;
     if (init !== undefined && init !== null && typeof init !== "object") {
-      throw new TypeError("Failed to construct 'Request': constructor parameter 2 is not of type 'RequestInitializerDict or Request'.");
+      throw badConstructorParameter("Request", 2, "RequestInitializerDict or Request");
     }
     const from: RequestInit = init === undefined || init === null ? {} : isRequest(init) ? initOf(init) : init;
     const { head, type, body } = compose(base, base === null ? parseUrl(input as string | URL) : base.#head.url, base === null ? null : base.#head, from);
@@ -216,4 +217,16 @@ function checkMethod(method: string): string {
   const upper = text.toUpperCase();
   if (!methods.has(upper)) throw new TypeError(`Invalid HTTP method string: ${text}`);
   return upper;
+}
+
+/** Calls `f` once with the reason when the signal aborts, or now if it has. What it returns, if anything, takes that back. */
+export function onAbort(signal: AbortSignal | null, f: (reason: unknown) => void): (() => void) | null {
+  if (signal === null) return null;
+  const abort = () => f(signal.reason);
+  if (signal.aborted) {
+    abort();
+    return null;
+  }
+  signal.addEventListener("abort", abort, { once: true });
+  return () => signal.removeEventListener("abort", abort);
 }

@@ -2,7 +2,7 @@
  * Response, as Workers have it: one that carries a WebSocket has status 101.
  */
 
-import { badParameter, illegalInvocation } from "../errors.ts";
+import { badConstructorParameter, badParameter, illegalInvocation } from "../errors.ts";
 import type { WebSocket } from "../websocket.ts";
 import { isWebSocket } from "../websocket.ts";
 import { Body, type BodyInit, cloneContent, type Content, extract, knownLength } from "./body.ts";
@@ -16,6 +16,13 @@ export interface ResponseInit {
   webSocket?: WebSocket | null;
   cf?: unknown;
   encodeBody?: string;
+}
+
+/** What a handler has returned, as the response that it must be. */
+export function answerOf(result: unknown): Response {
+  if (!isResponse(result)) throw new TypeError("Incorrect type for Promise: the Promise did not resolve to 'Response'.");
+  if (result.status === 0) throw new TypeError("Return value from serve handler must not be an error response (like Response.error())");
+  return result;
 }
 
 interface Head {
@@ -148,7 +155,7 @@ export class Response extends Body {
 }
 
 function headOf(init: ResponseInit | Response | undefined | null): Head {
-  if (init !== undefined && init !== null && typeof init !== "object") throw new TypeError("Failed to construct 'Response': constructor parameter 2 is not of type 'InitializerDict or Response'.");
+  if (init !== undefined && init !== null && typeof init !== "object") throw badConstructorParameter("Response", 2, "InitializerDict or Response");
   const from: ResponseInit = init ?? {};
   if (from.headers === null) throw new TypeError("Incorrect type for the 'headers' field on 'InitializerDict': the provided value is not of type 'Headers or Sequence or object'.");
   const status = from.status === undefined ? 200 : toStatus(from.status);

@@ -13,6 +13,11 @@ const names: Record<number, string> = {
 
 const classes = ["", "Informational", "Successful", "Redirection", "Client Error", "Server Error"];
 
-export function statusName(status: number): string {
+/** What was said of a status, or what it is called. */
+export function statusTextOf({ status, statusText }: { status: number; statusText: string }): string {
+  return statusText !== "" ? statusText : statusName(status);
+}
+
+function statusName(status: number): string {
   return names[status] ?? classes[Math.trunc(status / 100)] ?? "";
 }
