@@ -78,9 +78,11 @@ func (b *batch) join(last *op, s dormouse.SocketID) {
 	last.socket = s
 }
 
-// do adds something to be done on the loop.
+// later adds something to be done on the loop, unless the instance has ended by
+// then.
 func (b *batch) later(f func()) { b.ops = append(b.ops, b.doing(opDo, f)) }
 
+// always adds what is done even then.
 func (b *batch) always(f func()) { b.ops = append(b.ops, b.doing(opAlways, f)) }
 
 func (b *batch) doing(k opKind, f func()) op {

@@ -99,8 +99,8 @@ func (r *runner) note(i *instance) {
 	r.setSlow(false)
 }
 
-// moved says whether the runner has begun another event since the last look. On
-// the loop.
+// moved says whether the runner has begun another turn since the last look. For
+// one looker at a time: the loop, or the timer of whoever has the loop.
 func (r *runner) moved() bool {
 	i := r.on.Load()
 	if i == nil {
@@ -304,9 +304,12 @@ func (c *crew) ended(r *runner) {
 	c.restLocked()
 }
 
+// atRestLocked says whether nobody runs a handler.
+func (c *crew) atRestLocked() bool { return len(c.runners) == 0 && c.borrower == nil }
+
 // restLocked tells those who wait until nobody runs.
 func (c *crew) restLocked() {
-	if c.drained != nil && len(c.runners) == 0 && c.borrower == nil {
+	if c.drained != nil && c.atRestLocked() {
 		close(c.drained)
 		c.drained = nil
 	}
@@ -374,7 +377,7 @@ func (c *crew) tell(f func()) {
 // wait waits until no handler runs any more, or for d.
 func (c *crew) wait(d time.Duration) bool {
 	c.mu.Lock()
-	if len(c.runners) == 0 && c.borrower == nil {
+	if c.atRestLocked() {
 		c.mu.Unlock()
 		return true
 	}

@@ -9,7 +9,8 @@ import (
 	"github.com/dormouse-dev/dormouse"
 )
 
-// event is something that happens to an object, and the context of its handler.
+// event is something that happens to an object, and the context of its handler; of
+// a message's, messageContext is.
 // What an event does not need is made when it is asked for: most handlers of
 // messages never look at their context.
 type event struct {

@@ -109,8 +109,7 @@ func (f *fetch) fail(e *event, err error) {
 	if err != http.ErrAbortHandler && err != error(errNoFetch) {
 		i.logError(err)
 	}
-	x := *asError(err)
-	x.Remote = true
+	x := asRemote(err)
 	var far dormouse.SocketID // of a socket that was accepted and will not be answered with
 	if w := f.writer; w != nil && !w.sent {
 		far = w.far
@@ -121,7 +120,7 @@ func (f *fetch) fail(e *event, err error) {
 		if far != 0 {
 			f.g.host.Release(f.g, far)
 		}
-		f.out.fail(&x)
+		f.out.fail(x)
 	})
 	i.saidLocked()
 }

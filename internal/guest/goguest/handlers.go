@@ -189,11 +189,10 @@ func (a *onAlarm) run(e *event) error {
 func (a *onAlarm) fail(e *event, err error) {
 	i := e.i
 	i.logError(err)
-	x := *asError(err)
-	x.Remote = true
+	x := asRemote(err)
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.outLocked().later(func() { i.g.host.FromPeer(i.g).Failure(a.x, &x) })
+	i.outLocked().later(func() { i.g.host.FromPeer(i.g).Failure(a.x, x) })
 }
 
 func (a *onAlarm) drop(*event, *dormouse.Error) {}
@@ -223,9 +222,7 @@ func (l *localCall) run(e *event) error {
 // fail implements failing: the call has panicked.
 func (l *localCall) fail(e *event, err error) {
 	e.i.logError(err)
-	x := *asError(err)
-	x.Remote = true
-	l.answer(e, &x)
+	l.answer(e, asRemote(err))
 }
 
 func (l *localCall) answer(e *event, err error) {

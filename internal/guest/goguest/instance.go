@@ -301,6 +301,13 @@ func asError(err error) *dormouse.Error {
 	return &dormouse.Error{Message: err.Error()}
 }
 
+// asRemote is err as its caller sees it: it happened at the other side.
+func asRemote(err error) *dormouse.Error {
+	e := *asError(err)
+	e.Remote = true
+	return &e
+}
+
 // outLocked is the batch that takes what is said now.
 func (i *instance) outLocked() *batch {
 	if i.out == nil {
@@ -341,7 +348,7 @@ func (i *instance) tellProgressLocked() {
 }
 
 // slowDown hands over what a handler that takes long has said so far, and has it
-// hand over the rest as it says it. On the loop.
+// hand over the rest as it says it.
 func (i *instance) slowDown() {
 	i.mu.Lock()
 	defer i.mu.Unlock()

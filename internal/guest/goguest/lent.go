@@ -148,6 +148,19 @@ func (e *event) waits() {
 	}
 }
 
+// unlockToWait releases the instance's lock because its handler, if one runs, is
+// going to wait for the host.
+func (i *instance) unlockToWait() {
+	e := i.holder
+	if e != nil {
+		e.pinned = true
+	}
+	i.mu.Unlock()
+	if e != nil {
+		e.waits()
+	}
+}
+
 // watchBorrower takes the loop from a handler that has not moved since the last
 // look.
 func (c *crew) watchBorrower() {

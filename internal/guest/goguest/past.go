@@ -39,14 +39,7 @@ func (i *instance) Past(ctx context.Context, q author.PastQuestion) (string, err
 	i.asked[n] = answer
 	i.outLocked().later(func() { i.g.host.AskPast(i.g, i.num, n, pastQuestions[q.What], q.Time, q.Bookmark) })
 	i.handOverLocked()
-	e := i.holder
-	if e != nil {
-		e.pinned = true
-	}
-	i.mu.Unlock()
-	if e != nil {
-		e.waits()
-	}
+	i.unlockToWait()
 	select {
 	case a := <-answer:
 		return a.bookmark, a.err

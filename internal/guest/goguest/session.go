@@ -27,15 +27,16 @@ func (g *Guest) BeginSession(x guest.Session, o guest.Object, s *guest.Opening) 
 		g.crew.tell(func() { g.host.FromSessions(g).SessionFailure(x, e) })
 		return
 	}
-	e := &event{i: i, work: &methodCall{x, s.First}}
+	e := &event{i: i, work: &methodCall{x: x, first: s.First, question: 1}}
 	g.called[x] = e
 	i.deliver(e)
 }
 
 // methodCall is a session with an object, as an event.
 type methodCall struct {
-	x     guest.Session
-	first []byte
+	x        guest.Session
+	first    []byte
+	question uint32 // of the call; 1 until that has been read
 }
 
 // run implements work.
@@ -44,30 +45,24 @@ func (c *methodCall) run(e *event) error {
 	if err != nil {
 		return err
 	}
+	c.question = call.Question
 	result, err := e.i.invoke(e, call)
 	if err != nil {
-		x := *asError(err)
-		x.Remote = true
-		c.answer(e, &plaincall.Answer{Question: call.Question, Error: &x})
+		c.answer(e, &plaincall.Answer{Error: asRemote(err)})
 		return nil
 	}
-	c.answer(e, &plaincall.Answer{Question: call.Question, Value: result})
+	c.answer(e, &plaincall.Answer{Value: result})
 	return nil
 }
 
 // fail implements failing: the method has panicked, or cannot be read.
 func (c *methodCall) fail(e *event, err error) {
 	e.i.logError(err)
-	x := *asError(err)
-	x.Remote = true
-	question := uint32(1)
-	if call, err := plaincall.ReadCall(c.first); err == nil {
-		question = call.Question
-	}
-	c.answer(e, &plaincall.Answer{Question: question, Error: &x})
+	c.answer(e, &plaincall.Answer{Error: asRemote(err)})
 }
 
 func (c *methodCall) answer(e *event, a *plaincall.Answer) {
+	a.Question = c.question
 	i, last := e.i, a.Append(nil)
 	i.mu.Lock()
 	defer i.mu.Unlock()

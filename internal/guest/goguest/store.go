@@ -294,14 +294,7 @@ func (h hooks) Durable(ctx context.Context) error {
 	i.awaited = append(i.awaited, a)
 	i.outLocked().later(func() { i.g.host.AwaitDurable(i.g, i.num, n) })
 	i.handOverLocked()
-	e := i.holder
-	if e != nil {
-		e.pinned = true
-	}
-	i.mu.Unlock()
-	if e != nil {
-		e.waits()
-	}
+	i.unlockToWait()
 	select {
 	case <-a.done:
 	case <-ctx.Done():

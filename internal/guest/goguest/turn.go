@@ -259,9 +259,9 @@ func (i *instance) block(e *event, ctx context.Context, f func(context.Context) 
 
 // asReset is the error of those whom a reset because of err concerns.
 func asReset(err error) *dormouse.Error {
-	e := *asError(err)
-	e.Remote, e.ObjectReset = true, true
-	return &e
+	e := asRemote(err)
+	e.ObjectReset = true
+	return e
 }
 
 // aborted is the reason when none was given. The text is Cloudflare's.
