@@ -26,17 +26,6 @@ func ReadTraced(body []byte) (string, error) {
 	return string(body), nil
 }
 
-// ReadBlame reads in which event of an object the error happened that the next
-// frame logs; of the Worker, in which exchange or session.
-func ReadBlame(body []byte) (o guest.Object, event uint32, err error) {
-	r := &reader{b: body}
-	o, event = r.object(), r.u32()
-	if err := r.done(); err != nil {
-		return 0, 0, frameError(Blame, err)
-	}
-	return o, event, nil
-}
-
 // ReadCause reads which exchange or session of the guest's own has brought the
 // error that the next frame passes on.
 func ReadCause(body []byte) (session bool, number uint32, err error) {
@@ -60,17 +49,6 @@ func ReadDirect(body []byte) (o guest.Object, n uint32, took time.Duration, err 
 		return 0, 0, 0, frameError(Direct, err)
 	}
 	return o, n, took, nil
-}
-
-// ReadDirectCause reads in which event, that the host has not seen, of an object
-// the error happened that the next frame passes on.
-func ReadDirectCause(body []byte) (o guest.Object, event uint32, err error) {
-	r := &reader{b: body}
-	o, event = r.object(), r.u32()
-	if err := r.done(); err != nil {
-		return 0, 0, frameError(DirectCause, err)
-	}
-	return o, event, nil
 }
 
 // Inspect asks the guest to let DevTools in, or no longer.

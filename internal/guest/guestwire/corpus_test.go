@@ -160,12 +160,6 @@ func TestCorpusToTheHost(t *testing.T) {
 				t.Errorf("%s: %v", l.name, err)
 			}
 			h.Raw(uint8(l.t), []byte(context))
-		} else if l.t == guestwire.Blame {
-			o, n, err := guestwire.ReadBlame(l.body)
-			if err != nil {
-				t.Errorf("%s: %v", l.name, err)
-			}
-			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(o)), n))
 		} else if l.t == guestwire.Cause {
 			session, n, err := guestwire.ReadCause(l.body)
 			if err != nil {
@@ -183,14 +177,8 @@ func TestCorpusToTheHost(t *testing.T) {
 			}
 			b := binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(o)), n)
 			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(b, uint32(took.Microseconds())))
-		} else if l.t == guestwire.DirectCause {
-			o, n, err := guestwire.ReadDirectCause(l.body)
-			if err != nil {
-				t.Errorf("%s: %v", l.name, err)
-			}
-			h.Raw(uint8(l.t), binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(o)), n))
-		} else if l.t == guestwire.Lasting || l.t == guestwire.Over {
-			o, event, err := guestwire.ReadLasting(l.t, l.body)
+		} else if l.t == guestwire.Blame || l.t == guestwire.DirectCause || l.t == guestwire.Lasting || l.t == guestwire.Over {
+			o, event, err := guestwire.ReadEventOf(l.t, l.body)
 			if err != nil {
 				t.Errorf("%s: %v", l.name, err)
 			}
@@ -266,20 +254,14 @@ func read(b []byte) error {
 	case typ == guestwire.Traced:
 		_, err := guestwire.ReadTraced(body)
 		return err
-	case typ == guestwire.Blame:
-		_, _, err := guestwire.ReadBlame(body)
-		return err
 	case typ == guestwire.Cause:
 		_, _, err := guestwire.ReadCause(body)
 		return err
 	case typ == guestwire.Direct:
 		_, _, _, err := guestwire.ReadDirect(body)
 		return err
-	case typ == guestwire.DirectCause:
-		_, _, err := guestwire.ReadDirectCause(body)
-		return err
-	case typ == guestwire.Lasting || typ == guestwire.Over:
-		_, _, err := guestwire.ReadLasting(typ, body)
+	case typ == guestwire.Blame || typ == guestwire.DirectCause || typ == guestwire.Lasting || typ == guestwire.Over:
+		_, _, err := guestwire.ReadEventOf(typ, body)
 		return err
 	case typ == guestwire.Waited:
 		_, _, err := guestwire.ReadWaited(body)

@@ -27,9 +27,11 @@ func ReadWaited(body []byte) (o guest.Object, d time.Duration, err error) {
 	return o, d, nil
 }
 
-// ReadLasting reads which event of an object has begun and lasts, or is over, as t
-// says.
-func ReadLasting(t Type, body []byte) (o guest.Object, event uint32, err error) {
+// ReadEventOf reads which event of an object t is about: one that has begun and
+// lasts, or is over (Lasting, Over), or in which the error happened that the next
+// frame logs (Blame; of the Worker, in which exchange or session) or passes on
+// (DirectCause, of events that the host has not seen).
+func ReadEventOf(t Type, body []byte) (o guest.Object, event uint32, err error) {
 	r := &reader{b: body}
 	o, event = r.object(), r.u32()
 	if err := r.done(); err != nil {

@@ -12,13 +12,13 @@ func (p *Process) about(t guestwire.Type, body []byte) error {
 		}
 		return err
 	case guestwire.Blame:
-		o, event, err := guestwire.ReadBlame(body)
+		o, event, err := guestwire.ReadEventOf(t, body)
 		if err == nil {
 			p.host.Blamed(p, o, event)
 		}
 		return err
 	case guestwire.DirectCause:
-		o, event, err := guestwire.ReadDirectCause(body)
+		o, event, err := guestwire.ReadEventOf(t, body)
 		if err == nil {
 			p.host.CausedDirectly(p, o, event)
 		}

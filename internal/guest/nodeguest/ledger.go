@@ -95,7 +95,7 @@ func (l *ledger) over(event uint32) {
 
 // stands takes the process's word that an event lasts, or is over.
 func (p *Process) stands(t guestwire.Type, body []byte) error {
-	o, event, err := guestwire.ReadLasting(t, body)
+	o, event, err := guestwire.ReadEventOf(t, body)
 	if err != nil {
 		return err
 	}
