@@ -28,7 +28,8 @@ export class Scope {
 
 /**
  * One call of the Worker's own code, from its event to the end of its answer and
- * of what it gave to waitUntil. The stubs that it got end with it.
+ * of what it gave to waitUntil. The stubs that it got end with it, and the
+ * answers from outside that it has not read to their end.
  */
 export class Invocation {
   #holds = 1;

@@ -28,7 +28,8 @@ export interface Watch {
   readonly words: Int32Array;
   /**
    * The global under which the first thread shows its `(turn: number, beat: number) => Verdict`, until it is called
-   * with a turn of -1. A beat of `inTurn` asks about the turn, another one about what runs outside of turns.
+   * with a turn of -1. A beat of `inTurn` asks about the turn, another one about what runs outside of turns; a turn of
+   * `forSnapshot` asks for nothing but a heap snapshot.
    */
   readonly global: string;
   /** How long a turn may take; ms. */

@@ -13,7 +13,7 @@ export type HeadersInit = Headers | Iterable<readonly [string, string]> | Record
 type Field = { name: string; lower: string; value: string };
 
 // Set by the class: what this runtime may do with Headers and an author may not.
-/** The fields as they travel. */
+/** The fields, their names in lower case and their values as text; asBytes makes of these what travels. */
 export let rawOf: (h: Headers) => [string, string][];
 /** What came over the wire, its values as bytes; they are known to be clean. */
 export let fromWireList: (list: readonly (readonly [string, string])[], immutable: boolean) => Headers;
