@@ -36,6 +36,11 @@ export class Room extends DurableObject {
         let left = 40;
         return new Response(new ReadableStream({ pull(c) { if (left-- === 0) c.close(); else c.enqueue(new Uint8Array(65536).fill(left)); }, cancel(why) { console.log("cancelled " + why.message); } }));
       }
+      case "/reuse": {
+        const one = Buffer.alloc(4);
+        let n = 0;
+        return new Response(new ReadableStream({ pull(c) { if (n === 3) c.close(); else c.enqueue(one.fill("abc"[n++])); } }, { highWaterMark: 0 }));
+      }
     }
     return new Response("nothing");
   }
@@ -58,6 +63,7 @@ export default {
         case "/echo": { const r = await stub.fetch("http://x/echo", { method: "PUT", body: "h\u00e9", headers: { "x-sent": "1" }, cf: { a: 1 } }); return new Response([...r.headers].map((h) => h.join("=")).join("&") + " " + (await r.text())); }
         case "/socket": case "/stream": return stub.fetch(request);
         case "/some": { const r = await stub.fetch("http://x/stream"); const reader = r.body.getReader(); await reader.read(); await reader.cancel(new Error("enough")); return new Response("some"); }
+        case "/reuse": { const r = await stub.fetch(request); await new Promise((done) => setTimeout(done, 20)); return new Response(await r.text()); }
         case "/rpc": {
           const given = { list: [1, "two", null], deep: { a: true } };
           const got = await stub.same(given);
@@ -114,6 +120,12 @@ test("a fetch of an object of this guest does not pass the host", async () => {
   assert.equal(host.of("direct").reduce((n, d) => n + d.events, 0), 3);
   // They are none of those that the host has delivered.
   assert.ok(host.of("progress").every((p) => p.started === 0 && p.finished === 0));
+});
+
+test("a piece of a body is as it was when it was given, also if its Buffer is used again", async () => {
+  await using host = await started();
+  assert.equal(await ask(host, "/reuse"), "aaaabbbbcccc");
+  nothingAsked(host);
 });
 
 test("an answer waits until what the object has written is durable", async () => {
