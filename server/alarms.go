@@ -108,15 +108,10 @@ func (r runtime) Alarms() admin.Alarms {
 	for _, sh := range r.s.shards {
 		sh.loop.Call(func() {
 			t := sh.alarms.Stats()
-			sum.Alarms += t.Alarms
-			sum.Running += t.Running
-			sum.Late += t.Late
-			sum.Runs += t.Runs
-			sum.Failures += t.Failures
-			sum.Interrupted += t.Interrupted
-			sum.Dropped += t.Dropped
-			sum.Repairs += t.Repairs
-			sum.ClockJumps = max(sum.ClockJumps, t.ClockJumps)
+			sum.Add(admin.Alarms{
+				Alarms: t.Alarms, Running: t.Running, Late: t.Late, Runs: t.Runs, Failures: t.Failures,
+				Interrupted: t.Interrupted, Dropped: t.Dropped, Repairs: t.Repairs, ClockJumps: t.ClockJumps,
+			})
 		})
 	}
 	return sum

@@ -84,16 +84,13 @@ func (o *Stub) connect(ctx context.Context, opening *guest.Opening, done func([]
 	if !ok {
 		return nil, fmt.Errorf("there is no class %s in this server", o.ns.class)
 	}
-	to := guest.Target{Kind: guest.ToObject, Index: class, ID: o.id}
-	if o.name != nil {
-		to.Name, to.HasName = *o.name, true
-	}
-	cancel, err = goguest.Connect(ctx, to, o.key(), opening, done)
+	k := o.key()
+	cancel, err = goguest.Connect(ctx, o.target(class), k, opening, done)
 	if cancel != nil || err != nil {
 		return cancel, err
 	}
 	l := &line{done: done, far: make(chan host.Line, 1)}
-	l.far <- s.route(o.key()).Connect(o.key(), class, o.name, opening, l)
+	l.far <- s.route(k).Connect(k, class, o.name, opening, l)
 	return l.cancel, nil
 }
 

@@ -54,7 +54,7 @@ func (s *Server) lookForLeft() {
 func (s *Server) findLeft(ctx context.Context) {
 	whole := !s.othersLieThere()
 	for _, n := range (runtime{s}).Namespaces() {
-		folders := filepath.Dir(filepath.Dir(DatabasePath(s.Data, dormouse.Key{Namespace: n})))
+		folders := filepath.Join(DatabaseFolder(s.Data), storage.Folder(n))
 		list, err := os.ReadDir(folders)
 		if err != nil {
 			whole = whole && errors.Is(err, fs.ErrNotExist) // then no object of the class has written anything
@@ -79,15 +79,14 @@ func (s *Server) findLeft(ctx context.Context) {
 func (s *Server) othersLieThere() bool {
 	ours := make(map[string]bool)
 	for _, n := range (runtime{s}).Namespaces() {
-		ours[filepath.Dir(filepath.Dir(DatabasePath(s.Data, dormouse.Key{Namespace: n})))] = true
+		ours[storage.Folder(n)] = true
 	}
-	folder := DatabaseFolder(s.Data)
-	list, err := os.ReadDir(folder)
+	list, err := os.ReadDir(DatabaseFolder(s.Data))
 	if err != nil {
 		return true
 	}
 	for _, d := range list {
-		if path := filepath.Join(folder, d.Name()); d.IsDir() && d.Name() != storage.JournalFolder && !ours[path] {
+		if d.IsDir() && d.Name() != storage.JournalFolder && !ours[d.Name()] {
 			return true
 		}
 	}

@@ -1,17 +1,13 @@
 package server
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
-	"os"
 	"path/filepath"
-	"slices"
 
+	"github.com/dormouse-dev/dormouse/internal/browse"
 	"github.com/dormouse-dev/dormouse/internal/kv"
 	"github.com/dormouse-dev/dormouse/internal/r2"
-	"github.com/dormouse-dev/dormouse/internal/storage"
 	"github.com/dormouse-dev/dormouse/internal/stores"
 )
 
@@ -32,18 +28,12 @@ func (k keeper) KVNames() ([]string, error) { return k.names(kvFolder) }
 func (k keeper) R2Names() ([]string, error) { return k.names(r2Folder) }
 
 func (k keeper) names(kind string) ([]string, error) {
-	list, err := os.ReadDir(filepath.Join(k.shelves.data, kind))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
+	list, err := browse.Namespaces(filepath.Join(k.shelves.data, kind)) // their folders are named alike
 	var all []string
-	for _, e := range list {
-		if name, ok := storage.ParseFolder(e.Name()); ok && e.IsDir() {
-			all = append(all, string(name))
-		}
+	for _, name := range list {
+		all = append(all, string(name))
 	}
-	slices.Sort(all)
-	return all, nil
+	return all, err
 }
 
 // KV implements stores.Keeper.

@@ -151,12 +151,8 @@ func (o *Stub) ask(ctx context.Context, r *guest.Request, a host.Answer) (host.A
 	if !ok {
 		return nil, fmt.Errorf("there is no class %s in this server", o.ns.class)
 	}
-	k := dormouse.Key{Namespace: s.namespace(o.ns.class), ID: o.id}
-	to := guest.Target{Kind: guest.ToObject, Index: class, ID: o.id}
-	if o.name != nil {
-		to.Name, to.HasName = *o.name, true
-	}
-	asker, err := goguest.Ask(ctx, to, k, r, a)
+	k := o.key()
+	asker, err := goguest.Ask(ctx, o.target(class), k, r, a)
 	if asker != nil || err != nil {
 		return asker, err
 	}
@@ -237,6 +233,15 @@ func (answered) BodyEnd()         {}
 func (answered) BodyAbort(string) {}
 func (answered) Credit(uint32)    {}
 func (answered) Cancel(string)    {}
+
+// target is the object as a guest names it.
+func (o *Stub) target(class int) guest.Target {
+	to := guest.Target{Kind: guest.ToObject, Index: class, ID: o.id}
+	if o.name != nil {
+		to.Name, to.HasName = *o.name, true
+	}
+	return to
+}
 
 // key names the object in the whole system.
 func (o *Stub) key() dormouse.Key {

@@ -208,16 +208,7 @@ func (t together) Classes() []admin.Class {
 
 func (t together) Alarms() (sum admin.Alarms) {
 	for _, s := range t.n.all() {
-		a := runtime{s}.Alarms()
-		sum.Alarms += a.Alarms
-		sum.Running += a.Running
-		sum.Late += a.Late
-		sum.Runs += a.Runs
-		sum.Failures += a.Failures
-		sum.Interrupted += a.Interrupted
-		sum.Dropped += a.Dropped
-		sum.Repairs += a.Repairs
-		sum.ClockJumps = max(sum.ClockJumps, a.ClockJumps)
+		sum.Add(runtime{s}.Alarms())
 	}
 	return sum
 }

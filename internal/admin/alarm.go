@@ -25,3 +25,16 @@ type Alarms struct {
 	Repairs    uint64 `json:"repairs"`
 	ClockJumps uint64 `json:"clock_jumps"`
 }
+
+// Add adds what others have counted. A jump of the clock is one for all.
+func (a *Alarms) Add(b Alarms) {
+	a.Alarms += b.Alarms
+	a.Running += b.Running
+	a.Late += b.Late
+	a.Runs += b.Runs
+	a.Failures += b.Failures
+	a.Interrupted += b.Interrupted
+	a.Dropped += b.Dropped
+	a.Repairs += b.Repairs
+	a.ClockJumps = max(a.ClockJumps, b.ClockJumps)
+}
