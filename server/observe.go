@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
@@ -116,15 +115,7 @@ func writeHealth(w http.ResponseWriter, r health.Report) {
 	if !r.Ready {
 		status = http.StatusServiceUnavailable
 	}
-	writeJSON(w, status, r)
-}
-
-// writeJSON answers with v, which holds strings, numbers and booleans.
-func writeJSON(w http.ResponseWriter, status int, v any) {
-	b, _ := json.MarshalIndent(v, "", "  ")
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(append(b, '\n'))
+	admin.WriteJSON(w, status, r)
 }
 
 // answerLimit is how long a loop may take to answer when somebody looks.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -114,13 +113,11 @@ func (s *Server) hooks() hooks { return hooks{s, s.js} }
 
 // said answers a request that has no answer but whether it was done.
 func said(w http.ResponseWriter, err error) {
-	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		json.NewEncoder(w).Encode(map[string]string{"error": err.Error()})
+		admin.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 		return
 	}
-	io.WriteString(w, "{}\n")
+	admin.WriteJSON(w, http.StatusOK, struct{}{})
 }
 
 // withObject finds the object that a path means, as the admin API does.
@@ -132,18 +129,12 @@ func (s *Server) withObject(f func(http.ResponseWriter, *http.Request, objectCal
 			said(w, errors.New("there is no such namespace of objects written in JavaScript"))
 			return
 		}
-		c := objectCall{s: s, class: class}
-		if name, ok := strings.CutPrefix(r.PathValue("id"), "name:"); ok {
-			c.key, c.name = dormouse.Key{Namespace: n, ID: n.IDFromName(name)}, &name
-		} else {
-			id, err := n.ParseID(r.PathValue("id"))
-			if err != nil {
-				said(w, err)
-				return
-			}
-			c.key = dormouse.Key{Namespace: n, ID: id}
+		k, name, err := admin.ParseObject(n, r.PathValue("id"))
+		if err != nil {
+			said(w, err)
+			return
 		}
-		f(w, r, c)
+		f(w, r, objectCall{s: s, class: class, key: k, name: name})
 	})
 }
 

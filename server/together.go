@@ -91,7 +91,7 @@ func whose(names []string) http.Handler {
 		if name := r.URL.Query().Get("worker"); name != "" {
 			asked = fmt.Sprintf("there is no Worker %q here", name)
 		}
-		writeJSON(w, http.StatusBadRequest, map[string]string{"error": asked + "; say which one is meant with ?worker=: " + strings.Join(names, ", ")})
+		admin.WriteJSON(w, http.StatusBadRequest, map[string]string{"error": asked + "; say which one is meant with ?worker=: " + strings.Join(names, ", ")})
 	})
 }
 
@@ -127,7 +127,7 @@ func (n *Neighbours) writeWorst(w http.ResponseWriter, r *http.Request, look fun
 }
 
 func (n *Neighbours) serveNamespaces(w http.ResponseWriter, r *http.Request) {
-	writeJSON(w, http.StatusOK, map[string]any{"namespaces": together{n}.Namespaces()})
+	admin.WriteJSON(w, http.StatusOK, map[string]any{"namespaces": together{n}.Namespaces()})
 }
 
 // together is all servers as the admin API sees them.

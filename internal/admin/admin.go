@@ -179,21 +179,21 @@ func NewHandler(rt Runtime, o Options) http.Handler {
 					s.Tags = []string{} // a list also when it is empty
 				}
 			}
-			reply(w, http.StatusOK, d)
+			WriteJSON(w, http.StatusOK, d)
 		})
 	})
 	mux.HandleFunc("POST /api/objects/{namespace}/{id}/hibernate", func(w http.ResponseWriter, r *http.Request) {
 		withKey(w, r, rt, func(k dormouse.Key) { hibernate(w, r, rt, k) })
 	})
 	mux.HandleFunc("GET /api/classes", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"classes": rt.Classes()})
+		WriteJSON(w, http.StatusOK, map[string]any{"classes": rt.Classes()})
 	})
-	mux.HandleFunc("GET /api/alarms", func(w http.ResponseWriter, r *http.Request) { reply(w, http.StatusOK, rt.Alarms()) })
+	mux.HandleFunc("GET /api/alarms", func(w http.ResponseWriter, r *http.Request) { WriteJSON(w, http.StatusOK, rt.Alarms()) })
 	mux.HandleFunc("GET /api/unfinished", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"unfinished": rt.Unfinished()})
+		WriteJSON(w, http.StatusOK, map[string]any{"unfinished": rt.Unfinished()})
 	})
 	mux.HandleFunc("GET /api/guests", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
+		WriteJSON(w, http.StatusOK, map[string]any{"guests": rt.Guests()})
 	})
 	if i, ok := rt.(Inspector); ok {
 		inspectHandler(mux, i)
@@ -311,7 +311,7 @@ func list(w http.ResponseWriter, r *http.Request, rt Runtime) {
 	}
 	query := Query{Class: q.Get("class"), State: q.Get("state"), Search: q.Get("search"), Offset: offset, Limit: limit}
 	total, page := pageOf(rt, query)
-	reply(w, http.StatusOK, map[string]any{"total": total, "objects": page})
+	WriteJSON(w, http.StatusOK, map[string]any{"total": total, "objects": page})
 }
 
 // withKey reads namespace and id from the path.
@@ -320,20 +320,27 @@ func withKey(w http.ResponseWriter, r *http.Request, rt Runtime, f func(dormouse
 		if string(n) != r.PathValue("namespace") {
 			continue
 		}
-		text := r.PathValue("id")
-		if name, ok := strings.CutPrefix(text, "name:"); ok {
-			f(dormouse.Key{Namespace: n, ID: n.IDFromName(name)})
-			return
-		}
-		id, err := n.ParseID(text)
+		k, _, err := ParseObject(n, r.PathValue("id"))
 		if err != nil {
 			fail(w, http.StatusBadRequest, err.Error())
 			return
 		}
-		f(dormouse.Key{Namespace: n, ID: id})
+		f(k)
 		return
 	}
 	fail(w, http.StatusNotFound, "there is no namespace "+strconv.Quote(r.PathValue("namespace")))
+}
+
+// ParseObject reads how a path names an object of a namespace: by its id, or by
+// "name:" and its name, which is returned too then.
+func ParseObject(n dormouse.Namespace, text string) (k dormouse.Key, name *string, err error) {
+	k.Namespace = n
+	if text, ok := strings.CutPrefix(text, "name:"); ok {
+		k.ID = n.IDFromName(text)
+		return k, &text, nil
+	}
+	k.ID, err = n.ParseID(text)
+	return k, nil, err
 }
 
 func hibernate(w http.ResponseWriter, r *http.Request, rt Runtime, k dormouse.Key) {
@@ -344,16 +351,17 @@ func hibernate(w http.ResponseWriter, r *http.Request, rt Runtime, k dormouse.Ke
 		state = d.State
 	}
 	if !gone {
-		reply(w, http.StatusConflict, map[string]any{
+		WriteJSON(w, http.StatusConflict, map[string]any{
 			"error": "the object stays in memory: an event is in progress or a task is pending",
 			"state": state, "why_awake": d.WhyAwake,
 		})
 		return
 	}
-	reply(w, http.StatusOK, map[string]any{"state": state})
+	WriteJSON(w, http.StatusOK, map[string]any{"state": state})
 }
 
-func reply(w http.ResponseWriter, status int, v any) {
+// WriteJSON answers with v, as all of the API does.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		status, b = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written as JSON"}`)
@@ -364,5 +372,5 @@ func reply(w http.ResponseWriter, status int, v any) {
 }
 
 func fail(w http.ResponseWriter, status int, message string) {
-	reply(w, status, map[string]string{"error": message})
+	WriteJSON(w, status, map[string]string{"error": message})
 }

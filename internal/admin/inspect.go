@@ -40,9 +40,9 @@ func inspectHandler(mux *http.ServeMux, rt Inspector) {
 			case err != nil:
 				fail(w, http.StatusConflict, err.Error())
 			case !on:
-				reply(w, http.StatusOK, map[string]any{"guest": n, "inspected": false})
+				WriteJSON(w, http.StatusOK, map[string]any{"guest": n, "inspected": false})
 			default:
-				reply(w, http.StatusOK, map[string]any{
+				WriteJSON(w, http.StatusOK, map[string]any{
 					"guest": n, "inspected": true, "url": url,
 					"devtools": "devtools://devtools/bundled/js_app.html?ws=" + strings.TrimPrefix(url, "ws://"),
 				})

@@ -63,7 +63,7 @@ const (
 func storageHandlers(mux *http.ServeMux, rt Runtime, st Storage) {
 	mux.HandleFunc("GET /api/storage", func(w http.ResponseWriter, r *http.Request) { stored(w, r, st) })
 	mux.HandleFunc("GET /api/namespaces", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"namespaces": rt.Namespaces()})
+		WriteJSON(w, http.StatusOK, map[string]any{"namespaces": rt.Namespaces()})
 	})
 	mux.HandleFunc("POST /api/backup", func(w http.ResponseWriter, r *http.Request) { backUp(w, r, st) })
 	on := func(pattern string, f func(w http.ResponseWriter, r *http.Request, k dormouse.Key)) {
@@ -248,7 +248,7 @@ func change(w http.ResponseWriter, r *http.Request, st Storage, k dormouse.Key, 
 func answer(w http.ResponseWriter, x any, err error) {
 	switch {
 	case err == nil:
-		reply(w, http.StatusOK, x)
+		WriteJSON(w, http.StatusOK, x)
 	case errors.Is(err, browse.ErrNoData), errors.Is(err, errNoKey):
 		fail(w, http.StatusNotFound, err.Error())
 	case errors.Is(err, ErrRefused):

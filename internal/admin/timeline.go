@@ -28,7 +28,7 @@ type Moment struct {
 func timelineHandler(mux *http.ServeMux, rt Runtime, t Timeline) {
 	mux.HandleFunc("GET /api/objects/{namespace}/{id}/timeline", func(w http.ResponseWriter, r *http.Request) {
 		withKey(w, r, rt, func(k dormouse.Key) {
-			reply(w, http.StatusOK, map[string]any{"timeline": t.Timeline(k)})
+			WriteJSON(w, http.StatusOK, map[string]any{"timeline": t.Timeline(k)})
 		})
 	})
 }

@@ -58,6 +58,6 @@ func upgrade(w http.ResponseWriter, r *http.Request, do Upgrader) {
 	case err != nil:
 		fail(w, http.StatusInternalServerError, "the old process serves on: "+err.Error())
 	default:
-		reply(w, http.StatusOK, done)
+		WriteJSON(w, http.StatusOK, done)
 	}
 }

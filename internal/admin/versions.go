@@ -75,7 +75,7 @@ func SameSum(a, b [sha256.Size]byte) bool { return subtle.ConstantTimeCompare(a[
 // handleVersions adds what there is of versions.
 func handleVersions(mux *http.ServeMux, v Versions) {
 	mux.HandleFunc("GET /api/versions", func(w http.ResponseWriter, r *http.Request) {
-		reply(w, http.StatusOK, map[string]any{"versions": v.List()})
+		WriteJSON(w, http.StatusOK, map[string]any{"versions": v.List()})
 	})
 	mux.HandleFunc("POST /api/versions", func(w http.ResponseWriter, r *http.Request) {
 		sum, ok := readDigest(r.Header.Get(DigestHeader))
@@ -128,6 +128,6 @@ func tell(w http.ResponseWriter, v Version, err error) {
 	case err != nil:
 		fail(w, http.StatusInternalServerError, err.Error())
 	default:
-		reply(w, http.StatusOK, v)
+		WriteJSON(w, http.StatusOK, v)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dormouse-dev/dormouse/internal/admin"
 	"github.com/dormouse-dev/dormouse/internal/kv"
 	"github.com/dormouse-dev/dormouse/internal/r2"
 	"github.com/dormouse-dev/dormouse/internal/shelf"
@@ -103,17 +104,7 @@ func with[T any](w http.ResponseWriter, r *http.Request, kind string, list func(
 	}
 }
 
-func reply(w http.ResponseWriter, v any) { write(w, http.StatusOK, v) }
-
-func write(w http.ResponseWriter, status int, v any) {
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		status, b = http.StatusInternalServerError, []byte(`{"error": "the answer cannot be written as JSON"}`)
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	w.Write(append(b, '\n'))
-}
+func reply(w http.ResponseWriter, v any) { admin.WriteJSON(w, http.StatusOK, v) }
 
 func fail(w http.ResponseWriter, err error) {
 	status := http.StatusInternalServerError
@@ -127,7 +118,7 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, shelf.ErrBusy), errors.Is(err, shelf.ErrClosed):
 		status = http.StatusServiceUnavailable
 	}
-	write(w, status, map[string]string{"error": err.Error()})
+	admin.WriteJSON(w, status, map[string]string{"error": err.Error()})
 }
 
 func keyOf(r *http.Request) (string, error) {
