@@ -1,7 +1,7 @@
 // Package edge is where HTTP comes in: it turns a client's request into one for
 // the Worker, carries both bodies, and hands the connection over when the
-// answer is a socket. It is the only package with HTTP in it besides admin, and
-// never sees an object or a guest.
+// answer is a socket. What clients send is HTTP here and nowhere further in; an
+// object or a guest it never sees.
 package edge
 
 import (

@@ -180,7 +180,8 @@ type Binding struct {
 	Far   *guest.Far // a neighbour's; nil: it is of Class
 }
 
-// Outside answers requests to assets and services.
+// Outside answers requests to what is no object and no neighbour: assets, KV
+// namespaces and buckets.
 type Outside interface {
 	// Ask begins an exchange. It may be called on any loop and answers from any
 	// goroutine.
