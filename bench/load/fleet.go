@@ -35,10 +35,16 @@ type Fleet struct {
 	events []unix.EpollEvent
 	buf    []byte // borrowed by one read at a time
 	header string // more lines of the handshake
+
+	// Of DialAgain.
+	again     bool    // who is refused comes again
+	refused   []*conn // and has not come yet
+	busy, cut int
 }
 
 type conn struct {
 	fd   int
+	i    int    // among all
 	open bool   // the handshake is done
 	in   []byte // a frame or a response head that has not come whole
 	out  []byte // what the socket did not take
@@ -62,6 +68,23 @@ const Compressed = "Sec-WebSocket-Extensions: permessage-deflate; server_no_cont
 // time; path names the resource of the i-th. options are Compressed, or
 // lines of headers.
 func Dial(addr string, n, atOnce int, path func(i int) string, options ...string) (*Fleet, error) {
+	return dialFleet(addr, n, atOnce, path, false, options)
+}
+
+// comeAgain is when those come again who were refused, and tries how often.
+const (
+	comeAgain = time.Second
+	tries     = 60
+)
+
+// DialAgain is Dial for all at once, of clients as they should be: whom the server
+// refuses with 503 because too many have come, or cuts off, comes again a second
+// later.
+func DialAgain(addr string, n int, path func(i int) string) (*Fleet, error) {
+	return dialFleet(addr, n, n, path, true, nil)
+}
+
+func dialFleet(addr string, n, atOnce int, path func(i int) string, again bool, options []string) (*Fleet, error) {
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil || !to.Addr().Is4() {
 		return nil, fmt.Errorf("dial %q: want an IPv4 address and a port (%v)", addr, err)
@@ -70,7 +93,7 @@ func Dial(addr string, n, atOnce int, path func(i int) string, options ...string
 	if err != nil {
 		return nil, err
 	}
-	f.header = strings.Join(options, "")
+	f.header, f.again = strings.Join(options, ""), again
 	if err := f.dialAll(to, n, atOnce, path); err != nil {
 		f.Close()
 		return nil, err
@@ -102,11 +125,21 @@ func (f *Fleet) Close() error {
 }
 
 func (f *Fleet) dialAll(to netip.AddrPort, n, atOnce int, path func(int) string) error {
-	opened := 0
+	opened, tried := 0, 0
 	for opened < n {
-		for len(f.conns) < n && len(f.conns)-opened < atOnce {
-			if err := f.dial(to, path(len(f.conns))); err != nil {
-				return fmt.Errorf("socket %d: %w", len(f.conns), err)
+		for len(f.conns) < n && len(f.conns)-opened-len(f.refused) < atOnce {
+			c := &conn{i: len(f.conns)}
+			f.conns = append(f.conns, c)
+			if err := f.dial(c, to, path(c.i)); err != nil {
+				return fmt.Errorf("socket %d: %w", c.i, err)
+			}
+		}
+		if opened+len(f.refused) == n {
+			if tried++; tried > tries {
+				return fmt.Errorf("%d of %d sockets open: %w", opened, n, errBusy)
+			}
+			if err := f.dialRefused(to, path); err != nil {
+				return err
 			}
 		}
 		err := f.wait(func(c *conn, in []byte) error {
@@ -117,6 +150,10 @@ func (f *Fleet) dialAll(to netip.AddrPort, n, atOnce int, path func(int) string)
 			if done {
 				opened++
 			}
+			if f.again && errors.Is(err, errBusy) {
+				f.busy++
+				return f.refuse(c)
+			}
 			return err
 		})
 		if err != nil {
@@ -126,19 +163,46 @@ func (f *Fleet) dialAll(to netip.AddrPort, n, atOnce int, path func(int) string)
 	return nil
 }
 
-func (f *Fleet) dial(to netip.AddrPort, path string) error {
-	return f.connect(to, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+// refuse has c come again later.
+func (f *Fleet) refuse(c *conn) error {
+	f.refused = append(f.refused, c)
+	delete(f.byFD, int32(c.fd))
+	err := unix.Close(c.fd)
+	c.fd = -1
+	return err
+}
+
+// Refusals is how often DialAgain was told to come again, and how often a
+// connection ended with no answer to its handshake.
+func (f *Fleet) Refusals() (busy, cut int) { return f.busy, f.cut }
+
+// dialRefused has those come again that were refused.
+func (f *Fleet) dialRefused(to netip.AddrPort, path func(int) string) error {
+	time.Sleep(comeAgain)
+	list := f.refused
+	f.refused = nil
+	for _, c := range list {
+		*c = conn{i: c.i}
+		if err := f.dial(c, to, path(c.i)); err != nil {
+			return fmt.Errorf("socket %d: %w", c.i, err)
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) dial(c *conn, to netip.AddrPort, path string) error {
+	return f.connect(c, to, fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", path, to, f.header))
 }
 
 // connect opens a connection that begins with first.
-func (f *Fleet) connect(to netip.AddrPort, first []byte) error {
+func (f *Fleet) connect(c *conn, to netip.AddrPort, first []byte) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
+		c.fd = -1
 		return err
 	}
-	c := &conn{fd: fd, want: true}
-	f.conns = append(f.conns, c)
+	c.fd, c.want = fd, true
 	f.byFD[int32(fd)] = c
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
 	err = unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()})
@@ -148,6 +212,9 @@ func (f *Fleet) connect(to netip.AddrPort, first []byte) error {
 	c.out = first
 	return unix.EpollCtl(f.ep, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT, Fd: int32(fd)})
 }
+
+// errBusy is when a handshake is refused for now.
+var errBusy = errors.New("refused with 503")
 
 // shaken reads the server's half of the handshake.
 func (c *conn) shaken(in []byte, compressed bool) (bool, error) {
@@ -162,6 +229,9 @@ func (c *conn) shaken(in []byte, compressed bool) (bool, error) {
 	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(c.in)), nil)
 	if err != nil {
 		return false, fmt.Errorf("read handshake: %w", err)
+	}
+	if res.StatusCode == http.StatusServiceUnavailable {
+		return false, fmt.Errorf("handshake: %w: %s", errBusy, c.in[end+4:])
 	}
 	const accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" // of the key that dial sends
 	if res.StatusCode != http.StatusSwitchingProtocols || res.Header.Get("Sec-WebSocket-Accept") != accept {
@@ -203,6 +273,12 @@ func (f *Fleet) wait(got func(c *conn, in []byte) error) error {
 		m, err := unix.Read(c.fd, f.buf)
 		switch {
 		case err == unix.EAGAIN:
+			continue
+		case m <= 0 && f.again && !c.open:
+			f.cut++
+			if err := f.refuse(c); err != nil {
+				return err
+			}
 			continue
 		case err != nil:
 			return fmt.Errorf("read: %w", err)

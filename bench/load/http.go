@@ -24,11 +24,11 @@ func Requests(addr string, n int, path, body string, w Window) (*Result, error) 
 	request := fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\n\r\n", path, addr)
 	clock := newClock(w)
 	for range n {
-		if err := f.connect(to, request); err != nil {
+		c := &conn{sent: make([]time.Duration, 1), owed: 1}
+		f.conns = append(f.conns, c)
+		if err := f.connect(c, to, request); err != nil {
 			return nil, err
 		}
-		c := f.conns[len(f.conns)-1]
-		c.sent, c.owed = make([]time.Duration, 1), 1
 	}
 	for owed := n; owed > 0; {
 		err := f.wait(func(c *conn, in []byte) error {

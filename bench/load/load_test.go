@@ -2,8 +2,10 @@ package load
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -157,5 +159,47 @@ func TestHistogram(t *testing.T) {
 	}
 	if got := (&Histogram{}).Quantile(0.5); got != 0 {
 		t.Errorf("empty: got %v", got)
+	}
+}
+
+// TestWhoIsRefusedComesAgain until the server has room.
+func TestWhoIsRefusedComesAgain(t *testing.T) {
+	busy := make(chan bool, 3)
+	for range cap(busy) {
+		busy <- true
+	}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-busy:
+			http.Error(w, "later", http.StatusServiceUnavailable)
+			return
+		default:
+		}
+		c, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		for {
+			m, op, err := wsutil.ReadClientData(c)
+			if err != nil {
+				return
+			}
+			wsutil.WriteServerMessage(c, op, m)
+		}
+	}))
+	defer s.Close()
+	addr := strings.TrimPrefix(s.URL, "http://")
+	if _, err := Dial(addr, 1, 1, func(int) string { return "/" }); !errors.Is(err, errBusy) {
+		t.Errorf("got %v, want that it was refused", err)
+	}
+	f, err := DialAgain(addr, 5, func(int) string { return "/" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if r, err := f.AskAll("hello"); err != nil || r.Messages != 5 {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
