@@ -25,9 +25,9 @@ import (
 // front of the guest, and are refused when there are thousands.
 func TestOverloadOfRequests(t *testing.T) {
 	t.Run("Own", func(t *testing.T) {
-		// Four times what may wait, and more a second than any machine computes: however
-		// slow this one was a moment ago.
-		q := overload(t, offer{least: 200, rate: 1000, during: pick(0, time.Minute)}, "--placement", "own", "--limits-mailbox-events", "50")
+		// The short form offers four times what may wait, and more a second than any
+		// machine computes: however slow this one was a moment ago.
+		q := overload(t, offer{least: 200, rate: pick(1000.0, 0), during: pick(0, time.Minute)}, "--placement", "own", "--limits-mailbox-events", "50")
 		if q.refused.Count() == 0 {
 			t.Error("no request was refused")
 		}
