@@ -86,9 +86,10 @@ type runner struct {
 	// Of messages, see messages.go; its own goroutine's.
 	contexts []messageContext
 
-	// What was seen at the last look. Owned by the watch while the loop is lent to
-	// the runner, then by the loop.
-	seen  *instance
+	// The watch looks while the loop is lent to the runner, then the loop does; one
+	// may not have ended when the other begins.
+	looks sync.Mutex // guards the following; before an instance's lock
+	seen  *instance  // at the last look
 	turns uint32
 }
 
@@ -99,9 +100,10 @@ func (r *runner) note(i *instance) {
 	r.setSlow(false)
 }
 
-// moved says whether the runner has begun another turn since the last look. For
-// one looker at a time: the loop, or the timer of whoever has the loop.
+// moved says whether the runner has begun another turn since the last look.
 func (r *runner) moved() bool {
+	r.looks.Lock()
+	defer r.looks.Unlock()
 	i := r.on.Load()
 	if i == nil {
 		return r.seen != nil

@@ -176,14 +176,14 @@ func (c *crew) watchBorrower() {
 	}
 	period := c.period
 	c.watching = r != nil || !same
-	if !c.watching {
-		if c.spare != nil {
-			c.spare.seen = nil
+	ends, spare := !c.watching, c.spare
+	c.mu.Unlock()
+	if ends {
+		if spare != nil {
+			spare.unsee()
 		}
-		c.mu.Unlock()
 		return
 	}
-	c.mu.Unlock()
 	switch {
 	case r == nil:
 	case r.moved() || !same || late:
@@ -198,6 +198,13 @@ func (c *crew) watchBorrower() {
 		}
 	}
 	c.timer.Reset(period)
+}
+
+// unsee has a runner at rest keep no instance.
+func (r *runner) unsee() {
+	r.looks.Lock()
+	defer r.looks.Unlock()
+	r.seen = nil
 }
 
 // stalled notes that the loop was taken from a handler of a class.
