@@ -391,7 +391,7 @@ func (r *runner) deployOptions() deploy.Options {
 		Inspect: r.inspect, Testing: r.testing, Trace: r.settings.Trace.Endpoint != "", EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		HeapSnapshots:   nodeguest.Snapshots{Folder: r.settings.HeapSnapshots, Keep: r.settings.HeapSnapshotsKept},
-		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject,
+		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject, MailboxEvents: l.MailboxEvents,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),
 	}
 }

@@ -27,6 +27,8 @@ export interface Config {
   limits: {
     attachmentBytes: number;
     socketsPerObject: number;
+    /** How many events code of this guest may have waiting for an object past the host. */
+    mailboxEvents: number;
     taskKeepalive: number;
     /** How long an alarm handler may run, in ms. */
     alarm: number;
@@ -81,6 +83,7 @@ export function parseConfig(json: string): Config {
     limits: {
       attachmentBytes: given.limits?.attachmentBytes ?? 16384,
       socketsPerObject: given.limits?.socketsPerObject ?? 32768,
+      mailboxEvents: given.limits?.mailboxEvents ?? 4096,
       taskKeepalive: given.limits?.taskKeepalive ?? 900_000,
       alarm: given.limits?.alarm ?? 900_000,
       ignoreTimersBeyond: given.limits?.ignoreTimersBeyond ?? 0,

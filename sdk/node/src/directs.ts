@@ -6,9 +6,6 @@
 
 import type { Outlet } from "./outlet.ts";
 
-/** So many may run, or wait at the gate, at a time; further ones go by way of the host, which has bounds of its own. */
-export const maxDirect = 4096;
-
 /** They are numbered apart from those that the host counts. */
 const first = 0x80000000;
 

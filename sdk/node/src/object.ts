@@ -10,7 +10,7 @@ import { level, log, logError } from "./console.ts";
 import type { End, Payload } from "./end.ts";
 import { durableObjectReset, flagged, remote, toWire, type WireError } from "./errors.ts";
 import { nativeClearTimeout, nativeSetTimeout } from "./native.ts";
-import { DirectEvents, maxDirect } from "./directs.ts";
+import { DirectEvents } from "./directs.ts";
 import type { Outlet } from "./outlet.ts";
 import { OutputGate } from "./output-gate.ts";
 import { Owner, updated } from "./owner.ts";
@@ -247,9 +247,9 @@ export class GuestObject extends Owner {
     });
   }
 
-  /** Whether code of this guest may bring it an event past the host. */
+  /** Whether code of this guest may bring it an event past the host, which has bounds of its own for those beyond. */
   get reachable(): boolean {
-    return this.#told && this.instance !== null && !this.#closedToDirect && this.#pastHost < maxDirect;
+    return this.#told && this.instance !== null && !this.#closedToDirect && this.#pastHost < ambient.config.limits.mailboxEvents;
   }
 
   /** From now on every event comes by way of the host. */

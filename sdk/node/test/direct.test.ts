@@ -85,8 +85,8 @@ export default {
 const id = new IdMaker("test-Room").fromName("r");
 
 /** A guest in which the object is in memory. */
-async function started(): Promise<Host> {
-  const host = await Host.start({ source, classes: ["Room"], config: { direct: true } });
+async function started(limits: Record<string, number> = {}): Promise<Host> {
+  const host = await Host.start({ source, classes: ["Room"], config: { direct: true }, limits });
   host.write((f) => f.start({ object: 1, id, name: "r" }));
   await host.await("started");
   return host;
@@ -252,6 +252,19 @@ test("a reset breaks what came of the instance before its caller goes on", async
   host.write((f) => f.rpcFailure(opened.session, { message: "not now" }));
   const gone = "Error,The execution context which hosts this callback is no longer running.,,,";
   assert.deepEqual(JSON.parse(await answer(host, x)), ["Error,reset,,,true", gone, "Error,not now,,,"]);
+});
+
+test("what waits past the host is bounded, and goes by way of it beyond", async () => {
+  await using host = await started({ mailboxEvents: 2 });
+  const held = [(exchange += 2), (exchange += 2)];
+  for (const x of held) {
+    host.write((f) => f.request({ exchange: x, url: "http://x/hold" }));
+    const waiting = held.indexOf(x) + 1;
+    await host.next((s) => s.type === "progress" && s.tasks === waiting);
+  }
+  nothingAsked(host);
+  host.write((f) => f.request({ exchange: (exchange += 2), url: "http://x/echo3" }));
+  await host.await("request");
 });
 
 test("calls without end leave room for others", async () => {
