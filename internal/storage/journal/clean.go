@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 )
 
 // A process that ends in order leaves a file that says so: no database has a log
@@ -19,10 +21,9 @@ import (
 // came back with an old copy of the folder, names one that is past and is not
 // believed.
 const (
-	cleanName      = "clean"
-	cleanTemporary = "clean.new"
-	cleanMagic     = "DORMCLEN"
-	cleanSize      = 28
+	cleanName  = "clean"
+	cleanMagic = "DORMCLEN"
+	cleanSize  = 28
 )
 
 func appendClean(b []byte, next uint64) []byte {
@@ -86,6 +87,6 @@ func (e *Engine) writeClean() {
 	next := e.next
 	e.mu.Unlock()
 	if orderly {
-		e.replaceFile(filepath.Join(e.dir, cleanName), filepath.Join(e.dir, cleanTemporary), appendClean(nil, next))
+		disk.Replace(e.fs, filepath.Join(e.dir, cleanName), appendClean(nil, next))
 	}
 }

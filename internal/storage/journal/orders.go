@@ -21,11 +21,10 @@ type orders struct {
 }
 
 const (
-	ordersName      = "restores"
-	ordersTemporary = "restores.new"
-	ordersMagic     = "DORMREST"
-	ordersHeader    = 16
-	markSize        = 12
+	ordersName   = "restores"
+	ordersMagic  = "DORMREST"
+	ordersHeader = 16
+	markSize     = 12
 
 	// maxOrders bounds the restores that wait.
 	maxOrders = 1 << 16
@@ -115,7 +114,7 @@ func (e *Engine) changeOrders(change func(map[dormouse.Key]storage.Bookmark)) er
 		b = appendMark(appendRecord(b, restoredRecord, k, markSize), m)
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	if err := e.replaceFile(filepath.Join(e.dir, ordersName), filepath.Join(e.dir, ordersTemporary), b); err != nil {
+	if err := disk.Replace(e.fs, filepath.Join(e.dir, ordersName), b); err != nil {
 		return fmt.Errorf("write the restores that wait: %w", err)
 	}
 	e.mu.Lock()

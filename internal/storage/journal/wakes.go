@@ -134,7 +134,6 @@ func (e *Engine) Wakes() iter.Seq2[dormouse.Key, storage.Wake] {
 // everything.
 const (
 	wakesName       = "wakes"
-	wakesTemporary  = "wakes.new"
 	wakesMagic      = "DORMWAKE"
 	wakesHeaderSize = 32
 	maxWakesFile    = 8 << 30
@@ -155,7 +154,7 @@ func (e *Engine) writeWakes(from uint64) error {
 	binary.LittleEndian.PutUint64(b[24:], uint64(count))
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 
-	if err := e.replaceFile(filepath.Join(e.dir, wakesName), filepath.Join(e.dir, wakesTemporary), b); err != nil {
+	if err := disk.Replace(e.fs, filepath.Join(e.dir, wakesName), b); err != nil {
 		return fmt.Errorf("write the alarms: %w", err)
 	}
 	e.mu.Lock()
@@ -165,31 +164,6 @@ func (e *Engine) writeWakes(from uint64) error {
 	}
 	e.mu.Unlock()
 	return nil
-}
-
-// replaceFile gives a file a new content, all or nothing, durably.
-func (e *Engine) replaceFile(name, temporary string, content []byte) error {
-	f, err := e.fs.Open(temporary, openCreate)
-	if err != nil {
-		return err
-	}
-	if err = f.Truncate(0); err == nil {
-		_, err = f.WriteAt(content, 0)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = e.fs.Rename(temporary, name)
-	}
-	if err != nil {
-		e.fs.Remove(temporary)
-		return err
-	}
-	return e.fs.SyncDir(filepath.Dir(name))
 }
 
 // readWakes reads the file of wakes. What segments from the given one on say
