@@ -38,7 +38,7 @@ $(TOOLS) $(INTEROP): %/node_modules/.installed: %/package.json %/package-lock.js
 
 .PHONY: test
 test: types ## everything that can run without root; minutes
-	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 9m ./...
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 15m ./...
 	bin/dormouse node -- --test --test-concurrency=2 --test-reporter=spec 'sdk/node/test/**/*.test.ts'
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse bin/dormouse node -- --test --test-concurrency=4 --test-reporter=spec 'sdk/test/test/*.test.js' 'examples/*/test/*.test.js' $(LIBRARIES)
 
