@@ -17,10 +17,10 @@ const (
 	// still is how long no thread may have run until the server is said to be at
 	// rest. After a burst of handshakes Dormouse looks whether all is well for ten
 	// seconds (docs/architecture.md, "At rest"), and V8 collects garbage of guests
-	// that do nothing, three times with pauses of eight seconds.
-	still = 10 * time.Second
+	// that do nothing, three times with pauses of eight seconds and more.
+	still = 25 * time.Second
 	// patience is for a server that is never at rest: it is measured as it is.
-	patience = 90 * time.Second
+	patience = 2 * time.Minute
 )
 
 // Group has as many sockets as the load may open, all of objects that have left

@@ -120,7 +120,7 @@ func (f *Fleet) Close() error {
 		unix.Close(c.fd)
 	}
 	unix.Close(f.ep)
-	f.conns, f.byFD = nil, nil
+	f.conns, f.byFD, f.ep = nil, nil, -1 // once more does nothing
 	return nil
 }
 

@@ -43,9 +43,17 @@ export class Echo extends Room {
 	}
 }
 
-/** Returns each message too, and stays in memory: it has a timer. */
+/** Returns each message too, and stays in memory while its socket is there: it has a timer. */
 export class Steady extends Echo {
 	readonly timer = setTimeout(() => {}, 3_600_000);
+
+	override webSocketClose(): void {
+		clearTimeout(this.timer);
+	}
+
+	override webSocketError(): void {
+		clearTimeout(this.timer);
+	}
 }
 
 /** Sends each message to everyone in the room, the sender included. */
