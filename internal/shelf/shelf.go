@@ -407,6 +407,8 @@ func IsName(name string) bool {
 // sweep removes files that were left over when the last process was killed.
 // What this one makes meanwhile is known by name: the times of files come from a
 // coarser clock than before does, and are up to a tick of the kernel behind it.
+// What is newer than before may be of another process, which has not ended yet
+// when an upgrade begins this one.
 func (s *Shelf) sweep(before time.Time) {
 	defer func() {
 		s.mu.Lock()
