@@ -365,7 +365,7 @@ func (r *Registry) SendAll(id dormouse.SocketID, list guest.Messages) {
 		text, payload := list.At(i)
 		r.counts.sent(1, len(payload))
 		if !ok {
-			s.conn.Send(opcode(text), payload)
+			s.conn.Send(ws.OpcodeOf(text), payload)
 		}
 	}
 	s.watch()
@@ -376,7 +376,7 @@ func (r *Registry) Broadcast(ids guest.Sockets, text bool, payload []byte) {
 	if ids.Len() == 0 {
 		return
 	}
-	m := ws.NewShared(opcode(text), payload)
+	m := ws.NewShared(ws.OpcodeOf(text), payload)
 	r.counts.sent(ids.Len(), len(payload))
 	for i := range ids.Len() {
 		s := r.speaking(ids.At(i))
@@ -443,13 +443,6 @@ func (r *Registry) SetAttachment(id dormouse.SocketID, value []byte) {
 		return
 	}
 	s.attachment = append(make([]byte, 0, len(value)), value...)
-}
-
-func opcode(text bool) ws.Opcode {
-	if text {
-		return ws.OpText
-	}
-	return ws.OpBinary
 }
 
 // Loop is the loop that the registry belongs to.

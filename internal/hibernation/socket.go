@@ -152,10 +152,10 @@ func (s *Socket) later(size int, op func(ws.Conn)) {
 func (s *Socket) send(text bool, payload []byte) {
 	if s.conn == nil {
 		p := append([]byte(nil), payload...)
-		s.later(len(p)+64, func(c ws.Conn) { c.Send(opcode(text), p) })
+		s.later(len(p)+64, func(c ws.Conn) { c.Send(ws.OpcodeOf(text), p) })
 		return
 	}
-	s.conn.Send(opcode(text), payload)
+	s.conn.Send(ws.OpcodeOf(text), payload)
 	s.watch()
 }
 

@@ -193,7 +193,7 @@ func (e *Endpoint) SendRun(list Run, i int) (next int, u Urgency) {
 		}
 	}
 	text, payload := list.At(i)
-	return i + 1, e.Send(opcode(text), payload)
+	return i + 1, e.Send(OpcodeOf(text), payload)
 }
 
 // SendShared is Conn.SendShared.

@@ -102,16 +102,9 @@ func (e *Endpoint) sendShort(list Run, i int) (next int) {
 	b := e.outbox().grow(&e.terms.pool.arena, size)[:0]
 	for ; i < next; i++ {
 		text, payload := list.At(i)
-		b = append(append(b, bitFin|byte(opcode(text)), byte(len(payload))), payload...) // fills what grow has given
+		b = append(append(b, bitFin|byte(OpcodeOf(text)), byte(len(payload))), payload...) // fills what grow has given
 	}
 	return next
-}
-
-func opcode(text bool) Opcode {
-	if text {
-		return OpText
-	}
-	return OpBinary
 }
 
 // highBits are those that no byte of ASCII has.

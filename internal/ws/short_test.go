@@ -171,7 +171,7 @@ func TestSendRunSaysTheSame(t *testing.T) {
 		var want, got []byte
 		for i := range list {
 			text, p := list.At(i)
-			say(&one, one.Send(opcode(text), p), &want)
+			say(&one, one.Send(OpcodeOf(text), p), &want)
 		}
 		sendAll(&one, &want)
 		for i := 0; i < list.Len(); {

@@ -26,6 +26,14 @@ const (
 	OpPong         Opcode = 0xA
 )
 
+// OpcodeOf is that of a data message.
+func OpcodeOf(text bool) Opcode {
+	if text {
+		return OpText
+	}
+	return OpBinary
+}
+
 // Close codes. RFC 6455, section 7.4.1, and the registry it opened.
 const (
 	CloseNormal          uint16 = 1000
