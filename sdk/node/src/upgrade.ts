@@ -35,6 +35,7 @@ export async function upgrade(owner: Owner, far: End, url: URL, headers: [string
     outside(() => {
       const request = module.request(
         {
+          agent: false, // a connection of its own: an upgrade cannot be asked for again on another when a kept one is gone
           protocol: secure ? "https:" : "http:",
           ...placeOf(url),
           method: "GET",

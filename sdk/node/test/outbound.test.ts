@@ -63,7 +63,12 @@ async function origin(): Promise<Server> {
   server.on("upgrade", (request, socket: Duplex) => {
     requests.push({ method: request.method!, url: request.url!, headers: request.headers, body: "" });
     if (request.url === "/no") {
-      socket.end("HTTP/1.1 403 Forbidden\r\ncontent-length: 4\r\nx-why: because\r\n\r\nnope");
+      // As a server that answers no second request on a connection, which the client cannot know in time.
+      refused.push(socket);
+      socket.on("error", () => {});
+      socket.on("end", () => socket.end());
+      socket.on("data", () => socket.destroy());
+      socket.write("HTTP/1.1 403 Forbidden\r\ncontent-length: 4\r\nx-why: because\r\n\r\nnope");
       return;
     }
     if (request.url === "/no-end") {
