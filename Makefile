@@ -8,6 +8,8 @@ INTEROP   = interop/node_modules/.installed
 AUDITED   = bin/.audited
 VERSION   = $(shell cat version.txt)
 COMMIT    = $(shell git rev-parse --short HEAD 2>/dev/null)
+# A test that hangs fails, and holds up nothing: five minutes are more than the longest file takes.
+NODE_TEST = bin/dormouse node -- --test --test-reporter=spec --test-timeout=300000 --test-force-exit
 LDFLAGS   = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 
 .PHONY: help
@@ -39,14 +41,14 @@ $(TOOLS) $(INTEROP): %/node_modules/.installed: %/package.json %/package-lock.js
 .PHONY: test
 test: types ## everything that can run without root; minutes
 	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(GO) test -timeout 15m ./...
-	bin/dormouse node -- --test --test-concurrency=2 --test-reporter=spec 'sdk/node/test/**/*.test.ts'
-	DORMOUSE_BIN=$(CURDIR)/bin/dormouse bin/dormouse node -- --test --test-concurrency=4 --test-reporter=spec 'sdk/test/test/*.test.js' 'examples/*/test/*.test.js' $(LIBRARIES)
+	$(NODE_TEST) --test-concurrency=2 'sdk/node/test/**/*.test.ts'
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(NODE_TEST) --test-concurrency=4 'sdk/test/test/*.test.js' 'examples/*/test/*.test.js' $(LIBRARIES)
 
 .PHONY: interop
 # They wait more than they compute: timers of the libraries, and silence.
 LIBRARIES = 'interop/*/*.test.js'
 interop: build node tools ## run other people's libraries
-	DORMOUSE_BIN=$(CURDIR)/bin/dormouse bin/dormouse node -- --test --test-concurrency=4 --test-reporter=spec $(LIBRARIES)
+	DORMOUSE_BIN=$(CURDIR)/bin/dormouse $(NODE_TEST) --test-concurrency=4 $(LIBRARIES)
 
 .PHONY: check
 check: $(AUDITED) ## format, vet, layers, and known holes where that can be asked: seconds

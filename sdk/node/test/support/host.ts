@@ -175,7 +175,7 @@ export class Host {
         return;
       }
       const limit = setTimeout(() => {
-        reject(new Error(`not said within 10 s; said: ${JSON.stringify(this.said.slice(-12))} ${this.stderr}`));
+        reject(new Error(`not said within 30 s; said: ${JSON.stringify(this.said.slice(-12))} ${this.stderr}`));
       }, 30_000);
       this.#waiting.push({
         test,
