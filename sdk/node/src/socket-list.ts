@@ -63,6 +63,11 @@ export class SocketList {
     else this.#half.add(end);
   }
 
+  /** Both sides have closed it. One whose handler has not run is still heard. */
+  closed(end: End): void {
+    if (this.#half.delete(end)) ambient.sockets.forget(end);
+  }
+
   /** What is only half closed ends with the instance. */
   releaseHalf(): void {
     for (const end of this.#half) ambient.sockets.release(end);

@@ -10,6 +10,7 @@ import { End, type Payload, type Sink } from "./end.ts";
 import { CloseEvent, ErrorEvent, MessageEvent } from "./events.ts";
 import { badConstructorParameter, badParameter, illegalInvocation } from "./errors.ts";
 import { deserialize } from "./storage/clone.ts";
+import type { GuestObject } from "./object.ts";
 import { connect } from "./upgrade.ts";
 import type { Scope } from "./scope.ts";
 
@@ -306,9 +307,11 @@ class Standard implements Sink {
 /** RFC 6455, section 7.4.1: a Close without a code. */
 const noStatus = 1005;
 
-/** Frees what a standard end held once nothing can happen on it any more. */
+/** Frees what an end held once nothing can happen on it any more. */
 function settle(end: End): void {
-  if (end.readyState !== 3 || end.mode !== "standard") return;
+  if (end.readyState !== 3) return;
+  if (end.mode === "hibernatable") (end.owner as GuestObject).sockets.closed(end);
+  if (end.mode !== "standard") return;
   if (end.task !== null) end.owner!.finish(end.task);
   end.task = null;
   ambient.sockets.forget(end);

@@ -66,6 +66,7 @@ export class Room {
     if (reason === "answer") ws.close(4001, "answered");
     if (reason === "throw") throw new Error("from close");
     await null;
+    if (reason === "answer later") ws.close(4001, "answered");
     console.log(JSON.stringify(["later", thrown, ...this.show(ws)]));
   }
 
@@ -174,6 +175,17 @@ test("auto-reply off: what nobody closed is released with its object", async () 
   await host.await("asleep");
   assert.deepEqual(host.of("close"), []);
   assert.deepEqual(host.of("release"), [{ type: "release", socket: a }]);
+});
+
+test("auto-reply off: what the handler closed after a pause is not released again", async () => {
+  await using host = await room({ flags: { web_socket_auto_reply_to_close: false } });
+  host.write((f) => f.closed(a, 3000, "answer later"));
+  await finished(host, 1);
+  host.write((f) => f.hibernate(1, 1));
+  await host.await("asleep");
+  assert.deepEqual(host.of("close"), [{ type: "close", socket: a, code: 4001, reason: "answered" }]);
+  assert.deepEqual(host.of("release"), []);
+  assert.deepEqual(logs(host)[1], '["later","silent",3,false,false,["t"],null]');
 });
 
 test("a connection that was lost: 1006, nothing can be sent", async () => {
