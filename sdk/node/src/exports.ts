@@ -2,6 +2,7 @@
  * ctx.exports: the Worker's own exports, as bindings to itself.
  */
 
+import { extending } from "./classes.ts";
 import { serializeChecked } from "./clonable.ts";
 import type { Config } from "./config.ts";
 import { serveLoopback } from "./loopback.ts";
@@ -18,7 +19,7 @@ export function fillExports(into: Module, module: Module, worker: Worker, config
     const classIndex = config.classes.findIndex((c) => c.name === name);
     const namespace = config.bindings.namespaces.findIndex((b) => b.class === classIndex);
     if (classIndex >= 0 && namespace >= 0) into[name] = namespaceOf(new DurableObjectNamespace(namespace, config.bindings.namespaces[namespace]!.namespace));
-    else if (typeof value === "function" && !(value.prototype instanceof WorkerEntrypoint)) into[name] = objectClass();
+    else if (typeof value === "function" && !extending(value, WorkerEntrypoint)) into[name] = objectClass();
     else into[name] = loopback(name === "default" ? "" : name);
   }
 }

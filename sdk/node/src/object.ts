@@ -6,6 +6,7 @@
  */
 
 import { ambient } from "./ambient.ts";
+import { defines } from "./classes.ts";
 import { level, log, logError } from "./console.ts";
 import type { End, Payload } from "./end.ts";
 import { durableObjectReset, flagged, remote, toWire, type WireError } from "./errors.ts";
@@ -125,7 +126,7 @@ export class GuestObject extends Owner {
     try {
       const Class = this.#home.construct(this.birth.classIndex);
       this.storage = this.#home.openStorage(this);
-      if (this.birth.name === undefined && hasAlarm(Class)) this.birth.name = this.storage.keptName;
+      if (this.birth.name === undefined && defines(Class, "alarm") !== false) this.birth.name = this.storage.keptName;
       this.state = makeState(this, this.#home.exports);
       this.instance = new Class(this.state, this.#home.env);
     } catch (e) {
@@ -579,10 +580,6 @@ export class GuestObject extends Owner {
     this.storage = null;
     this.#home.gone(this);
   }
-}
-
-function hasAlarm(Class: Class): boolean {
-  return typeof (Class.prototype as Instance | undefined)?.["alarm"] === "function";
 }
 
 interface Handlers {

@@ -4,6 +4,7 @@
  */
 
 import { ambient, scopeNow } from "./ambient.ts";
+import { defines, extending } from "./classes.ts";
 import type { Config } from "./config.ts";
 import { logError } from "./console.ts";
 import type { Env } from "./env.ts";
@@ -47,6 +48,7 @@ type Handlers = Record<string, ((...args: unknown[]) => unknown) | undefined>;
 export class Worker {
   readonly #module: Module;
   readonly #env: Env;
+  readonly #names: string[];
   readonly #classes: Class[];
   /** What ctx.exports holds; undefined for old dates. */
   readonly exports: Module | undefined;
@@ -56,7 +58,8 @@ export class Worker {
     this.#module = module;
     this.#env = env;
     this.exports = config.compat.flags["enable_ctx_exports"] === true ? exports : undefined;
-    this.#classes = config.classes.map((c) => classOf(module, c.name));
+    this.#names = config.classes.map((c) => c.name);
+    this.#classes = this.#names.map((name) => classOf(module, name));
     fillExports(exports, module, this, config);
   }
 
@@ -70,10 +73,11 @@ export class Worker {
 
   describe(): { worker: { fetch: boolean }; classes: { name: string; rpc: boolean; alarm: boolean }[] } {
     const main = this.#module["default"];
-    const fetch = typeof main === "function" ? hasMethod(main, "fetch") : typeof (main as Handlers | undefined)?.["fetch"] === "function";
+    const fetch = typeof main === "function" ? defines(main, "fetch") !== false : typeof (main as Handlers | undefined)?.["fetch"] === "function";
     return {
       worker: { fetch },
-      classes: this.#classes.map((c) => ({ name: c.name, rpc: c.prototype instanceof DurableObject, alarm: hasMethod(c, "alarm") })),
+      // What cannot be seen may be there: the instance will show.
+      classes: this.#classes.map((c, i) => ({ name: this.#names[i]!, rpc: extending(c, DurableObject), alarm: defines(c, "alarm") !== false })),
     };
   }
 
@@ -146,9 +150,4 @@ function classOf(module: Module, name: string): Class {
   const names = Object.keys(module).filter((n) => typeof module[n] === "function" && n !== "default");
   const there = names.length === 0 ? "it exports no class" : `it exports ${names.join(", ")}`;
   throw new Error(`The class ${name} is bound but the Worker's main module does not export it: ${there}. Export it, or change class_name.`);
-}
-
-function hasMethod(c: unknown, name: string): boolean {
-  const prototype: unknown = (c as { prototype?: unknown }).prototype;
-  return typeof prototype === "object" && prototype !== null && typeof (prototype as Handlers)[name] === "function";
 }
