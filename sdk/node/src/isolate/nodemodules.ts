@@ -8,6 +8,7 @@ import * as timers from "../timers.ts";
 import { nativeProcess } from "../native.ts";
 import { disarmHandles } from "./handles.ts";
 import type { Modules } from "./loader.ts";
+import { asyncHooks, harmless, refusal, refuseRest } from "./refused.ts";
 import { type Exports, register, take } from "./registry.ts";
 import { VirtualFiles } from "./vfs.ts";
 
@@ -20,19 +21,22 @@ const plain = new Set([
 
 /** Node's own with some names taken out or replaced. */
 const cut: Record<string, (m: Exports) => Exports> = {
-  // createHook and executionAsyncResource show the runtime's own objects.
-  async_hooks: (m) => pick(m, ["AsyncLocalStorage", "AsyncResource"]),
+  async_hooks: (m) => ({ ...m, ...asyncHooks() }),
   net: (m) => without(m, ["createServer", "Server", "_createServerHandle", "_normalizeArgs"], "node:net"),
   tls: (m) => without(m, ["createServer", "Server"], "node:tls"),
   http: (m) => without(m, ["createServer", "Server", "ServerResponse", "_connectionListener"], "node:http"),
   https: (m) => without(m, ["createServer", "Server"], "node:https"),
   perf_hooks: (m) =>
-    pick(m, [
-      "performance", "Performance", "PerformanceEntry", "PerformanceMark", "PerformanceMeasure", "PerformanceObserver",
-      "PerformanceObserverEntryList", "PerformanceResourceTiming", "constants",
-    ]),
+    refuseRest({
+      ...pick(m, [
+        "performance", "Performance", "PerformanceEntry", "PerformanceMark", "PerformanceMeasure", "PerformanceObserver",
+        "PerformanceObserverEntryList", "PerformanceResourceTiming", "constants",
+      ]),
+      eventLoopUtilization: () => ({ idle: 0, active: 0, utilization: 0 }),
+      timerify: (f: unknown) => f,
+    }, m, "node:perf_hooks"),
   // setFlagsFromString and queryObjects reach the whole process.
-  v8: (m) => pick(m, ["serialize", "deserialize", "Serializer", "Deserializer", "DefaultSerializer", "DefaultDeserializer", "getHeapStatistics"]),
+  v8: (m) => refuseRest(pick(m, ["serialize", "deserialize", "Serializer", "Deserializer", "DefaultSerializer", "DefaultDeserializer", "getHeapStatistics"]), m, "node:v8"),
 };
 
 const refusedNames = new Set([
@@ -45,7 +49,7 @@ export function registerNodeModules(process: Exports, console: object, bundle: s
   disarmHandles();
   for (const [name, make] of Object.entries(cut)) register(`node:${name}`, () => withDefault(make(builtin(name))));
   register("node:process", () => withDefault(process));
-  register("node:console", () => withDefault(console as Exports));
+  register("node:console", () => withDefault(Object.assign(Object.create(console) as Exports, console, pick(builtin("console"), ["Console"]))));
   register("node:timers", () => withDefault(timersModule()));
   register("node:timers/promises", () => withDefault(timerPromises()));
   register("node:os", () => withDefault(osModule()));
@@ -53,7 +57,7 @@ export function registerNodeModules(process: Exports, console: object, bundle: s
   register("node:sys", () => withDefault(builtin("util")));
   register("node:constants", () => withDefault({ ...(builtin("os")["constants"] as Exports), ...builtin("constants") }));
   process["getBuiltinModule"] = (name: unknown) => find(`${name}`);
-  register("node:tty", () => withDefault({ isatty: () => false }));
+  register("node:tty", () => withDefault(refuseRest({ isatty: () => false }, builtin("tty"), "node:tty")));
   register("node:diagnostics_channel", () => withDefault(channels(builtin("diagnostics_channel"))));
   const files = new VirtualFiles(bundle);
   register("node:fs", () => withDefault(files.module()));
@@ -87,20 +91,13 @@ function without(m: Exports, names: string[], module: string): Exports {
   return left;
 }
 
-function refusal(module: string, name: string): () => never {
-  return function () {
-    throw new Error(`${name} of ${module} cannot be used in a Worker.`);
-  };
+/** Importable, and of little use. */
+function refusedModule(name: string): Exports {
+  const real = builtin(onlyPrefixed.has(name) ? `node:${name}` : name);
+  return withDefault(refuseRest(harmless[name] ?? {}, real, `node:${name}`));
 }
 
-/** Importable, and of no use. */
-function refusedModule(name: string): Exports {
-  const exports: Exports = {};
-  for (const key of Object.keys(builtin(name.startsWith("test") || name === "sqlite" || name === "sea" || name === "ffi" ? `node:${name}` : name) ?? {})) {
-    if (key !== "default") exports[key] = refusal(`node:${name}`, key);
-  }
-  return withDefault(exports);
-}
+const onlyPrefixed = new Set(["test", "sqlite", "sea", "ffi"]);
 
 function timersModule(): Exports {
   const { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate } = timers;
@@ -130,7 +127,7 @@ function timerPromises(): Exports {
 /** The machine is none of the author's business. */
 function osModule(): Exports {
   const real = builtin("os");
-  return {
+  const own = {
     EOL: "\n",
     arch: () => "x64",
     availableParallelism: () => 1,
@@ -139,6 +136,7 @@ function osModule(): Exports {
     devNull: "/dev/null",
     endianness: () => "LE",
     freemem: () => 0,
+    getPriority: () => 0,
     homedir: () => "/tmp",
     hostname: () => "localhost",
     loadavg: () => [0, 0, 0],
@@ -151,15 +149,17 @@ function osModule(): Exports {
     type: () => "Linux",
     uptime: () => 0,
     userInfo: () => ({ username: "worker", uid: 0, gid: 0, shell: null, homedir: "/tmp" }),
+    setPriority: () => {},
     version: () => "",
   };
+  return refuseRest(own, real, "node:os");
 }
 
 const taken = [...plain, ...Object.keys(cut), "process", "console", "timers", "timers/promises", "os", "module", "sys", "constants", "tty", "diagnostics_channel", "fs", "fs/promises"];
 
 /** `require` of what could be imported anyway: bundles of CommonJS code ask for it. */
 function moduleModule(): Exports {
-  return {
+  const own = {
     builtinModules: taken,
     isBuiltin: (name: string) => taken.includes(`${name}`.replace(/^node:/, "")),
     createRequire: () => (specifier: string) => {
@@ -168,6 +168,7 @@ function moduleModule(): Exports {
       return found;
     },
   };
+  return refuseRest(own, builtin("module"), "node:module");
 }
 
 function find(specifier: string): unknown {

@@ -247,8 +247,11 @@ export class VirtualFiles {
         },
       });
     };
+    const { F_OK, R_OK, W_OK, X_OK } = fs.constants;
+    Object.assign(exports, { F_OK, R_OK, W_OK, X_OK });
     for (const name of Object.keys(fs)) {
-      if (name in exports || typeof (fs as Exports)[name] !== "function") continue;
+      const real = (fs as Exports)[name]; // lchmod is undefined but on macOS
+      if (name in exports || (real !== undefined && typeof real !== "function")) continue;
       exports[name] = () => {
         throw failure("ENOSYS", "function not implemented", name, "");
       };
@@ -259,6 +262,11 @@ export class VirtualFiles {
   promises(): Exports {
     const exports: Exports = { constants: fs.constants };
     for (const [name, f] of Object.entries(this.#sync())) exports[name] = async (...args: unknown[]) => f(...args);
+    for (const name of Object.keys(fs.promises)) {
+      exports[name] ??= async () => {
+        throw failure("ENOSYS", "function not implemented", name, "");
+      };
+    }
     return exports;
   }
 

@@ -28,7 +28,10 @@ const attempts = [
   ["dgram createSocket", async () => (await import("dgram")).createSocket("udp4")],
   ["http2 createServer", async () => (await import("http2")).createServer()],
   ["trace_events createTracing", async () => (await import("trace_events")).createTracing({ categories: ["v8"] })],
-  ["module register", async () => Object.keys(await import("node:module")).sort(), ["builtinModules", "createRequire", "default", "isBuiltin"]],
+  ["module register", async () => {
+    const m = await import("node:module");
+    return ["register", "registerHooks", "runMain", "_load", "_findPath", "findPackageJSON", "SourceMap", "syncBuiltinESMExports"].map((n) => { try { return m[n]("./x.js"); } catch (e) { return e.message; } });
+  }, ["register", "registerHooks", "runMain", "_load", "_findPath", "findPackageJSON", "SourceMap", "syncBuiltinESMExports"].map((n) => `${n} of node:module cannot be used in a Worker.`)],
   ["createRequire child_process", async () => (await import("node:module")).createRequire(import.meta.url)("child_process"), '! No such module "child_process".'],
   ["createRequire fs", async () => (await import("node:module")).createRequire(import.meta.url)("fs").readdirSync("/"), ["bundle", "dev", "tmp"]],
   ["createRequire path", async () => (await import("node:module")).createRequire(import.meta.url)("node:path").join("a", "b"), "a/b"],
@@ -135,10 +138,22 @@ const attempts = [
     return new Promise((resolve, reject) => http.get({ socketPath: "/var/run/docker.sock" }, resolve).on("error", reject));
   }, "/^! (A Worker cannot connect to Unix sockets|.*denied)/"],
   // ---- what shows the runtime's own objects
-  ["async_hooks", () => Object.keys(asyncHooks).sort(), ["AsyncLocalStorage", "AsyncResource", "default"]],
+  ["async_hooks", async () => {
+    let seen = 0;
+    const hook = asyncHooks.createHook({ init: () => seen++, before: () => seen++ }).enable();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    hook.disable();
+    return [seen, asyncHooks.executionAsyncId(), asyncHooks.triggerAsyncId(), Object.keys(asyncHooks.executionAsyncResource())];
+  }, [0, 0, 0, []]],
+  ["async_hooks has nothing else", () => Object.keys(asyncHooks).sort(), ["AsyncLocalStorage", "AsyncResource", "asyncWrapProviders", "createHook", "default", "executionAsyncId", "executionAsyncResource", "triggerAsyncId"]],
   ["AsyncLocalStorage works", () => new AsyncLocalStorage().run(7, () => 7), 7],
   ["v8", async () => ["setFlagsFromString", "queryObjects", "writeHeapSnapshot", "takeCoverage", "startupSnapshot"].filter((n) => n in globalThis), []],
-  ["v8 module", async () => Object.keys(await import("node:v8")).includes("setFlagsFromString"), false],
+  ["v8 module", async () => (await import("node:v8")).setFlagsFromString("--allow-natives-syntax"), "! setFlagsFromString of node:v8 cannot be used in a Worker."],
+  ["v8 promise hooks", async () => (await import("node:v8")).promiseHooks.onInit(() => {}), "! promiseHooks.onInit of node:v8 cannot be used in a Worker."],
+  ["module's cache and loader", async () => {
+    const m = await import("node:module");
+    return [Object.keys(m._cache ?? {}), Object.keys(m._extensions ?? {}).map((k) => { try { return m._extensions[k]({}, "/etc/passwd"); } catch (e) { return e.message; } })];
+  }, [[], ["_extensions..js of node:module cannot be used in a Worker.", "_extensions..json of node:module cannot be used in a Worker.", "_extensions..node of node:module cannot be used in a Worker."]]],
   ["channels of Node's own", async () => {
     const dc = await import("node:diagnostics_channel");
     let seen = 0;
