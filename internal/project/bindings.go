@@ -86,14 +86,14 @@ func (l *loader) others() {
 		c.Only("binding", "id", "preview_id", "remote")
 		if name, ok := l.binding(c); ok {
 			id := l.store(c, "id", name)
-			l.config.KV = append(l.config.KV, KVNamespace{Binding: name, ID: id})
+			l.config.KV = append(l.config.KV, KVNamespace{Binding: name, ID: id, Preview: preview(c, "preview_id", id)})
 		}
 	}
 	for _, c := range l.get("r2_buckets").Tables() {
 		c.Only("binding", "bucket_name", "preview_bucket_name", "jurisdiction", "remote", "local_dev")
 		if name, ok := l.binding(c); ok {
 			bucket := l.store(c, "bucket_name", name)
-			l.config.R2 = append(l.config.R2, R2Bucket{Binding: name, Bucket: bucket})
+			l.config.R2 = append(l.config.R2, R2Bucket{Binding: name, Bucket: bucket, Preview: preview(c, "preview_bucket_name", bucket)})
 		}
 	}
 	for _, c := range l.get("services").Tables() {
@@ -120,6 +120,15 @@ func (l *loader) store(c source.Cursor, key, binding string) string {
 	}
 	if len(name) > maxStoreName {
 		c.Get(key).Errorf("", "%q is longer than %d bytes", c.Get(key).Path(), maxStoreName)
+	}
+	return name
+}
+
+// preview reads the name that wrangler dev has for a KV namespace or a bucket.
+// Nothing is kept under it here.
+func preview(c source.Cursor, key, name string) string {
+	if text, ok := c.Get(key).Text(); ok && text != "" {
+		return text
 	}
 	return name
 }

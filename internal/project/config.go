@@ -145,10 +145,12 @@ type Assets struct {
 }
 
 // KVNamespace is a KV binding. ID names what is stored; it is never empty.
-type KVNamespace struct{ Binding, ID string }
+// Preview is what wrangler dev calls it: the same, unless the file has a
+// preview_id.
+type KVNamespace struct{ Binding, ID, Preview string }
 
-// R2Bucket is an R2 binding. Bucket is never empty.
-type R2Bucket struct{ Binding, Bucket string }
+// R2Bucket is an R2 binding. Bucket is never empty; Preview as in KVNamespace.
+type R2Bucket struct{ Binding, Bucket, Preview string }
 
 // Service is a binding to a Worker, which may be this one.
 type Service struct {
