@@ -143,27 +143,9 @@ const purged = 8
 
 // Put writes an entry. A value that breaks off, or is too long, changes nothing.
 func (s *Store) Put(ctx context.Context, e Entry, value io.Reader) error {
-	head := make([]byte, maxInline+1)
-	n, err := io.ReadFull(value, head)
-	var inline, file any
-	switch {
-	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF) && n <= maxInline:
-		inline = head[:n]
-	case err != nil:
+	l, err := s.lay(value)
+	if err != nil {
 		return err
-	default:
-		name, err := s.draft(head[:n], value)
-		if err != nil {
-			return err
-		}
-		file = name
-	}
-	var metadata, expiration any
-	if e.Metadata != nil {
-		metadata = *e.Metadata
-	}
-	if e.Expiration != 0 {
-		expiration = e.Expiration
 	}
 	var gone []string
 	err = s.shelf.Write(ctx, func(conn *sqlite.Conn) error {
@@ -173,17 +155,54 @@ func (s *Store) Put(ctx context.Context, e Entry, value io.Reader) error {
 		if err := s.purge(conn, &gone); err != nil {
 			return err
 		}
-		return sqlitex.Execute(conn, `INSERT INTO entries (key, value, file, metadata, expiration) VALUES (?, ?, ?, ?, ?)`,
-			&sqlitex.ExecOptions{Args: []any{e.Key, inline, file, metadata, expiration}})
+		return insert(conn, e, l)
 	})
 	if err != nil {
-		if file != nil {
-			s.shelf.Remove(file.(string))
+		if l.file != "" {
+			s.shelf.Remove(l.file)
 		}
 		return err
 	}
 	s.shelf.Remove(gone...)
 	return nil
+}
+
+// laid is a value as it lies: in the index, or if it is long in a file.
+type laid struct {
+	inline []byte
+	file   string // empty: it is inline
+}
+
+// lay reads a value, and writes it to a file if it is long.
+func (s *Store) lay(value io.Reader) (l laid, err error) {
+	head := make([]byte, maxInline+1)
+	n, err := io.ReadFull(value, head)
+	switch {
+	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF) && n <= maxInline:
+		return laid{inline: head[:n]}, nil
+	case err != nil:
+		return l, err
+	}
+	l.file, err = s.draft(head[:n], value)
+	return l, err
+}
+
+// insert writes an entry whose key is not there.
+func insert(conn *sqlite.Conn, e Entry, l laid) error {
+	var inline, file, metadata, expiration any
+	if l.file != "" {
+		file = l.file
+	} else {
+		inline = l.inline
+	}
+	if e.Metadata != nil {
+		metadata = *e.Metadata
+	}
+	if e.Expiration != 0 {
+		expiration = e.Expiration
+	}
+	return sqlitex.Execute(conn, `INSERT INTO entries (key, value, file, metadata, expiration) VALUES (?, ?, ?, ?, ?)`,
+		&sqlitex.ExecOptions{Args: []any{e.Key, inline, file, metadata, expiration}})
 }
 
 // draft writes a long value to a file.

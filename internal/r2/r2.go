@@ -42,7 +42,7 @@ CREATE TABLE IF NOT EXISTS objects (
 	file TEXT NOT NULL,
 	version TEXT NOT NULL,
 	size INTEGER NOT NULL,
-	etag TEXT NOT NULL,         -- the MD5 of the body, in hex
+	etag TEXT NOT NULL,         -- the MD5 of the body, in hex; what came from elsewhere may have another
 	uploaded INTEGER NOT NULL,  -- ms since 1970
 	checksums TEXT NOT NULL,    -- JSON: those that the writer has given
 	http TEXT NOT NULL,         -- JSON
@@ -94,8 +94,16 @@ func read(st *sqlite.Stmt) (o *Object, file string) {
 	if o.Checksums == nil {
 		o.Checksums = make(map[string]string)
 	}
-	o.Checksums["md5"] = o.ETag
+	if isMD5(o.ETag) {
+		o.Checksums["md5"] = o.ETag
+	}
 	return o, st.ColumnText(8)
+}
+
+// isMD5 says whether an ETag is that of an object that was written in one piece.
+func isMD5(etag string) bool {
+	b, err := hex.DecodeString(etag)
+	return err == nil && len(b) == md5.Size
 }
 
 // find returns nil when there is no such object.
@@ -181,7 +189,7 @@ func (b *Bucket) Put(ctx context.Context, key string, p putting, size int64, bod
 	if err := p.check(key, size); err != nil {
 		return nil, err
 	}
-	o, file, err := b.store(p, size, body)
+	o, file, err := b.store(p, size, MaxObject, body)
 	if err != nil {
 		return nil, err
 	}
@@ -202,9 +210,7 @@ func (b *Bucket) Put(ctx context.Context, key string, p putting, size int64, bod
 		if before != nil {
 			gone = append(gone, old)
 		}
-		return sqlitex.Execute(conn, `INSERT OR REPLACE INTO objects (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, &sqlitex.ExecOptions{
-			Args: []any{o.Key, o.Version, o.Size, o.ETag, o.Uploaded, string(checksums), string(o.HTTP), string(o.Custom), file},
-		})
+		return replace(conn, o, checksums, file)
 	})
 	if err != nil {
 		b.shelf.Remove(file)
@@ -213,6 +219,13 @@ func (b *Bucket) Put(ctx context.Context, key string, p putting, size int64, bod
 	b.shelf.Remove(gone...)
 	o.Checksums["md5"] = o.ETag
 	return o, nil
+}
+
+// replace writes the row of an object.
+func replace(conn *sqlite.Conn, o *Object, checksums []byte, file string) error {
+	return sqlitex.Execute(conn, `INSERT OR REPLACE INTO objects (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, &sqlitex.ExecOptions{
+		Args: []any{o.Key, o.Version, o.Size, o.ETag, o.Uploaded, string(checksums), string(o.HTTP), string(o.Custom), file},
+	})
 }
 
 // check refuses what cannot be written, before any of the body is read.
@@ -250,8 +263,9 @@ func serialized(s string) int {
 	return n
 }
 
-// store writes the body to a file and compares its checksums.
-func (b *Bucket) store(p putting, size int64, body io.Reader) (o *Object, file string, err error) {
+// store writes a body of at most so many bytes to a file and compares its
+// checksums.
+func (b *Bucket) store(p putting, size, most int64, body io.Reader) (o *Object, file string, err error) {
 	d, err := b.shelf.Create()
 	if err != nil {
 		return nil, "", err
@@ -270,11 +284,11 @@ func (b *Bucket) store(p putting, size int64, body io.Reader) (o *Object, file s
 			to = append(to, sums[h.name])
 		}
 	}
-	n, err := shelf.Copy(io.MultiWriter(to...), io.LimitReader(body, MaxObject+1))
+	n, err := shelf.Copy(io.MultiWriter(to...), io.LimitReader(body, most+1))
 	switch {
 	case err != nil:
 		return nil, "", err
-	case n > MaxObject:
+	case n > most:
 		return nil, "", errTooLarge
 	case n != size:
 		return nil, "", errBodyLength
