@@ -22,6 +22,7 @@ import (
 	"github.com/dormouse-dev/dormouse/internal/backup"
 	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 	"github.com/dormouse-dev/dormouse/internal/storage/sqlitefile"
+	"github.com/dormouse-dev/dormouse/internal/workerdisk/miniflare"
 )
 
 // metadata is the file of a namespace's alarms.
@@ -136,14 +137,18 @@ func writeAlarms(dir string, entries []backup.Entry) error {
 	return nil
 }
 
+// ErrNone is returned for a folder that is no tree of objects.
+var ErrNone = errors.New("has no objects: a folder was expected in which there are folders with <id>.sqlite in them, such as .wrangler/state")
+
 // Find lists the objects of a tree: a folder of namespaces, one of them, or a
 // folder of wrangler's that has one in it. Nobody may use the tree meanwhile.
+// What miniflare keeps in objects of its own is passed over: see that package.
 func Find(path string) ([]Object, error) {
 	root, err := findRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	if holdsObjects(root) { // a single namespace
+	if holdsObjects(root) && !miniflare.Is(filepath.Base(root)) { // a single namespace
 		return objectsOf(root)
 	}
 	entries, err := os.ReadDir(root)
@@ -153,7 +158,7 @@ func Find(path string) ([]Object, error) {
 	var all []Object
 	for _, e := range entries {
 		folder := filepath.Join(root, e.Name())
-		if !e.IsDir() || !holdsObjects(folder) {
+		if !e.IsDir() || miniflare.Is(e.Name()) || !holdsObjects(folder) {
 			continue
 		}
 		list, err := objectsOf(folder)
@@ -163,7 +168,7 @@ func Find(path string) ([]Object, error) {
 		all = append(all, list...)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s has no objects: a folder was expected in which there are folders with <id>.sqlite in them, such as .wrangler/state", path)
+		return nil, fmt.Errorf("%s %w", path, ErrNone)
 	}
 	return all, nil
 }
