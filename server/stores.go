@@ -54,6 +54,13 @@ func (k keeper) R2(name string) (*r2.Bucket, error) {
 	return r2.New(o.shelf), nil
 }
 
+// Keep opens the KV namespaces and buckets of the folder for a tool. A name that
+// there is not yet makes one. closed pairs with it, before Close.
+func (f *Folder) Keep() (k stores.Keeper, closed func() error) {
+	s := &shelves{data: f.Data}
+	return keeper{s}, s.Close
+}
+
 // Stores answers what an operator asks of the KV namespaces and buckets of the
 // folder: the paths below /api/kv and /api/r2 of the admin API. closed pairs with
 // it, before Close.

@@ -59,41 +59,65 @@ func selected(ctx context.Context, s operator.Store, args []string) (which brows
 func importCommand(t *target) *cobra.Command {
 	return &cobra.Command{
 		Use:   "import PATH",
-		Short: "Take over the objects of workerd or wrangler dev",
+		Short: "Take over the objects of workerd or wrangler dev, and its KV and R2",
 		Long: `Take over the objects of workerd's local disk, or of wrangler dev: PATH is the
 folder of namespaces, one of them, or a project's folder or its .wrangler/state.
 Alarms are taken too. The unique key of a namespace becomes its name here: for
 wrangler dev that is the Worker's name and the class's, as Dormouse has it.
 
-Neither side may run meanwhile. Objects that are in the data folder already are
-not touched: then nothing is taken at all.`,
+Of wrangler dev KV namespaces and R2 buckets are taken too, under the names that
+they have there. Where the wrangler file of PATH, or of the project in --dir, has
+a preview_id or a preview_bucket_name, which wrangler dev uses, they get the name
+that Dormouse uses: the id or the bucket_name. To take them alone, PATH is
+.wrangler/state/v3/kv, or r2.
+
+Neither side may run meanwhile. Objects and keys that are in the data folder
+already are not touched: then nothing is taken at all.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := t.settings()
-			if err != nil {
-				return err
-			}
-			found, err := workerdisk.Find(args[0])
-			if err != nil {
-				return err
-			}
-			f, err := server.MakeFolder(s.Data)
-			if busy, inUse := errors.AsType[*server.InUse](err); inUse {
-				return fmt.Errorf("data folder %s is in use (process %s): stop the server first", s.Data, busy.PID)
-			}
-			if err != nil {
-				return err
-			}
-			objects := make([]server.Adopted, len(found))
-			for i, o := range found {
-				objects[i] = server.Adopted(o)
-			}
-			n, err := f.Adopt(c.Context(), objects)
-			if err := errors.Join(err, f.Close()); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "%s has taken %d objects; %d had stored nothing\n", s.Data, n, len(objects)-n)
-			return nil
-		},
+		RunE: func(c *cobra.Command, args []string) error { return t.adopt(c, args[0]) },
 	}
+}
+
+// adopt takes over what path has. All of it is looked at before any is taken.
+func (t *target) adopt(c *cobra.Command, path string) (err error) {
+	s, err := t.settings()
+	if err != nil {
+		return err
+	}
+	stores, err := findStores(c.Context(), path, t.dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stores.close()) }()
+	found, err := workerdisk.Find(path)
+	if err != nil && (!errors.Is(err, workerdisk.ErrNone) || stores.none()) {
+		return err
+	}
+	f, err := server.MakeFolder(s.Data)
+	if busy, inUse := errors.AsType[*server.InUse](err); inUse {
+		return fmt.Errorf("data folder %s is in use (process %s): stop the server first", s.Data, busy.PID)
+	}
+	if err != nil {
+		return err
+	}
+	objects := make([]server.Adopted, len(found))
+	for i, o := range found {
+		objects[i] = server.Adopted(o)
+	}
+	keep, closed := f.Keep()
+	n := 0
+	if err = stores.refuseThere(c.Context(), keep); err == nil {
+		n, err = f.Adopt(c.Context(), objects)
+	}
+	if err == nil {
+		err = stores.take(c.Context(), keep)
+	}
+	if err := errors.Join(err, closed(), f.Close()); err != nil {
+		return err
+	}
+	if len(objects) > 0 {
+		fmt.Fprintf(c.OutOrStdout(), "%s has taken %d objects; %d had stored nothing\n", s.Data, n, len(objects)-n)
+	}
+	stores.tell(c.OutOrStdout())
+	return nil
 }

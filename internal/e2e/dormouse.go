@@ -37,7 +37,7 @@ type Dormouse struct {
 
 	t      testing.TB
 	server *runtimes.Server
-	rooms  dormouse.Namespace // of the project's first class
+	rooms  dormouse.Namespace // of the project's first class, if it has any
 }
 
 // StartDormouse serves a project. The server ends with the test, if not before.
@@ -55,7 +55,10 @@ func StartDormouse(t testing.TB, o Options) *Dormouse {
 	if o.HibernateAfter == 0 {
 		o.HibernateAfter = time.Second
 	}
-	d := &Dormouse{t: t, rooms: config.Namespace(config.Classes[0].Name)}
+	d := &Dormouse{t: t}
+	if len(config.Classes) > 0 {
+		d.rooms = config.Namespace(config.Classes[0].Name)
+	}
 	listen, admin := freeAddr(t), freeAddr(t)
 	d.Admin = "http://" + admin
 	d.Target = Target{URL: "http://" + listen, HibernateAfter: o.HibernateAfter, Asleep: d.asleep}
