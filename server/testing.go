@@ -62,24 +62,27 @@ func (s *Server) setClock(ahead time.Duration) error {
 // address of its request.
 const testURL = "X-Dormouse-Test-Url"
 
+// testPath begins the paths of what is only for tests.
+const testPath = "/api/test/"
+
 // testRoutes are what a server that was started for tests offers on its admin
 // address; sdk/test speaks to it.
 func (s *Server) testRoutes() []admin.Route {
 	run := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.serveTest(w, r, workerCall{s}) })
 	routes := []admin.Route{
-		{Pattern: "POST /api/test/run", Handler: run},
-		{Pattern: "POST /api/test/run/{namespace}/{id}", Handler: s.withObject(func(w http.ResponseWriter, r *http.Request, c objectCall) {
+		{Pattern: "POST " + testPath + "run", Handler: run},
+		{Pattern: "POST " + testPath + "run/{namespace}/{id}", Handler: s.withObject(func(w http.ResponseWriter, r *http.Request, c objectCall) {
 			c.entrypoint = guest.TestEntrypoint
 			s.serveTest(w, r, c)
 		})},
-		{Pattern: "POST /api/test/evict/{namespace}/{id}", Handler: s.withObject(func(w http.ResponseWriter, r *http.Request, c objectCall) {
+		{Pattern: "POST " + testPath + "evict/{namespace}/{id}", Handler: s.withObject(func(w http.ResponseWriter, r *http.Request, c objectCall) {
 			drop := r.URL.Query().Get("sockets") == "close"
 			said(w, s.hooks().evict(r.Context(), []dormouse.Key{c.key}, drop, true))
 		})},
-		{Pattern: "POST /api/test/delete-all", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		{Pattern: "POST " + testPath + "delete-all", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			said(w, s.hooks().deleteAll(r.Context()))
 		})},
-		{Pattern: "POST /api/test/clock", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		{Pattern: "POST " + testPath + "clock", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			var ask struct {
 				Ahead int64 `json:"ahead_ms"`
 			}
@@ -104,7 +107,7 @@ func (s *Server) testRoutes() []admin.Route {
 		s.serveTest(w, r, c)
 	})
 	for _, m := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
-		routes = append(routes, admin.Route{Pattern: m + " /api/test/fetch/{namespace}/{id}", Handler: fetch})
+		routes = append(routes, admin.Route{Pattern: m + " " + testPath + "fetch/{namespace}/{id}", Handler: fetch})
 	}
 	return routes
 }

@@ -56,6 +56,9 @@ type adminOfAll struct {
 	together http.Handler
 }
 
+// objectPaths are followed by an object: its namespace, and its id or name.
+var objectPaths = []string{"/api/objects/", testPath + "run/", testPath + "fetch/", testPath + "evict/"}
+
 // ServeHTTP finds whom a request is about. Each of the handlers looks first
 // whether whoever asks may.
 func (a *adminOfAll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -72,8 +75,10 @@ func (a *adminOfAll) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	namespace := q.Get("namespace")
-	if rest, ok := strings.CutPrefix(r.URL.Path, "/api/objects/"); ok {
-		namespace, _, _ = strings.Cut(rest, "/")
+	for _, prefix := range objectPaths {
+		if rest, ok := strings.CutPrefix(r.URL.Path, prefix); ok {
+			namespace, _, _ = strings.Cut(rest, "/")
+		}
 	}
 	if namespace != "" && q.Get("worker") == "" {
 		if s := a.of.owner(dormouse.Namespace(namespace)); s != nil {

@@ -34,12 +34,15 @@ function rebuilt({ name, message, stack, own }) {
   return Object.assign(error, own);
 }
 
-/** Says something to a running server, and gives what comes of it. */
+/** Says something to a Worker of a running server, and gives what comes of it. */
 export class Remote {
   #admin;
+  #worker;
 
-  constructor(admin) {
+  /** `worker` is the path of one of several. Who has an object, the server knows. */
+  constructor(admin, worker = "") {
     this.#admin = admin;
+    this.#worker = worker;
   }
 
   get webSockets() {
@@ -58,7 +61,7 @@ export class Remote {
     } catch (error) {
       throw new TypeError(`what a test says to its server has to be values that structured clone takes: ${error.message}`);
     }
-    const answer = await this.fetch(`/api/test/run${at}`, { method: "POST", body });
+    const answer = await this.fetch(`${at === "" ? this.#worker : ""}/api/test/run${at}`, { method: "POST", body });
     const bytes = Buffer.from(await answer.arrayBuffer());
     if (answer.status === 200) return deserialize(bytes);
     if (answer.status !== 422) throw new Error(`${answer.status}: ${bytes}`);
@@ -66,7 +69,17 @@ export class Remote {
     throw what.own === undefined ? what.thrown : rebuilt(what);
   }
 
-  async tell(path, body) {
+  /** Has something done that concerns an object. */
+  async tell(path) {
+    await this.#post(path);
+  }
+
+  /** Has something done that concerns the Worker. */
+  async tellWorker(path, body) {
+    await this.#post(this.#worker + path, body);
+  }
+
+  async #post(path, body) {
     const answer = await this.fetch(path, { method: "POST", body: body === undefined ? undefined : JSON.stringify(body) });
     if (answer.status === 200) return;
     throw new Error((await answer.json().catch(() => ({}))).error ?? `${path}: ${answer.status}`);

@@ -1,7 +1,7 @@
 /** Where and how a server for tests is started. */
 export interface Options {
-  /** Folder of the wrangler file; the current one. */
-  project?: string | URL;
+  /** Folder of the wrangler file, or that file; the current one. Several: Workers served together, of which clients reach the first. */
+  project?: string | URL | readonly (string | URL)[];
   /** The command `dormouse`; otherwise $DORMOUSE_BIN, the path, or `bin/` of a folder above. */
   binary?: string;
   /** How long an object with nothing to do stays in memory: "300ms", or a number of ms. */
@@ -41,9 +41,17 @@ export interface Stub {
   readonly [member: string]: any;
 }
 
-export interface Dormouse<Env = Record<string, any>> extends AsyncDisposable {
+export interface Worker<Env = Record<string, any>> {
   /** The Worker's bindings: namespaces, values of variables, and everything else to be called. */
   readonly env: Env;
+  /** Runs a function in the Worker, with its `env`. It gets `args`, and sees nothing else of the test. */
+  inWorker<R, A extends unknown[]>(f: (env: any, ...args: A) => R, ...args: A): Promise<Awaited<R>>;
+}
+
+/** A running server: the Worker, or of several the one that clients reach. */
+export interface Dormouse<Env = Record<string, any>> extends Worker<Env>, AsyncDisposable {
+  /** One of several Workers, by the name in its configuration. */
+  worker<Env = Record<string, any>>(name: string): Worker<Env>;
   /** Where the Worker is reached. */
   readonly url: string;
   /** What the server and the code have printed, the last 256 KiB of it. */
@@ -53,8 +61,6 @@ export interface Dormouse<Env = Record<string, any>> extends AsyncDisposable {
   fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /** Runs a function in an object, with its instance and its `ctx`. It gets `args`, and sees nothing else of the test. */
   inside<R, A extends unknown[]>(stub: Stub, f: (instance: any, ctx: any, ...args: A) => R, ...args: A): Promise<Awaited<R>>;
-  /** Runs a function in the Worker, with its `env`. */
-  inWorker<R, A extends unknown[]>(f: (env: any, ...args: A) => R, ...args: A): Promise<Awaited<R>>;
 
   /** Runs the alarm of an object now, in place of later. False if it has none. */
   runAlarm(stub: Stub): Promise<boolean>;

@@ -11,11 +11,46 @@ import { Process } from "./server.js";
 export async function start(options = {}) {
   const process = await Process.start(options, ["--testing"]);
   try {
-    const remote = new Remote(process.admin);
-    return new Dormouse(process, remote, await makeEnv(remote));
+    const objects = new Objects(process.admin);
+    return new Dormouse(process, objects, await workersOf(process.admin, await objects.workers()));
   } catch (error) {
     await process.stop();
     throw error;
+  }
+}
+
+/** The Workers of a server by their names, the one that clients reach first. */
+async function workersOf(admin, names) {
+  const list = new Map();
+  for (const name of names) {
+    const remote = new Remote(admin, names.length === 1 ? "" : `/workers/${encodeURIComponent(name)}`);
+    list.set(name, new Worker(remote, await makeEnv(remote)));
+  }
+  return list;
+}
+
+/** One Worker of a server. */
+class Worker {
+  #remote;
+  env;
+
+  constructor(remote, env) {
+    this.#remote = remote;
+    this.env = env;
+  }
+
+  /** Runs a function in the Worker, with its `env`. */
+  inWorker(f, ...args) {
+    return this.#remote.run({ do: "run", source: String(f), args });
+  }
+
+  /** Sets the clock of its objects. */
+  setClock(ahead) {
+    return this.#remote.tellWorker("/api/test/clock", { ahead_ms: ahead });
+  }
+
+  deleteAll() {
+    return this.#remote.tellWorker("/api/test/delete-all");
   }
 }
 
@@ -23,14 +58,29 @@ class Dormouse {
   #process;
   #remote;
   #objects;
+  #workers;
+  #first;
   #ahead = 0;
-  env;
 
-  constructor(process, remote, env) {
+  constructor(process, objects, workers) {
     this.#process = process;
-    this.#remote = remote;
-    this.#objects = new Objects(process.admin);
-    this.env = env;
+    this.#remote = new Remote(process.admin);
+    this.#objects = objects;
+    this.#workers = workers;
+    [this.#first] = workers.values();
+  }
+
+  /** The bindings of the Worker, of several the first. */
+  get env() {
+    return this.#first.env;
+  }
+
+  /** One of several Workers, by the name in its configuration: its `env` and `inWorker`. */
+  worker(name) {
+    if (this.#workers.size === 1) throw new TypeError("one Worker runs here: it needs no name");
+    const found = this.#workers.get(name);
+    if (found === undefined) throw new TypeError(`no Worker ${JSON.stringify(name)} runs here, but ${[...this.#workers.keys()].map((n) => JSON.stringify(n)).join(", ")}`);
+    return found;
   }
 
   /** Where the Worker is reached. */
@@ -56,7 +106,7 @@ class Dormouse {
 
   /** Runs a function in the Worker, with its `env`. */
   inWorker(f, ...args) {
-    return this.#remote.run({ do: "run", source: String(f), args });
+    return this.#first.inWorker(f, ...args);
   }
 
   /** Runs the alarm of an object now, in place of later. False if it has none. */
@@ -80,8 +130,8 @@ class Dormouse {
   }
 
   /** Ends every object and removes what they have stored, and their alarms. */
-  deleteAll() {
-    return this.#remote.tell("/api/test/delete-all");
+  async deleteAll() {
+    for (const worker of this.#workers.values()) await worker.deleteAll();
   }
 
   /** "active", "idle", "hibernated" (with sockets), "inactive" or "broken". */
@@ -101,7 +151,7 @@ class Dormouse {
 
   /** Sets the clock ahead by so many ms, beyond what it is ahead already. What alarms are then due begin to run. */
   async advance(ms) {
-    await this.#remote.tell("/api/test/clock", { ahead_ms: this.#ahead + ms });
+    for (const worker of this.#workers.values()) await worker.setClock(this.#ahead + ms);
     this.#ahead += ms;
   }
 

@@ -32,13 +32,19 @@ export class Objects {
     return (await this.get("/api/guests")).guests;
   }
 
+  /** The names of the Workers, the one that clients reach first; of one alone an empty name. */
+  async workers() {
+    return [...new Set((await this.guests()).map((g) => g.worker ?? ""))];
+  }
+
   /** The process that an object runs in, or would: `kill -9` of it is the crash of a guest. */
   async killGuests() {
     const killed = (await this.guests()).filter((g) => g.state === "running" && g.pid > 0);
     for (const g of killed) process.kill(g.pid, "SIGKILL");
     await until("other guests run", async () => {
       const now = await this.guests();
-      return now.some((g) => g.state === "running") && !now.some((g) => g.state === "running" && killed.some((k) => k.pid === g.pid));
+      const running = now.filter((g) => g.state === "running");
+      return killed.every((k) => running.some((g) => g.worker === k.worker && !killed.some((k) => k.pid === g.pid))) && !running.some((g) => killed.some((k) => k.pid === g.pid));
     });
   }
 }

@@ -60,7 +60,8 @@ export class Process {
   async #start({ project = ".", binary, hibernateAfter, data, args = [], env = {} }, more = []) {
     this.#ownsData = data === undefined;
     this.#data = data ?? (await mkdtemp(join(tmpdir(), "dormouse-test-")));
-    const all = ["serve", resolve(project instanceof URL ? fileURLToPath(project) : project), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", this.#data,
+    const folders = (Array.isArray(project) ? project : [project]).map((p) => resolve(p instanceof URL ? fileURLToPath(p) : p));
+    const all = ["serve", ...folders, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data", this.#data,
       "--guests", "1", "--spare-guest", "off"];
     if (hibernateAfter !== undefined) all.push("--hibernate-after", typeof hibernateAfter === "number" ? `${hibernateAfter}ms` : hibernateAfter);
     // Settings of whoever runs the tests are not the tests' settings.

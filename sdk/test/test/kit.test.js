@@ -118,3 +118,43 @@ test("what a server without --testing refuses", async (t) => {
 test("a project that does not start says why", async () => {
   await assert.rejects(start({ project: new URL("nothing/", import.meta.url) }), /dormouse ended/);
 });
+
+test("several Workers in a server for tests", async (t) => {
+  const dormouse = await start({ project: ["api", "rooms"].map((name) => new URL(`several/${name}/`, import.meta.url)), hibernateAfter: "1h" });
+  t.after(() => dormouse.stop());
+  const { env } = dormouse;
+  const rooms = dormouse.worker("rooms");
+
+  assert.deepEqual(Object.keys(env).sort(), ["ROOM", "ROOMS", "VISITS"]);
+  assert.deepEqual(Object.keys(rooms.env).sort(), ["OWN", "SIZE"]);
+  assert.equal(dormouse.worker("api").env, env, "the first");
+  assert.throws(() => dormouse.worker("room"), /no Worker "room" runs here, but "api", "rooms"/);
+  assert.equal(await (await dormouse.fetch("/x")).text(), "rooms /x");
+  assert.equal(await env.ROOMS.size(), 8);
+  assert.equal(await rooms.inWorker((e) => e.SIZE), 8);
+  assert.equal(await env.VISITS.getByName("a").add(), 1);
+
+  // One object, by the binding of either.
+  const theirs = env.ROOM.getByName("lobby");
+  const own = rooms.env.OWN.getByName("lobby");
+  const socket = await theirs.connect("http://x/");
+  const next = () => new Promise((resolve) => socket.addEventListener("message", (e) => resolve(e.data), { once: true }));
+  await dormouse.hibernate(own);
+  assert.equal(await dormouse.state(theirs), "hibernated");
+  socket.send("one");
+  assert.equal(await next(), "room one");
+  await dormouse.crash();
+  socket.send("two");
+  assert.equal(await next(), "room two");
+  assert.equal(await dormouse.constructions(theirs), 3);
+
+  const hour = 3_600_000;
+  await theirs.open(dormouse.now() + hour);
+  await dormouse.advance(hour);
+  const closed = await until("the alarm has run", () => dormouse.inside(own, (instance) => instance.closed()));
+  assert.ok(closed >= Date.now() + hour - 60_000, "its clock was set, too");
+
+  await dormouse.deleteAll();
+  assert.equal(await own.closed(), undefined);
+  assert.equal(await env.VISITS.getByName("a").add(), 1);
+});
