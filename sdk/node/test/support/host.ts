@@ -175,8 +175,8 @@ export class Host {
         return;
       }
       const limit = setTimeout(() => {
-        reject(new Error(`not said within 30 s; said: ${JSON.stringify(this.said.slice(-12))} ${this.stderr}`));
-      }, 30_000);
+        reject(new Error(`not said within a minute; said: ${JSON.stringify(this.said.slice(-12))} ${this.stderr}`));
+      }, 60_000);
       this.#waiting.push({
         test,
         seen: from,
