@@ -24,54 +24,97 @@ type Adopted struct {
 }
 
 // Adopt copies objects into the folder. Before the first is copied it looks
-// whether any of them is there already: then nothing is done.
-func (f *Folder) Adopt(ctx context.Context, objects []Adopted) (n int, err error) {
+// whether any of them is there already, and before the first takes its place
+// whether all are whole; then it calls before, which may be nil. After an error
+// of these there is none of them. n is how many have taken their places: those
+// that had stored anything.
+func (f *Folder) Adopt(ctx context.Context, objects []Adopted, before func() error) (n int, err error) {
 	for _, o := range objects {
 		path := DatabasePath(f.Data, o.Key)
 		if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 			return 0, errors.Join(fmt.Errorf("object %s is in the data folder already; nothing was taken", o.Key), err)
 		}
 	}
+	copied, err := f.copyAll(ctx, objects)
+	if err == nil && before != nil {
+		err = before()
+	}
+	if err != nil {
+		return 0, errors.Join(err, drop(copied))
+	}
+	for i, o := range copied {
+		if err := f.place(o); err != nil {
+			return i, errors.Join(fmt.Errorf("take object %s: %w", o.key, err), drop(copied[i:]))
+		}
+	}
+	return len(copied), disk.OS{}.SyncAll(f.Data)
+}
+
+// copiedObject is a whole database beside its place.
+type copiedObject struct {
+	key           dormouse.Key
+	partial, path string
+	alarm         time.Time
+}
+
+// copyAll copies what has anything stored. With an error it returns what it has
+// copied so far.
+func (f *Folder) copyAll(ctx context.Context, objects []Adopted) (list []copiedObject, err error) {
 	for _, o := range objects {
-		err := f.adopt(ctx, o)
+		c, err := f.copy(ctx, o)
 		if errors.Is(err, errEmpty) {
 			continue
 		}
 		if err != nil {
-			return n, fmt.Errorf("take object %s: %w", o.Key, err)
+			return list, fmt.Errorf("take object %s: %w", o.Key, err)
 		}
-		n++
+		list = append(list, c)
 	}
-	return n, disk.OS{}.SyncAll(f.Data)
+	return list, nil
 }
 
 // errEmpty: workerd makes a file for each object that was ever called.
 var errEmpty = errors.New("nothing was ever stored in it")
 
-func (f *Folder) adopt(ctx context.Context, o Adopted) error {
+// copy copies a database and looks whether it is whole. Pairs with place and drop.
+func (f *Folder) copy(ctx context.Context, o Adopted) (c copiedObject, err error) {
 	path := DatabasePath(f.Data, o.Key)
+	c = copiedObject{key: o.Key, path: path, partial: path + ".partial"}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
+		return c, err
 	}
-	partial := path + ".partial"
-	if err := os.Remove(partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if err := os.Remove(c.partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return c, err
 	}
-	err := snapshot.Take(ctx, snapshot.Source{Path: o.Path, Foreign: true}, partial)
+	err = snapshot.Take(ctx, snapshot.Source{Path: o.Path, Foreign: true}, c.partial)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errEmpty
+		return c, errEmpty
 	}
 	if err != nil {
+		return c, err
+	}
+	if c.alarm, err = f.prepare(ctx, c.partial, o.Alarm); err != nil {
+		return c, errors.Join(err, os.Remove(c.partial))
+	}
+	return c, nil
+}
+
+func (f *Folder) place(c copiedObject) error {
+	if err := os.Rename(c.partial, c.path); err != nil {
 		return err
 	}
-	alarm, err := f.prepare(ctx, partial, o.Alarm)
-	if err == nil {
-		err = os.Rename(partial, path)
+	return f.setWake(c.key, c.alarm)
+}
+
+// drop removes copies that are not in their places.
+func drop(list []copiedObject) error {
+	var errs []error
+	for _, c := range list {
+		if err := os.Remove(c.partial); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
 	}
-	if err != nil {
-		return errors.Join(err, os.Remove(partial))
-	}
-	return f.setWake(o.Key, alarm)
+	return errors.Join(errs...)
 }
 
 // prepare looks whether a database is whole, and sees to it that its alarm is
@@ -119,7 +162,13 @@ func (f *Folder) Replace(ctx context.Context, o Adopted) error {
 			return fmt.Errorf("object %s has a log that cannot be read: move its files away first: %w", o.Key, err)
 		}
 	}
-	if err := f.adopt(ctx, o); err != nil {
+	c, err := f.copy(ctx, o)
+	if err == nil {
+		if err = f.place(c); err != nil {
+			err = errors.Join(err, drop([]copiedObject{c}))
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("replace object %s: %w", o.Key, err)
 	}
 	return disk.OS{}.SyncAll(f.Data)

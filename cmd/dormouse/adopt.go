@@ -107,10 +107,7 @@ func (t *target) adopt(c *cobra.Command, path string) (err error) {
 	keep, closed := f.Keep()
 	n := 0
 	if err = stores.refuseThere(c.Context(), keep); err == nil {
-		n, err = f.Adopt(c.Context(), objects)
-	}
-	if err == nil {
-		err = stores.take(c.Context(), keep)
+		n, err = f.Adopt(c.Context(), objects, func() error { return stores.take(c.Context(), keep) })
 	}
 	if err := errors.Join(err, closed(), f.Close()); err != nil {
 		return err

@@ -268,11 +268,18 @@ func (a *adoptedStore) refuseThere(ctx context.Context, keep stores.Keeper, to s
 
 // take copies what the stores hold: of each all or, after an error, nothing.
 func (all *adoptedStores) take(ctx context.Context, keep stores.Keeper) error {
+	var done []string
 	for _, a := range all.list {
 		for _, to := range a.to {
-			if err := a.take(ctx, keep, to); err != nil {
-				return fmt.Errorf("%s %s: %w", a.Kind, to, err)
+			err := a.take(ctx, keep, to)
+			if err == nil {
+				done = append(done, fmt.Sprintf("%s %s", a.Kind, to))
+				continue
 			}
+			if len(done) > 0 {
+				return fmt.Errorf("%s %s: %w; already taken: %s; delete their keys before you try again", a.Kind, to, err, strings.Join(done, ", "))
+			}
+			return fmt.Errorf("%s %s: %w", a.Kind, to, err)
 		}
 	}
 	return nil

@@ -81,7 +81,7 @@ is copied too. The server must be stopped.
 					return err
 				}
 				copied := func(path string) error {
-					n, err := f.Adopt(ctx, []server.Adopted{{Key: to.Key, Path: path}})
+					n, err := f.Adopt(ctx, []server.Adopted{{Key: to.Key, Path: path}}, nil)
 					if err == nil && n == 0 {
 						err = fmt.Errorf("object %s has no data", o.Key)
 					}

@@ -126,20 +126,22 @@ func complains(t *testing.T, err error, want ...string) {
 }
 
 // addObject puts a Durable Object into the state of wrangler dev's.
-func addObject(t *testing.T, project, name string) {
+func addObject(t *testing.T, project, name string) (path string) {
 	t.Helper()
 	n := dormouse.Namespace("stores-Room")
 	folder := filepath.Join(project, ".wrangler/state/v3/do", string(n))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := sqlite.OpenConn(filepath.Join(folder, n.IDFromName(name).String()+".sqlite"))
+	path = filepath.Join(folder, n.IDFromName(name).String()+".sqlite")
+	conn, err := sqlite.OpenConn(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(sqlitex.ExecuteTransient(conn, "CREATE TABLE t (x)", nil), conn.Close()); err != nil {
 		t.Fatal(err)
 	}
+	return path
 }
 
 // Whatever of the state cannot be taken, nothing of it is.
@@ -196,6 +198,21 @@ func TestAllOfWranglerDevOrNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	last := max(addObject(t, project, "two"), addObject(t, project, "three"), addObject(t, project, "four"))
+	whole, err := os.ReadFile(last)
+	if err == nil {
+		err = os.WriteFile(last, make([]byte, 8192), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = take()
+	complains(t, err, "the database is damaged")
+	empty("a damaged object")
+	if err := os.WriteFile(last, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
 	other := t.TempDir()
 	addObject(t, other, "other")
 	Command(t, "storage", "import", other, "--data", data)
@@ -209,7 +226,7 @@ func TestAllOfWranglerDevOrNothing(t *testing.T) {
 	Command(t, "r2", "delete", "pictures", "of a preview", "--data", data)
 
 	out, err := take()
-	if err != nil || !strings.Contains(out, "has taken 1 objects; 0 had stored nothing\nKV namespace") {
+	if err != nil || !strings.Contains(out, "has taken 4 objects; 0 had stored nothing\nKV namespace") {
 		t.Errorf("import said %q, %v", out, err)
 	}
 	if got := Command(t, "r2", "get", "pictures", "of a preview", "--data", data); got != "3" {
