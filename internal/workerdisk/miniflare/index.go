@@ -1,6 +1,7 @@
 package miniflare
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -92,20 +93,29 @@ func (x *Index) look() error {
 	if err := x.db.Check(context.Background()); err != nil {
 		return err
 	}
-	table := x.store.Kind.table()
-	rows, err := x.db.Select("SELECT count(*), sum(name = ? AND type = 'table') FROM sqlite_schema", table)
-	switch {
-	case err != nil:
-		return err
-	case rows[0][0] == int64(0):
-		return ErrNothing
-	case rows[0][1] != int64(1):
-		return fmt.Errorf("%s has no table %s: it is no %s of wrangler dev's", x.store.database, table, x.store.Kind)
+	if rows, err := x.db.Select("SELECT 1 FROM sqlite_schema LIMIT 1"); err != nil || len(rows) == 0 {
+		return cmp.Or(err, ErrNothing)
+	}
+	for _, table := range x.store.Kind.tables() {
+		// Not a view, which could go on for ever.
+		rows, err := x.db.Select("SELECT 1 FROM pragma_table_list(?) WHERE schema = 'main' AND type = 'table'", table)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return fmt.Errorf("%s has no table %s: it is no %s of wrangler dev's", x.store.database, table, x.store.Kind)
+		}
 	}
 	return nil
 }
 
-func (k Kind) table() string { return [...]string{"_mf_entries", "_mf_objects"}[k] }
+// tables are those of a store, first that of what is stored.
+func (k Kind) tables() []string {
+	if k == KV {
+		return []string{"_mf_entries"}
+	}
+	return []string{"_mf_objects", "_mf_multipart_uploads", "_mf_multipart_parts"}
+}
 
 // Close ends it.
 func (x *Index) Close() error {
@@ -124,11 +134,10 @@ func (x *Index) Close() error {
 
 // anyBlob is a value that the database names; empty: it names none.
 func (x *Index) anyBlob() (string, error) {
-	tables := []string{x.store.Kind.table()}
-	if x.store.Kind == R2 {
-		tables = append(tables, "_mf_multipart_parts")
-	}
-	for _, table := range tables {
+	for _, table := range x.store.Kind.tables() {
+		if table == "_mf_multipart_uploads" {
+			continue
+		}
 		rows, err := x.db.Select("SELECT blob_id FROM " + table + " WHERE typeof(blob_id) = 'text' LIMIT 1")
 		if err != nil {
 			return "", x.named(err)
@@ -273,7 +282,7 @@ func (x *Index) rows(ctx context.Context, columns []string, read func(row []any)
 }
 
 func (x *Index) eachRow(ctx context.Context, columns []string, visit func(row []any) error) error {
-	query := "SELECT " + strings.Join(columns, ", ") + ", rowid FROM " + x.store.Kind.table() + " WHERE rowid > ? ORDER BY rowid LIMIT ?"
+	query := "SELECT " + strings.Join(columns, ", ") + ", rowid FROM " + x.store.Kind.tables()[0] + " WHERE rowid > ? ORDER BY rowid LIMIT ?"
 	if err := x.refuseHuge(columns); err != nil {
 		return err
 	}
@@ -287,7 +296,11 @@ func (x *Index) eachRow(ctx context.Context, columns []string, visit func(row []
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			after = row[len(row)-1].(int64)
+			next, ok := row[len(row)-1].(int64)
+			if !ok {
+				return fmt.Errorf("%s has a column rowid: it is no %s of wrangler dev's", x.store.database, x.store.Kind)
+			}
+			after = next
 			if err := visit(row); err != nil {
 				return err
 			}
@@ -301,7 +314,7 @@ func (x *Index) refuseHuge(columns []string) error {
 	for i, c := range columns {
 		lengths[i] = "coalesce(length(CAST(" + c + " AS BLOB)), 0)"
 	}
-	rows, err := x.db.Select("SELECT 1 FROM "+x.store.Kind.table()+" WHERE max("+strings.Join(lengths, ", ")+") > ? LIMIT 1", int64(maxColumn))
+	rows, err := x.db.Select("SELECT 1 FROM "+x.store.Kind.tables()[0]+" WHERE max("+strings.Join(lengths, ", ")+") > ? LIMIT 1", int64(maxColumn))
 	if err == nil && len(rows) > 0 {
 		err = fmt.Errorf("%s has a text of more than %d bytes: it is damaged, or not of wrangler dev", x.store.database, maxColumn)
 	}

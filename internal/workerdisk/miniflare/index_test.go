@@ -102,7 +102,10 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, "is damaged, or no database"},
-		"another table":      {sessions, sql("ALTER TABLE _mf_entries RENAME TO entries"), "has no table _mf_entries"},
+		"another table": {sessions, sql("ALTER TABLE _mf_entries RENAME TO entries"), "has no table _mf_entries"},
+		"a view for ever": {media, sql(`ALTER TABLE _mf_multipart_uploads RENAME TO u;
+			CREATE VIEW _mf_multipart_uploads AS WITH RECURSIVE f(state) AS (SELECT 0 UNION ALL SELECT state FROM f) SELECT state FROM f`), "has no table _mf_multipart_uploads"},
+		"a column rowid":     {sessions, sql("ALTER TABLE _mf_entries ADD COLUMN rowid TEXT DEFAULT 'x'"), "has a column rowid"},
 		"another column":     {media, sql("ALTER TABLE _mf_objects RENAME COLUMN etag TO tag"), "no such column"},
 		"no value":           {sessions, blob(os.Remove), "its value is not there"},
 		"no values at all":   {sessions, func(t *testing.T, s Store) { os.RemoveAll(s.blobs) }, "wrangler kv key delete"},

@@ -141,7 +141,7 @@ func change(t *testing.T, s Store, sql string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(sqlitex.ExecuteTransient(conn, sql, nil), conn.Close()); err != nil {
+	if err := errors.Join(sqlitex.ExecuteScript(conn, sql, nil), conn.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
