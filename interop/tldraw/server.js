@@ -23,6 +23,7 @@ export class Room extends DurableObject {
       const { id, snapshot } = socket.deserializeAttachment();
       this.#sockets.set(id, socket);
       if (snapshot !== undefined) this.#room.handleSocketResume({ sessionId: id, socket, snapshot });
+      else this.#room.handleSocketConnect({ sessionId: id, socket }); // it has not said yet who it is
     }
   }
 
