@@ -6,6 +6,10 @@ import { outcome, settled, show } from "../show";
 import { Counter, MyError } from "../remote";
 import type { Front } from "./front";
 
+// As libraries of databases return them.
+class Rows extends Array {}
+class Table extends Map<unknown, unknown> {}
+
 const { exports, RpcPromise, RpcProperty, RpcStub, RpcTarget, ServiceStub } = wrong(workers);
 
 const kindsOfErrors = [
@@ -146,7 +150,8 @@ export const rpc: Record<string, (t: Front) => unknown> = {
 			undefined: undefined, null: null, true: true, zero: 0, "minus zero": -0, NaN: NaN, infinity: -Infinity, "a large integer": 2 ** 53, bigint: -(2n ** 70n),
 			text: "text", "Latin-1": "café", "other text": "żółw 🐢", "a lone surrogate": "\ud800", "a long text": "x".repeat(100_000),
 			Date: new Date(86_400_000), "an invalid Date": new Date(NaN), RegExp: /a+/gi, Map: new Map<unknown, unknown>([["k", { v: 1 }], [2, new Set([1])]]), Set: new Set(["a", null]),
-			array: [1, "two", [3]], holes: [1, , 3], "an array with more": Object.assign([1], { more: 2 }), object: { a: 1, b: { c: undefined } }, "integer keys": { 1: "one", 0: "zero" },
+			array: [1, "two", [3]], holes: [1, , 3], "an array with more": Object.assign([1], { more: 2 }), "an array of an own class": Rows.from([{ n: 1 }]), "such an array within": { rows: Rows.from([1]) }, "a Map of an own class": new Table([[1, 2]]),
+			object: { a: 1, b: { c: undefined } }, "integer keys": { 1: "one", 0: "zero" },
 			cyclic, "shared twice": [shared, shared], boxed: [Object(1), Object("s"), Object(true), Object(5n)],
 			ArrayBuffer: new Uint8Array([1, 2, 3]).buffer, Uint8Array: new Uint8Array([1, 2, 3]), "part of a buffer": new Uint8Array([0, 1, 2, 3, 4]).subarray(1, 3),
 			DataView: new DataView(new ArrayBuffer(2)), Float64Array: new Float64Array([1.5]), BigInt64Array: new BigInt64Array([-1n]),

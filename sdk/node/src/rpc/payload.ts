@@ -272,7 +272,7 @@ function isCopied(value: object): boolean {
   if (types.isProxy(value)) return false;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype ? Object.prototype.toString.call(value) !== "[object Arguments]"
-    : prototype === Array.prototype && Array.isArray(value) || types.isMap(value) || types.isSet(value);
+    : Array.isArray(value) || types.isMap(value) || types.isSet(value); // of subclasses, too, as what they extend
 }
 
 /** What V8 copies as a whole, and what it refuses in its own words. */
