@@ -241,7 +241,7 @@ function reading(message: http.IncomingMessage, encoding: keyof typeof coders | 
 }
 
 /** What a connection that broke is to authors; the system's reason is its cause. */
-function lost(e: NodeJS.ErrnoException): Error {
+export function lost(e: NodeJS.ErrnoException): Error {
   switch (e.code) {
     case "ECONNREFUSED":
     case "ECONNRESET":

@@ -23,6 +23,7 @@ import { registerNodeModules } from "./nodemodules.ts";
 import { enterScope } from "../scope.ts";
 import { makeProcess } from "./process.ts";
 import { type Exports, register } from "./registry.ts";
+import { socketsModule } from "../tcp.ts";
 
 export async function loadAuthor(config: Config, env: Env, exports: Exports, events: (e: EventTarget) => void): Promise<Exports> {
   const bundle = path.dirname(config.entry);
@@ -32,6 +33,7 @@ export async function loadAuthor(config: Config, env: Env, exports: Exports, eve
   register("cloudflare:workers", () => workersModule(env, exports));
   register("cloudflare:email", emailModule);
   register("cloudflare:durable-objects", durableObjectsModule);
+  register("cloudflare:sockets", socketsModule);
   register("cloudflare:workflows", workflowsModule);
   if (config.compat.flags["unsafe_module"] === true) register("workerd:unsafe", unsafeModule);
   installLoader(bundle, registerNodeModules(process, console, bundle, config.compat.flags));

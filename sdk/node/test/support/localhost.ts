@@ -1,0 +1,21 @@
+/* A certificate for localhost that signs itself, good for a hundred years. It guards nothing: everybody has its key. */
+
+export const key = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgBh1aZsd3/ERWS5yl
+wQ2e0Vq+q4mysZXkDmzO6ELyjzGhRANCAATSCL1t2m6NXdcqg1Q13/UDurmY3wuY
+u2/XKIlvVtUSjfzQZCZmjD+yQhQrK/8voHW2q62PFrpCZrecVE5WsLvr
+-----END PRIVATE KEY-----
+`;
+
+export const certificate = `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUe4vwrw655eVF0kyGQIQtK+FUFoIwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMjE5Mzg1NFoYDzIxMjYxMDI5
+MTkzODU0WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATSCL1t2m6NXdcqg1Q13/UDurmY3wuYu2/XKIlvVtUSjfzQZCZmjD+y
+QhQrK/8voHW2q62PFrpCZrecVE5WsLvro28wbTAdBgNVHQ4EFgQUCV4vv9P5nbH9
+mLkZ+Hy1gF+j6tswHwYDVR0jBBgwFoAUCV4vv9P5nbH9mLkZ+Hy1gF+j6tswDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIgTiVUFvvK2y3HEkYctcqbmX2om+LuCx8wkMVQZ6oARVECIQCG
++oZJC5mRJYZZ+Zb/FVN+3uKNwmLF460yKJjWrIn4yQ==
+-----END CERTIFICATE-----
+`;
