@@ -5,7 +5,9 @@
  */
 
 import assert from "node:assert/strict";
-import { dirname } from "node:path";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { Objects } from "../../sdk/test/objects.js";
@@ -18,6 +20,15 @@ export async function serve(t, url, options = {}) {
   const server = await Process.start({ project: dirname(fileURLToPath(url)), hibernateAfter: "300ms", ...options });
   t.after(() => server.stop());
   return new World(t, server);
+}
+
+/** Options of serve with variables that are known only now: those of a file of secrets, which goes with the test. */
+export async function withSecrets(t, secrets) {
+  const folder = await mkdtemp(join(tmpdir(), "dormouse-secrets-"));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = join(folder, "secrets.json");
+  await writeFile(file, JSON.stringify(secrets));
+  return { args: ["--secret-file", file] };
 }
 
 class World {
