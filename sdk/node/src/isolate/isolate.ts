@@ -23,6 +23,7 @@ import { registerNodeModules } from "./nodemodules.ts";
 import { enterScope } from "../scope.ts";
 import { makeProcess } from "./process.ts";
 import { type Exports, register } from "./registry.ts";
+import { allowFunction } from "./startup.ts";
 import { socketsModule } from "../tcp.ts";
 
 export async function loadAuthor(config: Config, env: Env, exports: Exports, events: (e: EventTarget) => void): Promise<Exports> {
@@ -40,7 +41,12 @@ export async function loadAuthor(config: Config, env: Env, exports: Exports, eve
   guardEgress(config.egress); // not before the handles are disarmed, which takes a connection
   // What the module does while it is loaded belongs to the Worker.
   enterScope(ambient.worker.scope);
-  return (await import(pathToFileURL(realpathSync(config.entry)).href)) as Exports;
+  const end = allowFunction();
+  try {
+    return (await import(pathToFileURL(realpathSync(config.entry)).href)) as Exports;
+  } finally {
+    end();
+  }
 }
 
 /** process.env holds the variables only if the author asked for it. */
