@@ -84,7 +84,7 @@ export class Section {
 }
 
 /** A queue whose shift does not move the rest. */
-class Queue<T> {
+export class Queue<T> {
   #items: T[] = [];
   #first = 0;
 

@@ -265,7 +265,7 @@ export class GuestObject extends Owner {
   direct(work: (event: number) => Promise<void>): void {
     const event = this.#direct.begin();
     this.touch();
-    this.turns.soon(this.scope, () => {
+    this.turns.soonBegin(this.scope, () => {
       if (this.instance === null) return;
       void work(event.number).then(() => {
         if (this.gone) return;

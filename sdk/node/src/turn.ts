@@ -16,6 +16,7 @@ import { nativeProcess, nativeSetImmediate } from "./native.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
 import { Pulse } from "./pulse.ts";
+import { Rota } from "./rota.ts";
 import { enterScope, type Scope } from "./scope.ts";
 import { frame } from "./wire.ts";
 
@@ -36,9 +37,16 @@ function drain(): void {
 
 /** More than this is written out before the batch ends. */
 const flushAt = 1 << 20;
+/** So is what has waited so long for the turns behind it; ms. */
+const flushAfter = 2;
+/** The clock is looked at after so many turns, for that is not free; after each one while turns take long. */
+const turnsPerLook = 8;
+/** The machine's, whatever a test has set. A wall clock, as that is the cheap one: it may jump. */
+const clock = Date.now;
 
-/** After so many turns that code of this guest has asked for directly, whatever else has come gets its turn. */
+/** After so many turns that code of this guest has asked for directly, or so many ms of them, whatever else has come gets its turn. */
 const maxHops = 64;
+const maxHopping = 8;
 
 /** What Turns needs of the guest. */
 export interface Around {
@@ -67,10 +75,16 @@ export class Turns {
   readonly #dirty: Owner[] = [];
   readonly #runnable: Section[] = [];
 
-  // Since this macrotask began; and what it leaves for the next one, in order.
+  // Since this macrotask began; and what it leaves for the next one.
   #hops = 0;
-  #next: { scope: Scope; work: Work }[] = [];
+  readonly #next = new Rota<Owner, { scope: Scope; work: Work }>();
   #goesOn = false;
+
+  // Since when what is said may wait, as far as anybody has looked (0: nobody has);
+  // turns between two looks, and until the next one.
+  #since = 0;
+  #perLook = turnsPerLook;
+  #unlooked = turnsPerLook;
 
   readonly #bounce = new MessageChannel();
 
@@ -154,13 +168,29 @@ export class Turns {
   afterTurn(): void {
     if (this.#dirty.length > 0) this.#commit();
     if (this.#runnable.length > 0) this.#pump();
-    if (this.out.at > flushAt) this.flush();
+    this.#flushIfDue();
   }
 
   /** Between two turns: writes what there is. What has begun stands before the word that its frame is handled. */
   flush(): void {
     this.#tell();
     this.#around.write();
+    this.#waitsFromNow();
+  }
+
+  #waitsFromNow(): void {
+    this.#since = this.#perLook < turnsPerLook ? clock() : 0;
+  }
+
+  /** Once for each turn: writes what is much, and about every `flushAfter` where turns take long. */
+  #flushIfDue(): void {
+    if (--this.#unlooked > 0 && this.out.at <= flushAt) return;
+    const now = clock();
+    if (this.#since === 0) this.#since = now;
+    const waited = now - this.#since;
+    const late = waited >= flushAfter || waited < 0;
+    this.#unlooked = this.#perLook = late ? 1 : Math.min(2 * this.#perLook, turnsPerLook);
+    if (late || this.out.at > flushAt) this.flush();
   }
 
   #tell(): void {
@@ -180,14 +210,25 @@ export class Turns {
     this.wake(section);
   }
 
-  /** As `later`, for what code of this guest asks of other code of it: so much of it that nothing else starves. */
+  /** As `later`, for what code of this guest says to other code of it: so much of it that nothing else starves. */
   soon(scope: Scope, work: Work): void {
-    if (this.#next.length === 0 && this.#hops++ < maxHops) {
-      this.later(scope, work);
-      return;
-    }
-    this.#next.push({ scope, work });
+    if (this.#hop(scope, work)) return;
+    this.#next.goOn({ scope, work });
     this.#goOn();
+  }
+
+  /** As `soon`, for an event that this begins. */
+  soonBegin(scope: Scope, work: Work): void {
+    if (this.#hop(scope, work)) return;
+    this.#next.begin(scope.owner, { scope, work });
+    this.#goOn();
+  }
+
+  #hop(scope: Scope, work: Work): boolean {
+    if (this.#next.length > 0 || this.#hops >= maxHops) return false;
+    this.#hops++;
+    this.later(scope, work);
+    return true;
   }
 
   /** Another macrotask, behind what has come from outside: a message of the port would be handled before that. */
@@ -249,14 +290,22 @@ export class Turns {
     this.#busy = true;
     this.pulse.begin();
     this.#hops = 0;
+    this.#waitsFromNow();
     if (this.#next.length > 0) this.#resume();
     this.afterTurn();
   }
 
+  /** Goes on with what the last macrotask has left. */
   #resume(): void {
-    const next = this.#next.splice(0, maxHops);
-    for (const { scope, work } of next) this.later(scope, work);
-    this.#hops = next.length;
+    const began = clock();
+    let hopping = 0;
+    while (this.#next.length > 0 && this.#hops < maxHops && hopping >= 0 && hopping < maxHopping) {
+      const { scope, work } = this.#next.shift()!;
+      this.#hops++;
+      this.later(scope, work);
+      this.afterTurn();
+      hopping = clock() - began;
+    }
     if (this.#next.length > 0) this.#goOn();
   }
 
@@ -284,7 +333,7 @@ export class Turns {
       work();
       drain();
       if (this.#dirty.length > 0) this.#commit();
-      if (this.out.at > flushAt) this.flush();
+      this.#flushIfDue();
     }
   }
 }

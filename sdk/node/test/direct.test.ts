@@ -31,6 +31,7 @@ export class Room extends DurableObject {
       case "/release": this.release(); return new Response("released");
       case "/block": this.ctx.blockConcurrencyWhile(() => new Promise((r) => setTimeout(r, 50))); return new Response("blocked");
       case "/socket": { const [x, y] = new WebSocketPair(); this.ctx.acceptWebSocket(y, ["t"]); return new Response(null, { status: 101, webSocket: x }); }
+      case "/begin": console.log("begun"); return new Response("answered");
       case "/pair": this.ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("a", "b")); return new Response("set");
       case "/stream": {
         let left = 40;
@@ -74,6 +75,7 @@ export default {
         }
         case "/big": { const s = "x".repeat(1 << 20); return new Response(String((await stub.same(s)) === s)); }
         case "/reset": { const counter = await stub.counter(); const first = await stub.reset().catch(failed); return Response.json([first, await counter.up().catch(failed), await env.ROOM.getByName("r").add(1, 1).catch(failed)]); }
+        case "/many": return new Response(String((await Promise.all(Array.from({ length: 300 }, async () => { const up = stub.counter().up(); await stub.fetch("http://x/begin"); return up; }))).join("") === "1".repeat(300)));
         case "/loop": { globalThis.go = true; let n = 0; while (globalThis.go) { await stub.add(1, 1); n++; } return new Response(String(n > 100)); }
         case "/stop": globalThis.go = false; return new Response("stopped");
         default: return new Response(await text(await stub.fetch("http://x" + url.pathname)));
@@ -265,6 +267,34 @@ test("what waits past the host is bounded, and goes by way of it beyond", async 
   nothingAsked(host);
   host.write((f) => f.request({ exchange: (exchange += 2), url: "http://x/echo3" }));
   await host.await("request");
+});
+
+test("an answer does not wait until all that was asked before it has begun", async () => {
+  await using host = await started();
+  assert.equal(await ask(host, "/begin"), "200 answered"); // and the host has said that what was there is durable
+  host.clear();
+  const x = exchange + 2;
+  const all = 300;
+  host.write((f) => {
+    for (let i = 0; i < all; i++) f.request({ exchange: (exchange += 2), url: "http://x/begin" });
+  });
+  await answer(host, exchange);
+  nothingAsked(host);
+  let open = 0;
+  let most = 0;
+  for (const s of host.said) {
+    if (s.type === "log" && s.text === "begun") most = Math.max(most, ++open);
+    if (s.type === "response") open--;
+  }
+  assert.equal(open, 0);
+  assert.ok(most <= 2, `${most} of ${all} had begun and were not answered`);
+  assert.deepEqual(host.of("response").map((r) => r.exchange), Array.from({ length: all }, (_, i) => x + 2 * i));
+});
+
+test("what goes on with a call never gets there before the call, however much waits", async () => {
+  await using host = await started();
+  assert.equal(await ask(host, "/many"), "true");
+  nothingAsked(host);
 });
 
 test("calls without end leave room for others", async () => {

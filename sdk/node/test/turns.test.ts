@@ -54,6 +54,14 @@ export class Room {
       case "tick":
         process.nextTick(() => { ws.send("tick"); throw new Error("in a tick"); });
         break;
+      case "compute": {
+        const until = Date.now() + 3;
+        while (Date.now() < until);
+        ws.send("computed");
+        break;
+      }
+      case "forever":
+        for (;;);
       case "interleave":
         ws.send("start " + arg);
         await new Promise((r) => setTimeout(r, 5));
@@ -214,4 +222,15 @@ test("counts of events begun and finished, and of tasks", async () => {
   assert.deepEqual(first, { type: "progress", object: 1, started: 2, finished: 1, tasks: 1 } satisfies Said);
   const last = await host.next((s) => s.type === "progress" && s.finished === 2);
   assert.deepEqual(last, { type: "progress", object: 1, started: 2, finished: 2, tasks: 0 } satisfies Said);
+});
+
+test("what has been said does not wait until all of the batch has run", async () => {
+  await using host = await room();
+  // Longer than the clock may go unseen; then one that does not end.
+  host.write((f) => {
+    for (let i = 0; i < 24; i++) f.message(a, "compute");
+    f.message(a, "forever");
+  });
+  await host.await("send");
+  host.child.kill("SIGKILL"); // it would not hear that it is to go
 });
