@@ -99,6 +99,7 @@ type Limits struct {
 	HeaderTimeout    time.Duration // to send a request's head; 10 s
 	IdleTimeout      time.Duration // between requests; 2 min
 	MailboxEvents    int           // that wait for one object; 10,000
+	QueueTime        time.Duration // of a request, for a Worker in Node; 0 is without limit
 	ClientHandshakes int           // of WebSockets, a second and client address; 0 is without limit
 	ClientSockets    int           // of one client address; 0 is without limit
 	ClientMessages   int           // over the WebSockets of one address, a second; past it they are read more slowly; 0 is without limit

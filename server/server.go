@@ -278,7 +278,7 @@ func (s *Server) newShard(i int, inGo bool) (*shard, error) {
 		Alarms:     sh.alarms,
 		Durability: commits, Past: s.past(inGo),
 		Loop: l, Index: i, Classes: classes, Bindings: bindings,
-		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes, OwnGuests: c.Limits.OwnGuests},
+		Limits:   host.Limits{MailEvents: c.Limits.MailboxEvents, MailBytes: c.Limits.MailboxBytes, OwnGuests: c.Limits.OwnGuests, QueueTime: c.Limits.QueueTime},
 		Registry: registry{sh.registry, sh.transport}, Log: c.Log, Slow: c.SlowEvent, Traced: s.traced(),
 		Tracer: c.Tracer, Details: c.Details, Bell: s.bell,
 		Route: s.route, Outside: beside, Neighbour: c.Neighbours.neighbour,

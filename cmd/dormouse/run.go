@@ -391,7 +391,7 @@ func (r *runner) deployOptions() deploy.Options {
 		Inspect: r.inspect, Testing: r.testing, Trace: r.settings.Trace.Endpoint != "", EgressAllow: r.settings.Egress.Allow, EgressDeny: r.settings.Egress.Deny,
 		Unrestricted: !r.settings.GuestPermissions, Memory: r.settings.GuestMemory, Stall: l.GuestStall,
 		HeapSnapshots:   nodeguest.Snapshots{Folder: r.settings.HeapSnapshots, Keep: r.settings.HeapSnapshotsKept},
-		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject, MailboxEvents: l.MailboxEvents,
+		AttachmentBytes: int(l.AttachmentBytes), SocketsPerObject: l.SocketsPerObject, MailboxEvents: l.MailboxEvents, QueueTime: l.QueueTime,
 		TaskKeepalive: l.TaskKeepalive, AlarmTime: l.AlarmTime, IgnoreTimersBeyond: l.IgnoreTimersBeyond, OpenDatabases: l.OpenDatabases, DatabaseCache: int(l.DatabaseCache),
 	}
 }
@@ -425,7 +425,7 @@ func (r *runner) serverConfig() server.Config {
 			RequestBody: o.Limits.RequestBytes, RequestHeader: int(o.Limits.RequestHeaderBytes),
 			HeaderTimeout: o.Limits.HeaderTimeout, IdleTimeout: o.Limits.IdleTimeout,
 			ClientHandshakes: o.Limits.ClientHandshakes, ClientSockets: o.Limits.ClientSockets, ClientMessages: o.Limits.ClientMessages, OwnGuests: own,
-			MailboxEvents: o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes),
+			MailboxEvents: o.Limits.MailboxEvents, MailboxBytes: int(o.Limits.MailboxBytes), QueueTime: o.Limits.QueueTime,
 		},
 	}
 }

@@ -44,7 +44,8 @@ type Options struct {
 
 	AttachmentBytes    int // 0: by compatibility date
 	SocketsPerObject   int
-	MailboxEvents      int // that code of a guest may have waiting for an object of it; 0: 4,096
+	MailboxEvents      int           // that code of a guest may have waiting for an object of it; 0: 4,096
+	QueueTime          time.Duration // 0: without limit
 	TaskKeepalive      time.Duration
 	AlarmTime          time.Duration // 0: 15 minutes
 	IgnoreTimersBeyond time.Duration // 0: none is ignored
@@ -317,7 +318,7 @@ func (v *Version) configure(c *project.Config, o Options, databases string) ([]b
 		},
 		"compat": map[string]any{"date": c.Compat.Date, "flags": flags},
 		"limits": map[string]any{
-			"attachmentBytes": o.AttachmentBytes, "socketsPerObject": o.SocketsPerObject, "mailboxEvents": cmp.Or(o.MailboxEvents, 4096),
+			"attachmentBytes": o.AttachmentBytes, "socketsPerObject": o.SocketsPerObject, "mailboxEvents": cmp.Or(o.MailboxEvents, 4096), "queueTime": o.QueueTime.Milliseconds(),
 			"taskKeepalive": o.TaskKeepalive.Milliseconds(), "alarm": cmp.Or(o.AlarmTime, 15*time.Minute).Milliseconds(), "ignoreTimersBeyond": o.IgnoreTimersBeyond.Milliseconds(),
 			"openDatabases": cmp.Or(o.OpenDatabases, 256), "databaseCache": cmp.Or(o.DatabaseCache, 1<<20),
 			"guestStall": o.Stall.Milliseconds(), "guestMemory": o.Memory,

@@ -76,6 +76,14 @@ type Listener interface {
 	Messages(s dormouse.SocketID, list Messages, n int)
 }
 
+// Handler is a guest that says what it has handled: of all that it was ever told,
+// as Told counts it, the first Handled have begun or wait for their turn. The host
+// is told of it with Taken.
+type Handler interface {
+	Told() uint64
+	Handled() uint64
+}
+
 // Speaker is a host that can be told many messages for a socket at once.
 type Speaker interface {
 	// SendAll is Send for each of list.

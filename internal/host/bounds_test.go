@@ -232,6 +232,59 @@ func TestTheWorkerOfAGuestThatIsBehind(t *testing.T) {
 	})
 }
 
+// TestTheWorkerOfAGuestThatComputes is given no more than a few requests before it
+// has begun them. The others wait, so long that somebody may still want the answer.
+func TestTheWorkerOfAGuestThatComputes(t *testing.T) {
+	inWorld(t, options{limits: host.Limits{Ahead: 2, Waiting: 3, QueueTime: 10 * time.Second}}, func(t *testing.T, w *world) {
+		s := w.one()
+		var began []string
+		s.guest.OnRequest = func(_ *guesttest.Instance, x guest.Exchange, r *guest.Request) {
+			began = append(began, r.URL)
+			s.guest.Respond(x, 200, "")
+		}
+		answers := make(map[string]*answer)
+		ask := func(urls ...string) {
+			for _, url := range urls {
+				answers[url] = &answer{s: s}
+				s.host.FetchWorker(&guest.Request{Method: "GET", URL: url}, answers[url])
+			}
+			s.on(func() {})
+		}
+		handle := func() {
+			s.on(func() { s.guest.Handle(); s.host.Taken(s.guest) })
+			s.on(func() {})
+		}
+		s.guest.Holds = true
+		ask("1", "2", "3", "4", "5", "6")
+		same(t, "the Worker was asked", began, []string{"1", "2"})
+		answers["6"].got(busy)
+		handle()
+		same(t, "the Worker was asked", began[2:], []string{"3", "4"})
+		sleep(6 * time.Second)
+		ask("7")
+		sleep(6 * time.Second)
+		handle()
+		answers["5"].got("failure Durable Object is overloaded. Requests queued for too long. overloaded")
+		same(t, "the Worker was asked", began[4:], []string{"7"})
+		ask("8", "9")
+		same(t, "the Worker was asked", began[5:], []string{"8"})
+
+		// The next guest is given what waits, and not all at once either.
+		s.on(func() { s.guest.Die(nil) })
+		answers["9"].got()
+		ask("10", "11")
+		sleep(time.Minute)
+		g := s.another()
+		g.Holds, g.OnRequest = true, s.guest.OnRequest
+		s.guest = g
+		s.on(g.Ready)
+		s.on(func() {})
+		same(t, "the Worker was asked", began[6:], []string{"9", "10"})
+		handle()
+		same(t, "the Worker was asked", began[8:], []string{"11"})
+	})
+}
+
 // TestTheEndOfAGuestThatIsBehind lets the clients go on.
 func TestTheEndOfAGuestThatIsBehind(t *testing.T) {
 	inWorld(t, options{limits: host.Limits{Backlog: 1000}}, func(t *testing.T, w *world) {

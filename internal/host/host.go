@@ -41,11 +41,15 @@ type Limits struct {
 	// WaitingBytes is how much they may be; past it clients are not read.
 	WaitingBytes int
 	Backlog      int // bytes that a guest has not taken; past it its sockets are not read
+	Ahead        int // requests for the Worker that a guest is given and has not begun, where it says so
+	// QueueTime is how long a request for the Worker may wait for a guest that is
+	// there; zero: for ever.
+	QueueTime time.Duration
 }
 
 func (l *Limits) defaults() {
 	for p, v := range map[*int]int{
-		&l.MailEvents: 10_000, &l.MailBytes: 8 << 20, &l.OwnGuests: 2, &l.Waiting: 4096, &l.WaitingBytes: 64 << 20, &l.Backlog: 4 << 20,
+		&l.MailEvents: 10_000, &l.MailBytes: 8 << 20, &l.OwnGuests: 2, &l.Waiting: 4096, &l.WaitingBytes: 64 << 20, &l.Backlog: 4 << 20, &l.Ahead: 256,
 	} {
 		if *p == 0 {
 			*p = v

@@ -1,24 +1,32 @@
 package host
 
 import (
+	"time"
+
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
 // queue is what waits for a guest to be there, and what is for the Worker also for
-// one that does not take what it was given.
+// one that does not take what it was given, or has much of it before it.
 //
 // Requests past Limits.Waiting, and all of them while whyNot is set, are
-// refused. What sockets say is never refused: when too much of it waits the
-// clients are not read, until there is a guest.
+// refused, and so are those of the Worker that a guest has let wait for longer than
+// Limits.QueueTime. What sockets say is never refused: when too much of it waits
+// the clients are not read, until there is a guest.
 type queue struct {
 	list   []waiter // in the order in which it came
 	bytes  int      // of mail that has come since there was a guest
 	whyNot *dormouse.Error
+	// ahead is what the guest has been given for the Worker and has not begun, if it
+	// says so: each the count of all that it had been told then. At most
+	// Limits.Ahead, but for what was given to it when it came.
+	ahead []uint64
 }
 
 // waiter is an object with mail, or a call or a session of the Worker.
 type waiter struct {
+	since   time.Time // of what is for the Worker: since there is a guest for it
 	object  *resident
 	call    *Call
 	request *guest.Request
@@ -50,26 +58,59 @@ func (w *waiter) fail(e *dormouse.Error) {
 // takes it.
 func (s *Shard) forWorker(w waiter) {
 	switch p := s.main; {
-	case p.guest != nil && !s.frozen && len(p.queue.list) == 0 && p.guest.Backlog() <= s.Limits.Backlog:
-		w.begin(p.guest)
+	case p.guest != nil && !s.frozen && len(p.queue.list) == 0 && s.takes(p):
+		s.give(p, w)
 		s.throttle(p.guest)
 	case p.queue.whyNot != nil:
 		w.fail(p.queue.whyNot)
 	case len(p.queue.list) >= s.Limits.Waiting:
 		w.fail(overloaded())
 	default:
+		w.since = s.Loop.Now()
 		p.queue.list = append(p.queue.list, w)
 	}
 }
 
-// catchUp begins what waits for the Worker's guest to take what it was given.
+// takes says whether the guest of a place is to be given more for the Worker.
+func (s *Shard) takes(p *place) bool {
+	if p.guest.Backlog() > s.Limits.Backlog {
+		return false
+	}
+	if h, ok := p.guest.(guest.Handler); ok {
+		handled := h.Handled()
+		for len(p.queue.ahead) > 0 && p.queue.ahead[0] <= handled {
+			p.queue.ahead = p.queue.ahead[1:]
+		}
+	}
+	return len(p.queue.ahead) < s.Limits.Ahead
+}
+
+// give gives the guest of a place what is of no object.
+func (s *Shard) give(p *place, w waiter) {
+	w.begin(p.guest)
+	if h, ok := p.guest.(guest.Handler); ok {
+		p.queue.ahead = append(p.queue.ahead, h.Told())
+	}
+}
+
+// catchUp begins what waits for the Worker's guest to take what it was given, and
+// refuses what has waited too long.
 func (s *Shard) catchUp() {
 	p := s.main
-	for !s.frozen && len(p.queue.list) > 0 && p.guest.Backlog() <= s.Limits.Backlog {
+	now := s.Loop.Now()
+	for !s.frozen && len(p.queue.list) > 0 {
 		w := p.queue.list[0]
+		late := s.Limits.QueueTime > 0 && now.Sub(w.since) > s.Limits.QueueTime
+		if !late && !s.takes(p) {
+			return
+		}
 		p.queue.list[0] = waiter{}
 		p.queue.list = p.queue.list[1:]
-		w.begin(p.guest)
+		if late {
+			w.fail(queuedTooLong())
+		} else {
+			s.give(p, w)
+		}
 	}
 }
 
@@ -110,7 +151,7 @@ func (s *Shard) serve(p *place) {
 	p.queue.list, p.queue.bytes = nil, 0
 	for _, w := range list {
 		if w.object == nil {
-			w.begin(p.guest)
+			s.forWorker(w)
 			continue
 		}
 		w.object.wanted = false

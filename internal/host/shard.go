@@ -151,12 +151,16 @@ func (s *Shard) Ready(g guest.Guest, r guest.Ready) {
 		databases:   make(map[guest.Object]*database),
 	}
 	p.guest = g
-	p.queue.whyNot = nil
+	p.queue.whyNot, p.queue.ahead = nil, nil
 	s.serve(p)
 }
 
 func overloaded() *dormouse.Error {
 	return &dormouse.Error{Message: "Durable Object is overloaded. Too many requests queued.", Overloaded: true}
+}
+
+func queuedTooLong() *dormouse.Error {
+	return &dormouse.Error{Message: "Durable Object is overloaded. Requests queued for too long.", Overloaded: true}
 }
 
 var errGuestGone = dormouse.Error{
@@ -303,7 +307,8 @@ func (s *Shard) throttle(g guest.Guest) {
 	}
 }
 
-// Taken tells that a guest has taken bytes. It pairs with throttle.
+// Taken tells that a guest has taken bytes, or has handled what it was told. It
+// pairs with throttle.
 func (s *Shard) Taken(g guest.Guest) {
 	if g.Backlog() >= s.Limits.Backlog/2 {
 		return

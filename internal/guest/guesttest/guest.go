@@ -41,6 +41,8 @@ type Guest struct {
 	Deaf  bool
 	// Behind is what Backlog answers.
 	Behind int
+	// Holds has it handle nothing of what it is told until Handle is called.
+	Holds bool
 	// Broken is why the host has given it up; it says nothing any more then.
 	Broken error
 
@@ -51,6 +53,8 @@ type Guest struct {
 	pairs     uint32
 	asks      guest.Exchange
 	sessions  guest.Session
+	told      uint64
+	handled   uint64
 	gone      bool
 	noting    *ledger // of the event that comes next
 }
@@ -234,10 +238,23 @@ func (g *Guest) event(i *Instance, handler func()) {
 }
 
 func (g *Guest) hear(format string, args ...any) {
+	g.told++
 	if !g.gone && !g.Deaf {
 		g.Heard = append(g.Heard, fmt.Sprintf(format, args...))
 	}
 }
+
+// Told and Handled implement guest.Handler.
+func (g *Guest) Told() uint64 { return g.told }
+func (g *Guest) Handled() uint64 {
+	if !g.Holds {
+		g.handled = g.told
+	}
+	return g.handled
+}
+
+// Handle has it handle all that it has been told. The host is not told.
+func (g *Guest) Handle() { g.handled = g.told }
 
 // The contract, one line of Heard for each.
 

@@ -14,10 +14,11 @@ import (
 // Host is a host without objects: it writes down what guests say, one line
 // each, and whom it has to do with. Its lines may be read on any goroutine.
 type Host struct {
-	// OnReady and OnFrame are called on the loop, if set: when a guest is ready,
-	// and after each line.
+	// OnReady, OnFrame and OnTaken are called on the loop, if set: when a guest is
+	// ready, after each line, and with Taken.
 	OnReady func(guest.Guest)
 	OnFrame func(g guest.Guest, line string)
+	OnTaken func(guest.Guest)
 
 	mu          sync.Mutex // guards the following
 	heard       []string
@@ -218,9 +219,15 @@ func (h *Host) OpenSession(g guest.Guest, x guest.Session, from guest.Object, to
 }
 func (h *Host) FromSessions(g guest.Guest) guest.Sessions          { return hostSessions{h, g} }
 func (h *Host) Gone(g guest.Guest, why error)                      { h.hear(g, "gone %d: %v", g.Incarnation(), why) }
-func (h *Host) Taken(guest.Guest)                                  {}
 func (h *Host) Unfit(_ guest.Place, e *dormouse.Error)             { h.hear(nil, "unfit %s", e.Error()) }
 func (h *Host) Retire(_ guest.Guest, _ time.Duration, gone func()) { gone() }
+
+func (h *Host) Taken(g guest.Guest) {
+	if h.OnTaken != nil {
+		h.OnTaken(g)
+	}
+}
+
 func (h *Host) Remains(g guest.Guest, begun, unbegun []guest.Event) {
 	for _, e := range begun {
 		h.hear(g, "begun %s %s %s", e.Kind, Socket(e.Socket), e.Payload)

@@ -29,7 +29,7 @@ const (
 // Host is what a Process talks to, beyond the contract.
 type Host interface {
 	guest.Host
-	// Taken tells that the guest has taken bytes.
+	// Taken tells that the guest has taken bytes, or has handled more.
 	Taken(guest.Guest)
 	// Remains is told right before Gone: the events of sockets that the guest
 	// may have begun and never finished, and those that it had not begun.
@@ -101,6 +101,12 @@ func (p *Process) Version() string { return p.version }
 
 // Backlog is the number of bytes that the process has not taken.
 func (p *Process) Backlog() int { return p.out.backlog() }
+
+// Told implements guest.Handler.
+func (p *Process) Told() uint64 { return p.out.Frames() }
+
+// Handled implements guest.Handler.
+func (p *Process) Handled() uint64 { return p.out.handled }
 
 // Break ends a guest that does not keep the contract.
 func (p *Process) Break(err error) {
@@ -191,7 +197,11 @@ func (p *Process) handled(body []byte) error {
 	if err != nil {
 		return err
 	}
-	return p.out.handledUpTo(n)
+	if err := p.out.handledUpTo(n); err != nil {
+		return err
+	}
+	p.host.Taken(p)
+	return nil
 }
 
 func (p *Process) waited(body []byte) error {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse/internal/deploy"
+	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/guest/guesttest"
 	"github.com/dormouse-dev/dormouse/internal/guest/nodeguest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
@@ -22,6 +23,35 @@ import (
 // JavaScript side.
 func TestKit(t *testing.T) {
 	guesttest.Run(t, startNode)
+}
+
+// The host is told when the process has handled what it was told, and not only when
+// that has been written to it.
+func TestNodeSaysWhatItHasHandled(t *testing.T) {
+	s := startNode(t)
+	handled := make(chan struct{}, 1)
+	s.Loop.Call(func() {
+		h := s.Guest.(guest.Handler)
+		before := h.Told()
+		s.Guest.Why(1, 1)
+		s.Guest.Why(2, 1)
+		if n := h.Told(); n != before+2 {
+			t.Errorf("%d frames counted after 2, %d before", n, before)
+		}
+		if n := h.Handled(); n > before {
+			t.Errorf("%d frames handled of %d that were written", n, before)
+		}
+		s.Host.OnTaken = func(guest.Guest) {
+			if h.Handled() == before+2 && len(handled) == 0 {
+				handled <- struct{}{}
+			}
+		}
+	})
+	select {
+	case <-handled:
+	case <-time.After(30 * time.Second):
+		t.Error("the host was not told within 30 s that what the guest was told is handled")
+	}
 }
 
 func startNode(t *testing.T) guesttest.Subject {

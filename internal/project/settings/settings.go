@@ -104,6 +104,7 @@ type Limits struct {
 	IdleTimeout        time.Duration
 	MailboxEvents      int
 	MailboxBytes       int64
+	QueueTime          time.Duration // 0: no limit
 	OwnGuests          int
 	DeployBytes        int64
 	IgnoreTimersBeyond time.Duration // 0: ignore none

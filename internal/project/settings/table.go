@@ -156,6 +156,8 @@ var table = []*Setting{
 		Doc: "How many events may wait for an object before its sockets are no longer read and requests get 503."},
 	{Name: "limits.mailbox_bytes", Type: Bytes, Default: "64MiB", Min: 64 * kib, Max: 64 * gib, field: func(s *Settings) any { return &s.Limits.MailboxBytes },
 		Doc: "How many bytes those events may have together."},
+	{Name: "limits.queue_time", Type: Duration, Default: "10s", Max: int64(time.Hour), field: func(s *Settings) any { return &s.Limits.QueueTime },
+		Doc: "How long a request may wait while the guest that has to begin it computes; then it gets 503. 0 sets no limit."},
 	{Name: "limits.own_guests", Type: Int, Default: "2", Max: 64, field: func(s *Settings) any { return &s.Limits.OwnGuests },
 		Doc: "How many objects of each guest may have one of their own because their code ended it, or did not end, again and again."},
 	{Name: "limits.deploy_bytes", Type: Bytes, Default: "256MiB", Min: 64 * kib, Max: 64 * gib, field: func(s *Settings) any { return &s.Limits.DeployBytes },

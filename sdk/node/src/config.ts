@@ -29,6 +29,8 @@ export interface Config {
     socketsPerObject: number;
     /** How many events code of this guest may have waiting for an object past the host. */
     mailboxEvents: number;
+    /** How long they may wait for other code to pause; ms, 0 for ever. */
+    queueTime: number;
     taskKeepalive: number;
     /** How long an alarm handler may run, in ms. */
     alarm: number;
@@ -84,6 +86,7 @@ export function parseConfig(json: string): Config {
       attachmentBytes: given.limits?.attachmentBytes ?? 16384,
       socketsPerObject: given.limits?.socketsPerObject ?? 32768,
       mailboxEvents: given.limits?.mailboxEvents ?? 4096,
+      queueTime: given.limits?.queueTime ?? 0,
       taskKeepalive: given.limits?.taskKeepalive ?? 900_000,
       alarm: given.limits?.alarm ?? 900_000,
       ignoreTimersBeyond: given.limits?.ignoreTimersBeyond ?? 0,

@@ -16,7 +16,7 @@
 
 import { ambient } from "./ambient.ts";
 import { logError } from "./console.ts";
-import { enhancedErrors, flagged, fromWire, noFetch, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
+import { enhancedErrors, flagged, fromWire, noFetch, remote, queuedTooLong, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { cameFromElsewhere, causeOf, type Direct, discard, hasCause, ofDirect, passSocket, withoutFragment } from "./exchange.ts";
 import { type Content, hasContent, type Incoming, knownLength, moved, type Pieces, piecesIn, repeatable, takeContent } from "./http/body.ts";
 import { outgoing } from "./http/encoding.ts";
@@ -118,7 +118,7 @@ class DirectFetch implements Direct {
     // Nobody asks what the Worker waits for.
     this.#task = owner.number === 0 ? null : owner.begin("call", `${request.method} ${request.url}`);
     ambient.exchanges.direct.add(this);
-    o.direct((event) => this.#run(event));
+    o.direct((event) => this.#run(event), () => this.#refused());
     this.#listen(request);
   }
 
@@ -153,6 +153,13 @@ class DirectFetch implements Direct {
       (response) => this.#respond(response),
       (error: unknown) => this.#fail(error),
     );
+  }
+
+  /** In place of `#run`. */
+  #refused(): void {
+    if (this.#aborted) return;
+    this.#answered = true;
+    this.#failed(queuedTooLong, null);
   }
 
   #respond(response: unknown): void {

@@ -36,6 +36,11 @@ export class DirectEvents {
     this.#took += performance.now() - event.began;
   }
 
+  /** It will not begin. In place of `end`. */
+  drop(): void {
+    this.running--;
+  }
+
   /** Before the object's progress. */
   tell(object: number, out: Outlet): void {
     if (this.#ended === 0) return;

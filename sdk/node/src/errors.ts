@@ -185,6 +185,9 @@ export function flagged(message: string, flags: number): Error {
   return withFlags({ flags, name: "Error", message, stack: "", extra: null });
 }
 
+/** What a call gets that has waited too long for code to pause. Pairs with queuedTooLong in internal/host. */
+export const queuedTooLong: WireError = { flags: overloaded, name: "Error", message: "Durable Object is overloaded. Requests queued for too long.", stack: "", extra: null };
+
 /** Whether errors keep what they carry over RPC: enhanced_error_serialization. */
 export function enhancedErrors(): boolean {
   return ambient.config.compat.flags["enhanced_error_serialization"] === true;

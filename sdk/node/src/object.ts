@@ -259,10 +259,10 @@ export class GuestObject extends Owner {
   }
 
   /**
-   * An event of code of this guest's: a turn of its own when the gate lets it in, unless the object has left by then.
-   * `work` gets a number of its own for the log, never throws, and what it returns settles when the event is over.
+   * An event of code of this guest's: a turn of its own when the gate lets it in, unless the object has left by then, or
+   * `refused` if it has waited too long. `work` gets a number for the log, never throws, and settles when the event is over.
    */
-  direct(work: (event: number) => Promise<void>): void {
+  direct(work: (event: number) => Promise<void>, refused: () => void): void {
     const event = this.#direct.begin();
     this.touch();
     this.turns.soonBegin(this.scope, () => {
@@ -272,6 +272,11 @@ export class GuestObject extends Owner {
         this.#direct.end(event);
         this.touch();
       });
+    }, () => {
+      if (this.gone) return;
+      this.#direct.drop();
+      this.touch();
+      refused();
     });
   }
 

@@ -10,7 +10,7 @@
  * leave at the end of that macrotask.
  */
 
-import { currentOwner } from "./ambient.ts";
+import { ambient, currentOwner } from "./ambient.ts";
 import type { Section, Work } from "./gate.ts";
 import { nativeProcess, nativeSetImmediate } from "./native.ts";
 import type { Outlet } from "./outlet.ts";
@@ -43,10 +43,20 @@ const flushAfter = 2;
 const turnsPerLook = 8;
 /** The machine's, whatever a test has set. A wall clock, as that is the cheap one: it may jump. */
 const clock = Date.now;
+/** One that does not jump. */
+const steady = performance.now.bind(performance);
 
 /** After so many turns that code of this guest has asked for directly, or so many ms of them, whatever else has come gets its turn. */
 const maxHops = 64;
 const maxHopping = 8;
+
+/** What waits for a macrotask. An event is given up with `refuse`, between two turns, when it has waited for too long. */
+interface Ahead {
+  readonly scope: Scope;
+  readonly work: Work;
+  readonly refuse: Work | null;
+  readonly since: number;
+}
 
 /** What Turns needs of the guest. */
 export interface Around {
@@ -77,7 +87,7 @@ export class Turns {
 
   // Since this macrotask began; and what it leaves for the next one.
   #hops = 0;
-  readonly #next = new Rota<Owner, { scope: Scope; work: Work }>();
+  readonly #next = new Rota<Owner, Ahead>();
   #goesOn = false;
 
   // Since when what is said may wait, as far as anybody has looked (0: nobody has);
@@ -213,14 +223,14 @@ export class Turns {
   /** As `later`, for what code of this guest says to other code of it: so much of it that nothing else starves. */
   soon(scope: Scope, work: Work): void {
     if (this.#hop(scope, work)) return;
-    this.#next.goOn({ scope, work });
+    this.#next.goOn({ scope, work, refuse: null, since: 0 });
     this.#goOn();
   }
 
-  /** As `soon`, for an event that this begins. */
-  soonBegin(scope: Scope, work: Work): void {
+  /** As `soon`, for an event that begins with it. One that other code has kept waiting for longer than it may is refused. */
+  soonBegin(scope: Scope, work: Work, refuse: Work): void {
     if (this.#hop(scope, work)) return;
-    this.#next.begin(scope.owner, { scope, work });
+    this.#next.begin(scope.owner, { scope, work, refuse, since: steady() });
     this.#goOn();
   }
 
@@ -297,14 +307,14 @@ export class Turns {
 
   /** Goes on with what the last macrotask has left. */
   #resume(): void {
-    const began = clock();
-    let hopping = 0;
-    while (this.#next.length > 0 && this.#hops < maxHops && hopping >= 0 && hopping < maxHopping) {
-      const { scope, work } = this.#next.shift()!;
+    const limit = ambient.config.limits.queueTime;
+    const until = steady() + maxHopping;
+    for (let now = steady(); this.#next.length > 0 && this.#hops < maxHops && now < until; now = steady()) {
+      const { scope, work, refuse, since } = this.#next.shift()!;
       this.#hops++;
-      this.later(scope, work);
+      if (refuse !== null && limit > 0 && now - since > limit) refuse();
+      else this.later(scope, work);
       this.afterTurn();
-      hopping = clock() - began;
     }
     if (this.#next.length > 0) this.#goOn();
   }

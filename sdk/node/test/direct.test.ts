@@ -32,6 +32,7 @@ export class Room extends DurableObject {
       case "/block": this.ctx.blockConcurrencyWhile(() => new Promise((r) => setTimeout(r, 50))); return new Response("blocked");
       case "/socket": { const [x, y] = new WebSocketPair(); this.ctx.acceptWebSocket(y, ["t"]); return new Response(null, { status: 101, webSocket: x }); }
       case "/begin": console.log("begun"); return new Response("answered");
+      case "/compute": return new Response(this.compute());
       case "/pair": this.ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("a", "b")); return new Response("set");
       case "/stream": {
         let left = 40;
@@ -46,6 +47,7 @@ export class Room extends DurableObject {
     return new Response("nothing");
   }
   add(x, y) { return x + y; }
+  compute() { const until = Date.now() + 2; while (Date.now() < until); return "computed"; }
   same(value) { this.last = value; return value; }
   look() { return this.last; }
   counter() { let n = 0; return { up: () => ++n }; }
@@ -76,6 +78,15 @@ export default {
         case "/big": { const s = "x".repeat(1 << 20); return new Response(String((await stub.same(s)) === s)); }
         case "/reset": { const counter = await stub.counter(); const first = await stub.reset().catch(failed); return Response.json([first, await counter.up().catch(failed), await env.ROOM.getByName("r").add(1, 1).catch(failed)]); }
         case "/many": return new Response(String((await Promise.all(Array.from({ length: 300 }, async () => { const up = stub.counter().up(); await stub.fetch("http://x/begin"); return up; }))).join("") === "1".repeat(300)));
+        case "/crowd": {
+          const calls = Array.from({ length: 200 }, (_, i) => (i % 2 === 0 ? stub.compute() : stub.fetch("http://x/compute").then((r) => r.text())));
+          const count = {};
+          for (const { value, reason } of await Promise.allSettled(calls)) {
+            const what = value ?? [reason.message, reason.overloaded, reason.remote].join();
+            count[what] = (count[what] ?? 0) + 1;
+          }
+          return Response.json([count, await stub.add(1, 2)]);
+        }
         case "/loop": { globalThis.go = true; let n = 0; while (globalThis.go) { await stub.add(1, 1); n++; } return new Response(String(n > 100)); }
         case "/stop": globalThis.go = false; return new Response("stopped");
         default: return new Response(await text(await stub.fetch("http://x" + url.pathname)));
@@ -295,6 +306,15 @@ test("what goes on with a call never gets there before the call, however much wa
   await using host = await started();
   assert.equal(await ask(host, "/many"), "true");
   nothingAsked(host);
+});
+
+test("a call that waits too long for code to pause is refused", async () => {
+  await using host = await started({ queueTime: 5 });
+  // Those that there is room for in one macrotask take longer than that.
+  assert.deepEqual(JSON.parse(await ask(host, "/crowd")), [{ computed: 64, "Durable Object is overloaded. Requests queued for too long.,true,": 136 }, 3]);
+  nothingAsked(host);
+  host.write((f) => f.hibernate(1, 0));
+  await host.await("asleep");
 });
 
 test("calls without end leave room for others", async () => {

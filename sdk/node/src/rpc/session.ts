@@ -11,7 +11,7 @@
 
 import { scopeNow } from "../ambient.ts";
 import { logError } from "../console.ts";
-import { durableObjectReset, enhancedErrors, flagged, fromWire, overloaded, remote, retryable, toWire, type WireError } from "../errors.ts";
+import { durableObjectReset, enhancedErrors, flagged, fromWire, overloaded, queuedTooLong, remote, retryable, toWire, type WireError } from "../errors.ts";
 import { cameFromElsewhere, hasCause, ofDirect, ofSession } from "../exchange.ts";
 import { GuestObject } from "../object.ts";
 import type { Route } from "../namespace.ts";
@@ -177,9 +177,16 @@ export class Session {
     o.direct((event) => {
       far.event = event;
       return far.runFirst(root, path, heard);
-    });
+    }, () => far.refused(queuedTooLong));
     call?.sent();
     return question;
+  }
+
+  /** The event that this end was to begin with does not begin: both ends are over. */
+  refused(why: WireError): void {
+    if (this.#over) return;
+    this.#line!.tell((far) => far.broken(why));
+    this.#end(fromWire(why));
   }
 
   /** As `first`, within a turn of the other end. */
