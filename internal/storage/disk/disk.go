@@ -24,6 +24,10 @@ type FS interface {
 	// that holds the folder, see SyncAllWaits.
 	SyncAll(name string) error
 
+	// Free is how many bytes may still be written to the file system that holds
+	// the folder. Where that is not known, errors.ErrUnsupported.
+	Free(name string) (int64, error)
+
 	// Lock takes the file's lock for this process, or fails with
 	// storage.ErrLocked.
 	Lock(name string) (io.Closer, error)

@@ -50,6 +50,8 @@ func (OS) SyncDir(string) error { return nil }
 // SyncAll does nothing: to flush a volume takes an administrator.
 func (OS) SyncAll(string) error { return nil }
 
+func (OS) Free(string) (int64, error) { return 0, errors.ErrUnsupported }
+
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

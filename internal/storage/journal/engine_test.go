@@ -323,6 +323,43 @@ func TestNearlyFullDiskHasASmallerSegment(t *testing.T) {
 	}
 }
 
+// A segment leaves half of what is free to others: an object whose database
+// could not grow by a page could not be opened.
+func TestSegmentTakesHalfOfWhatIsFree(t *testing.T) {
+	data := t.TempDir()
+	e, h := start(t, data, journal.Options{SegmentBytes: 16 << 20})
+	w := newWriter(t, data, 1)
+	open(t, e, w)
+	sizes := func() (list []int64) {
+		for _, path := range segments(t, data) {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, info.Size()>>20)
+		}
+		return list
+	}
+	var spoil atomic.Bool // the segment, so that the next one is due
+	h.set(func(op, name string) error {
+		if op == "Sync" && isSegment(name) && spoil.CompareAndSwap(true, false) {
+			return &os.PathError{Op: "fdatasync", Path: name, Err: syscall.EIO}
+		}
+		return nil
+	})
+	for _, c := range []struct{ free, size int64 }{{9 << 20, 4}, {12 << 20, 6}, {1 << 30, 12}, {1, 4}} {
+		h.Space.Store(c.free)
+		spoil.Store(true)
+		w.commit(t)
+		if err := w.durably(e); err != nil {
+			t.Fatal(err)
+		}
+		if list := sizes(); list[len(list)-1] != c.size {
+			t.Errorf("with %d bytes free the journal's segments have %d MiB, the last one should have %d", c.free, list, c.size)
+		}
+	}
+}
+
 // After a failed sync nobody knows what of the file is on disk, even when a
 // later sync succeeds. The recorder keeps nothing of what failed, so a journal
 // that went on in the same file would be found torn.

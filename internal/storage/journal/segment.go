@@ -245,7 +245,12 @@ func (s *segments) nextSize() int64 {
 // prepare makes a segment whose header is zero: unused. blank is as for
 // allocate. On a disk without room for the size a smaller one is made, if there
 // is room for that: what is old is cut only when something new can be written.
+// Of what is free it takes no more than half: databases need room, too, or the
+// journal would have it all and nobody could be opened.
 func (s *segments) prepare(number uint64, size int64) (seg *segment, blank int64, err error) {
+	if free, err := s.fs.Free(s.dir); err == nil && size > free/2 && !s.hasSpare(size) {
+		size = max(free/2&^(blockSize-1), s.least())
+	}
 	for {
 		seg, blank, err = s.create(number, size)
 		if err == nil || size <= s.least() {
@@ -279,6 +284,13 @@ func (s *segments) create(number uint64, size int64) (seg *segment, blank int64,
 		return nil, 0, err
 	}
 	return &segment{number, size, f}, blank, nil
+}
+
+// hasSpare: a segment of this size takes no more room than is taken already.
+func (s *segments) hasSpare(size int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.spare && size == s.size
 }
 
 // takeSpare gives the spare file, if it has the right size, another name: under

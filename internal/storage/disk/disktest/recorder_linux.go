@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -33,6 +34,9 @@ type Recorder struct {
 	// the name of the method and the path relative to the folder. If it
 	// returns an error, that is the outcome. Set it before use; may be nil.
 	Before func(op, name string) error
+
+	// Space, if it is not zero, is what is said to be free.
+	Space atomic.Int64
 
 	mu      sync.Mutex // guards the following
 	open    map[*recorded]bool
@@ -326,6 +330,14 @@ func (r *Recorder) SyncDir(name string) error {
 		r.syncDirLocked(rel)
 	}
 	return nil
+}
+
+// Free implements disk.FS.
+func (r *Recorder) Free(name string) (int64, error) {
+	if free := r.Space.Load(); free > 0 {
+		return free, nil
+	}
+	return r.OS.Free(name)
 }
 
 // SyncAll implements disk.FS.
