@@ -50,8 +50,13 @@ func TestFullDisk(t *testing.T) {
 	if !strings.Contains(full.Error(), "status 503") {
 		t.Errorf("who writes to the full disk is told %q", full)
 	}
-	if log := d.server.Log(); !strings.Contains(log, "object reset") || !strings.Contains(log, "the disk is full: make room") && !strings.Contains(log, "no space left") {
-		t.Error("the operator is not told that the disk is full")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := Until(ctx, "the operator is told that the disk is full", func() (bool, error) {
+		log := d.server.Log()
+		return strings.Contains(log, "object reset") && (strings.Contains(log, "the disk is full: make room") || strings.Contains(log, "no space left")), nil
+	}); err != nil {
+		t.Error(err)
 	}
 	if got := Ask[any](v, "calm", "get", "a"); got != "kept" {
 		t.Errorf("on the full disk another object reads %v, want kept", got)
@@ -60,7 +65,7 @@ func TestFullDisk(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := Until(ctx, "both write again", func() (bool, error) {
 		if _, err := TryAsk[any](ctx, v, "greedy", "put", pair{"after", 1}); err != nil {
