@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 )
 
 // Verdict says how good a finding is.
@@ -99,9 +101,7 @@ func Disk(folder string) []Finding {
 		return []Finding{finding("disk", Fail, "%s: %v", dir, err)}
 	}
 	list := []Finding{judgeSync(dir, took)}
-	var fs syscall.Statfs_t
-	if syscall.Statfs(dir, &fs) == nil {
-		free := uint64(fs.Bavail) * uint64(fs.Bsize)
+	if free, err := (disk.OS{}).Free(dir); err == nil {
 		v, advice := Fine, ""
 		if free < 1<<30 {
 			v, advice = Warn, "; make room, or set data to another disk"

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/storage/disk"
 )
 
 const (
@@ -21,11 +23,11 @@ const (
 // Disk is a Check of whether a folder can be written to. It writes a small file
 // and removes it; it does not wait for the disk.
 func Disk(dir string) Check {
-	d := &disk{dir: dir}
+	d := &diskCheck{dir: dir}
 	return d.look
 }
 
-type disk struct {
+type diskCheck struct {
 	dir string
 
 	mu   sync.Mutex // guards the following
@@ -33,7 +35,7 @@ type disk struct {
 	said []Problem
 }
 
-func (d *disk) look(context.Context) []Problem {
+func (d *diskCheck) look(context.Context) []Problem {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now := time.Now(); d.at.IsZero() || now.Sub(d.at) >= probeEvery {
@@ -42,7 +44,7 @@ func (d *disk) look(context.Context) []Problem {
 	return d.said
 }
 
-func (d *disk) ask() []Problem {
+func (d *diskCheck) ask() []Problem {
 	if err := probe(d.dir); err != nil {
 		what := "give it back, or point --data elsewhere"
 		if noRoom(err) {
@@ -50,7 +52,7 @@ func (d *disk) ask() []Problem {
 		}
 		return []Problem{{Part: "disk", Text: fmt.Sprintf("the data folder %s cannot be written to: %v; %s", d.dir, err, what)}}
 	}
-	if free, ok := freeSpace(d.dir); ok && free < lowSpace {
+	if free, err := (disk.OS{}).Free(d.dir); err == nil && free < lowSpace {
 		return []Problem{{Part: "disk", Warning: true, Text: fmt.Sprintf("the disk of the data folder %s has %d MiB left: make room before commits fail", d.dir, free>>20)}}
 	}
 	return nil

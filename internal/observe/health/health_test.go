@@ -78,7 +78,7 @@ func TestClockThatJumps(t *testing.T) {
 
 func TestDiskThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
-	if p := (&disk{dir: dir}).ask(); len(p) > 0 && !p[0].Warning {
+	if p := (&diskCheck{dir: dir}).ask(); len(p) > 0 && !p[0].Warning {
 		t.Errorf("got %+v for a good folder", p)
 	}
 	if left, _ := os.ReadDir(dir); len(left) != 0 {
@@ -86,7 +86,7 @@ func TestDiskThatCannotBeWritten(t *testing.T) {
 	}
 	file := filepath.Join(dir, "file")
 	os.WriteFile(file, nil, 0o600)
-	if p := (&disk{dir: file}).ask(); len(p) != 1 || p[0].Warning || !strings.Contains(p[0].Text, "not a directory") {
+	if p := (&diskCheck{dir: file}).ask(); len(p) != 1 || p[0].Warning || !strings.Contains(p[0].Text, "not a directory") {
 		t.Errorf("got %+v for a file", p)
 	}
 }

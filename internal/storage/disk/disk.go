@@ -25,7 +25,7 @@ type FS interface {
 	SyncAll(name string) error
 
 	// Free is how many bytes may still be written to the file system that holds
-	// the folder. Where that is not known, errors.ErrUnsupported.
+	// the folder, if the system says so.
 	Free(name string) (int64, error)
 
 	// Lock takes the file's lock for this process, or fails with

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"time"
 
@@ -50,7 +51,17 @@ func (OS) SyncDir(string) error { return nil }
 // SyncAll does nothing: to flush a volume takes an administrator.
 func (OS) SyncAll(string) error { return nil }
 
-func (OS) Free(string) (int64, error) { return 0, errors.ErrUnsupported }
+func (OS) Free(name string) (int64, error) {
+	wide, err := windows.UTF16PtrFromString(name)
+	if err != nil {
+		return 0, err
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(wide, &free, nil, nil); err != nil {
+		return 0, &os.PathError{Op: "GetDiskFreeSpaceEx", Path: name, Err: err}
+	}
+	return int64(min(free, math.MaxInt64)), nil
+}
 
 func (OS) Lock(name string) (io.Closer, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)

@@ -290,15 +290,17 @@ func (s *segments) create(number uint64, size int64) (seg *segment, blank int64,
 func (s *segments) hasSpare(size int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.spare && size == s.size
+	return s.hasSpareLocked(size)
 }
+
+func (s *segments) hasSpareLocked(size int64) bool { return s.spare && size == s.size }
 
 // takeSpare gives the spare file, if it has the right size, another name: under
 // its own there may be another one soon.
 func (s *segments) takeSpare(size int64, name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.spare && size == s.size && s.fs.Rename(filepath.Join(s.dir, spareName), name) == nil {
+	if s.hasSpareLocked(size) && s.fs.Rename(filepath.Join(s.dir, spareName), name) == nil {
 		s.spare = false
 	}
 }
