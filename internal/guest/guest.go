@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 )
 
 // Object is the number of one activation, unique in the life of its guest.
@@ -64,16 +65,10 @@ type Guest interface {
 	Incarnation() uint32
 }
 
-// Messages are messages of one socket, one after another, read in place.
-type Messages interface {
-	Len() int
-	At(i int) (text bool, payload []byte)
-}
-
 // Listener is a guest that can be told many messages of a socket at once.
 type Listener interface {
-	// Messages is Message for the first n of list.
-	Messages(s dormouse.SocketID, list Messages, n int)
+	// Messages is Message for each of a run, which is the guest's own from then on.
+	Messages(s dormouse.SocketID, run brief.Run)
 }
 
 // Handler is a guest that says what it has handled: of all that it was ever told,
@@ -86,8 +81,8 @@ type Handler interface {
 
 // Speaker is a host that can be told many messages for a socket at once.
 type Speaker interface {
-	// SendAll is Send for each of list.
-	SendAll(g Guest, s dormouse.SocketID, list Messages)
+	// SendAll is Send for each of a run, which is borrowed.
+	SendAll(g Guest, s dormouse.SocketID, run brief.Run)
 }
 
 // Tracing is a guest that takes contexts of traces; docs/guest-protocol.md.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/ws"
@@ -23,10 +24,11 @@ import (
 // object, in memory or not, or the code that owns standard sockets.
 type Recipient interface {
 	Message(s dormouse.SocketID, text bool, payload []byte)
-	// Messages is Message for the first of list, and returns of how many; the others
-	// are said with Message. Several reports whether it would take any now.
+	// Messages is Message for each of a run, which is the recipient's own from then
+	// on. If it returns false it has taken none, and they are said with Message.
+	// Several reports whether it would take any now.
 	Several() bool
-	Messages(s dormouse.SocketID, list guest.Messages) (taken int)
+	Messages(s dormouse.SocketID, run brief.Run) bool
 	// Arrived counts the events that have come; Begun says whether those up to n
 	// have begun to be handled. Set.Progress asks again.
 	Arrived() uint64
@@ -73,7 +75,6 @@ type Registry struct {
 	away    map[dormouse.SocketID]struct{} // ends that are on their way to whoever takes them
 	shared  lastShared
 	spoke   *Socket // on which a guest has spoken last; nil: it is not known
-	heard   run     // while a Recipient is told it
 	counts  Counts
 	paused  bool                 // no client is read
 	meters  map[*Socket]ws.Meter // of those connections that have one
@@ -346,28 +347,23 @@ func (r *Registry) Send(id dormouse.SocketID, text bool, payload []byte) {
 	s.hold(len(p), func() { s.send(text, p) })
 }
 
-// SendAll is Send for each of list. None of them changes whether the next may
-// leave.
-func (r *Registry) SendAll(id dormouse.SocketID, list guest.Messages) {
+// SendAll is Send for each of a run, which is borrowed. None of them changes whether
+// the next may leave.
+func (r *Registry) SendAll(id dormouse.SocketID, run brief.Run) {
 	s := r.speaking(id)
-	if s == nil || s.conn == nil || !s.set.rec.Open() {
-		for i := range list.Len() {
-			text, payload := list.At(i)
+	if s == nil {
+		return
+	}
+	c, ok := s.conn.(ws.RunConn)
+	if !ok || !s.set.rec.Open() {
+		for text, payload := range run.All() {
 			r.Send(id, text, payload)
 		}
 		return
 	}
-	c, ok := s.conn.(ws.RunConn)
-	if ok {
-		c.SendRun(list)
-	}
-	for i := range list.Len() {
-		text, payload := list.At(i)
-		r.counts.sent(1, len(payload))
-		if !ok {
-			s.conn.Send(ws.OpcodeOf(text), payload)
-		}
-	}
+	c.SendRun(run)
+	r.counts.Sent += uint64(run.N)
+	r.counts.SentBytes += uint64(run.Size())
 	s.watch()
 }
 

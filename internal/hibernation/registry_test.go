@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/ws"
@@ -37,18 +38,18 @@ func (r *recipient) Message(s dormouse.SocketID, _ bool, p []byte) {
 	r.arrived++
 	r.hear("%d %s", s, p)
 }
-func (r *recipient) Several() bool                                  { return false }
-func (r *recipient) Messages(dormouse.SocketID, guest.Messages) int { return 0 }
-func (r *recipient) Closed(s dormouse.SocketID, c guest.Closing)    { r.hear("%d closed %d", s, c.Code) }
-func (r *recipient) Errored(s dormouse.SocketID, m string)          { r.hear("%d %s", s, m) }
-func (r *recipient) Buffered(s dormouse.SocketID, n int)            { r.waiting = append(r.waiting, n) }
-func (r *recipient) Behind() int                                    { return r.behind }
-func (r *recipient) Stamped()                                       {}
-func (r *recipient) Open() bool                                     { return !r.closed }
-func (r *recipient) Hold(_ int, release func())                     { r.held = append(r.held, release) }
-func (r *recipient) Emptied()                                       { r.emptied++ }
-func (r *recipient) Arrived() uint64                                { return r.arrived }
-func (r *recipient) Begun(n uint64) bool                            { return r.begun >= n }
+func (r *recipient) Several() bool                               { return false }
+func (r *recipient) Messages(dormouse.SocketID, brief.Run) bool  { return false }
+func (r *recipient) Closed(s dormouse.SocketID, c guest.Closing) { r.hear("%d closed %d", s, c.Code) }
+func (r *recipient) Errored(s dormouse.SocketID, m string)       { r.hear("%d %s", s, m) }
+func (r *recipient) Buffered(s dormouse.SocketID, n int)         { r.waiting = append(r.waiting, n) }
+func (r *recipient) Behind() int                                 { return r.behind }
+func (r *recipient) Stamped()                                    {}
+func (r *recipient) Open() bool                                  { return !r.closed }
+func (r *recipient) Hold(_ int, release func())                  { r.held = append(r.held, release) }
+func (r *recipient) Emptied()                                    { r.emptied++ }
+func (r *recipient) Arrived() uint64                             { return r.arrived }
+func (r *recipient) Begun(n uint64) bool                         { return r.begun >= n }
 
 // conn is a connection that writes down what is sent.
 type conn struct {
@@ -388,11 +389,13 @@ func TestRelaysAcrossLoops(t *testing.T) {
 	}
 }
 
-// texts are guest.Messages.
-type texts []string
-
-func (l texts) Len() int                { return len(l) }
-func (l texts) At(i int) (bool, []byte) { return true, []byte(l[i]) }
+// texts are a run of them.
+func texts(list ...string) (run brief.Run) {
+	for _, s := range list {
+		run.Add(true, []byte(s))
+	}
+	return run
+}
 
 // TestSendAll is Send for each, also where they wait: behind a closed gate, and
 // for somebody who takes the other end.
@@ -400,9 +403,9 @@ func TestSendAll(t *testing.T) {
 	r := newRig(t, false)
 	c := r.accept(1)
 	r.reg.Send(2, true, []byte("a"))
-	r.reg.SendAll(2, texts{"b", "c"})
+	r.reg.SendAll(2, texts("b", "c"))
 	r.rec.closed = true
-	r.reg.SendAll(2, texts{"d", "e"})
+	r.reg.SendAll(2, texts("d", "e"))
 	if got, want := strings.Join(c.sent, ""), "abc"; got != want {
 		t.Errorf("before the gate opens %q was sent, want %q", got, want)
 	}
@@ -410,7 +413,7 @@ func TestSendAll(t *testing.T) {
 	for _, release := range r.rec.held {
 		release()
 	}
-	r.reg.SendAll(2, texts{"f"})
+	r.reg.SendAll(2, texts("f"))
 	if got, want := strings.Join(c.sent, ""), "abcdef"; got != want {
 		t.Errorf("%q was sent, want %q", got, want)
 	}
@@ -420,12 +423,12 @@ func TestSendAll(t *testing.T) {
 	if err := r.reg.Accept(r.set, 4, nil); err != nil {
 		t.Fatal(err)
 	}
-	r.reg.SendAll(4, texts{"x", "y"})
+	r.reg.SendAll(4, texts("x", "y"))
 	if err := r.reg.Attach(5, nil, nil, ws.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := strings.Join(r.tr.made[1].sent, ""), "xy"; got != want {
 		t.Errorf("whoever came late got %q, want %q", got, want)
 	}
-	r.reg.SendAll(99, texts{"nobody"})
+	r.reg.SendAll(99, texts("nobody"))
 }

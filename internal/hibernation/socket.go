@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/ws"
@@ -292,27 +293,14 @@ func (s *Socket) Several() bool {
 }
 
 // Messages implements ws.RunSink.
-func (s *Socket) Messages(list []ws.Message) (taken int) {
-	r := s.reg
-	r.heard = list
-	taken = s.set.rec.Messages(s.id, &r.heard)
-	r.heard = nil
-	s.passed += uint32(taken)
-	r.counts.Received += uint64(taken)
-	for _, m := range list[:taken] {
-		r.counts.ReceivedBytes += uint64(len(m.Payload))
+func (s *Socket) Messages(run brief.Run) bool {
+	if !s.set.rec.Messages(s.id, run) {
+		return false
 	}
-	return taken
-}
-
-// run is what a client has said, as its recipient is told it.
-type run []ws.Message
-
-// Len and At implement guest.Messages.
-func (r *run) Len() int { return len(*r) }
-func (r *run) At(i int) (text bool, payload []byte) {
-	m := &(*r)[i]
-	return m.Op == ws.OpText, m.Payload
+	s.passed += uint32(run.N)
+	s.reg.counts.Received += uint64(run.N)
+	s.reg.counts.ReceivedBytes += uint64(run.Size())
+	return true
 }
 
 // pass gives the object a message.

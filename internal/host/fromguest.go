@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
@@ -55,8 +56,8 @@ func (s *Shard) Send(_ guest.Guest, id dormouse.SocketID, text bool, payload []b
 }
 
 // SendAll implements guest.Speaker.
-func (s *Shard) SendAll(_ guest.Guest, id dormouse.SocketID, list guest.Messages) {
-	s.Registry.SendAll(id, list)
+func (s *Shard) SendAll(_ guest.Guest, id dormouse.SocketID, run brief.Run) {
+	s.Registry.SendAll(id, run)
 }
 
 func (s *Shard) Broadcast(_ guest.Guest, to guest.Sockets, text bool, payload []byte) {
@@ -254,8 +255,8 @@ func (w *outsider) Message(s dormouse.SocketID, text bool, payload []byte) {
 	w.shard.throttle(w.guest)
 }
 
-func (w *outsider) Several() bool                                  { return false }
-func (w *outsider) Messages(dormouse.SocketID, guest.Messages) int { return 0 }
+func (w *outsider) Several() bool                              { return false }
+func (w *outsider) Messages(dormouse.SocketID, brief.Run) bool { return false }
 
 func (w *outsider) Closed(s dormouse.SocketID, c guest.Closing) {
 	w.guest.Closed(s, c)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/object"
@@ -63,7 +64,7 @@ type Registry interface {
 	Accept(t Set, s dormouse.SocketID, tags []string) error
 	Open(t Set, s dormouse.SocketID) error
 	Send(s dormouse.SocketID, text bool, payload []byte)
-	SendAll(s dormouse.SocketID, list guest.Messages)
+	SendAll(s dormouse.SocketID, run brief.Run)
 	Broadcast(s guest.Sockets, text bool, payload []byte)
 	Close(s dormouse.SocketID, code uint16, reason string)
 	SetAttachment(s dormouse.SocketID, value []byte)
@@ -113,7 +114,7 @@ type Set interface {
 type Recipient interface {
 	Message(s dormouse.SocketID, text bool, payload []byte)
 	Several() bool
-	Messages(s dormouse.SocketID, list guest.Messages) (taken int)
+	Messages(s dormouse.SocketID, run brief.Run) bool
 	Arrived() uint64
 	Begun(n uint64) bool
 	Closed(s dormouse.SocketID, c guest.Closing)

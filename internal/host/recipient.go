@@ -2,6 +2,7 @@ package host
 
 import (
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/object"
 	"github.com/dormouse-dev/dormouse/internal/observe"
@@ -37,26 +38,19 @@ func (o *resident) Several() bool {
 	return can && o.arrive()
 }
 
-// Messages gives the guest as many as the object may have before it. It follows
-// Several.
-func (o *resident) Messages(id dormouse.SocketID, list guest.Messages) (taken int) {
-	limits := &o.shard.Limits
-	events, bytes := o.m.Behind()
-	size := 0
-	for taken < list.Len() && events+taken <= limits.MailEvents && bytes+size <= limits.MailBytes {
-		_, payload := list.At(taken)
-		size += len(payload)
-		taken++
+// Messages gives the guest a run unless that is more than the object may have before
+// it. It follows Several.
+func (o *resident) Messages(id dormouse.SocketID, run brief.Run) bool {
+	limits, size := &o.shard.Limits, run.Size()
+	if events, bytes := o.m.Behind(); events+run.N > limits.MailEvents || bytes+size > limits.MailBytes {
+		return false
 	}
-	if taken == 0 {
-		return 0
-	}
-	o.arrived += uint64(taken)
-	o.count(taken, size)
-	o.sent(observe.Message, taken, 0)
-	o.guest.(guest.Listener).Messages(id, list, taken)
+	o.arrived += uint64(run.N)
+	o.count(run.N, size)
+	o.sent(observe.Message, run.N, 0)
+	o.guest.(guest.Listener).Messages(id, run)
 	o.shard.throttle(o.guest)
-	return taken
+	return true
 }
 
 // said brings the last words of a socket to the object.

@@ -1,6 +1,10 @@
 package ws
 
-import "time"
+import (
+	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/brief"
+)
 
 // Endpoint is the near end of one WebSocket without its I/O: what has been said
 // in both directions, and what follows from it. A transport feeds it the peer's
@@ -184,16 +188,15 @@ func (e *Endpoint) Send(op Opcode, payload []byte) Urgency {
 	return AtOnce
 }
 
-// SendRun is Send for some of a run, from the message at i on, and returns where
-// those end.
-func (e *Endpoint) SendRun(list Run, i int) (next int, u Urgency) {
+// SendRun is Send for the first messages of a run, and returns the others.
+func (e *Endpoint) SendRun(run brief.Run) (rest brief.Run, u Urgency) {
 	if e.sendable() && !e.outbox().stuck {
-		if next = e.sendShort(list, i); next > i {
-			return next, e.urgency()
-		}
+		first, rest := run.Cut(maxArenaAppend)
+		e.sendShort(first)
+		return rest, e.urgency()
 	}
-	text, payload := list.At(i)
-	return i + 1, e.Send(OpcodeOf(text), payload)
+	text, payload, frames := brief.Split(run.Frames)
+	return brief.Run{Frames: frames, N: run.N - 1}, e.Send(OpcodeOf(text), payload)
 }
 
 // SendShared is Conn.SendShared.

@@ -13,7 +13,7 @@ type Pool struct {
 	decoders []*Decoder
 	outboxes []*Outbox
 	terms    []*terms
-	run      []Message // of one RunSink at a time
+	memory   pieces // for the messages of RunSinks
 	deflate
 }
 

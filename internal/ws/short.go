@@ -3,6 +3,8 @@ package ws
 import (
 	"encoding/binary"
 	"unicode/utf8"
+
+	"github.com/dormouse-dev/dormouse/internal/brief"
 )
 
 // Most messages are short and come in one frame that one read has brought whole.
@@ -13,7 +15,7 @@ import (
 // maxShort bytes.
 const (
 	shortHeader = 6
-	maxShort    = 125
+	maxShort    = brief.Max
 )
 
 // short is Next for p that begins with a whole short message, which is neither
@@ -30,14 +32,14 @@ func (d *Decoder) short(p []byte) (op Opcode, payload []byte, n int, err error) 
 	}
 	op, n = Opcode(p[0]&0x0F), shortHeader+size
 	payload = p[shortHeader:n:n]
-	if !unmask(payload, binary.LittleEndian.Uint32(p[2:])) && op == OpText && !utf8.Valid(payload) {
+	if !unmask(payload, payload, binary.LittleEndian.Uint32(p[2:])) && op == OpText && !utf8.Valid(payload) {
 		return 0, nil, n, &ProtocolError{Code: CloseInvalidPayload, Text: textInvalidUTF8}
 	}
 	return op, payload, n, nil
 }
 
 // maxRun is how many messages a RunSink hears at once.
-const maxRun = 32
+const maxRun = 64
 
 // run tells a RunSink of the short messages at the beginning of p, if there are
 // several, and returns how many bytes they were.
@@ -49,87 +51,89 @@ func (e *Endpoint) run(p []byte) (n int) {
 	if !ok || !sink.Several() {
 		return 0
 	}
-	pool := e.terms.pool
-	if pool.run == nil {
-		pool.run = make([]Message, 0, maxRun)
+	memory := e.terms.pool.memory.next(brief.Header + int(p[1]^bitMask))
+	run, n := e.dec.run(p, memory)
+	if run.N == 0 || !sink.Messages(run) {
+		return 0 // step meets them again
 	}
-	list, end := pool.run, 0
-	for len(list) < maxRun {
-		op, payload, k, err := e.dec.short(p[end:])
-		if err != nil {
-			mask(p[end : end+k]) // step meets it again
-			break
-		}
-		if k == 0 {
-			break
-		}
-		list, end = append(list, Message{op, payload}), end+k
-	}
-	if len(list) == 0 {
-		return 0
-	}
-	taken := sink.Messages(list)
-	for _, m := range list[:taken] {
-		n += shortHeader + len(m.Payload)
-	}
-	at := n
-	for _, m := range list[taken:] {
-		next := at + shortHeader + len(m.Payload)
-		mask(p[at:next])
-		at = next
-	}
-	clear(list)
+	e.terms.pool.memory.take(len(run.Frames))
 	return n
 }
 
-// mask undoes what short has done to a frame.
-func mask(frame []byte) { unmask(frame[shortHeader:], binary.LittleEndian.Uint32(frame[2:])) }
-
-// sendShort queues the messages from the one at i on that are short, as far as
-// one piece of the arena holds them, and returns where they end.
-func (e *Endpoint) sendShort(list Run, i int) (next int) {
-	size, end := 0, min(list.Len(), i+maxArenaAppend/(maxShort+2))
-	for next = i; next < end; next++ {
-		_, payload := list.At(next)
-		if len(payload) > maxShort {
+// run decodes the short messages at the beginning of p, as far as memory holds
+// them, and returns how many bytes they were there. p is not changed. What cannot be
+// accepted is for Next.
+func (d *Decoder) run(p, memory []byte) (run brief.Run, n int) {
+	if d.open || d.message != 0 || d.headN != 0 || d.terms.FromServer {
+		return run, 0
+	}
+	most := min(maxShort, d.terms.MaxMessage)
+	for run.N < maxRun && len(p) >= shortHeader {
+		size := int(p[1] ^ bitMask) // past maxShort also when there is no mask
+		at := len(run.Frames) + brief.Header
+		if p[0] != brief.Text && p[0] != brief.Binary || size > most || size > len(p)-shortHeader || at+size > len(memory) {
 			break
 		}
-		size += 2 + len(payload)
+		payload := memory[at : at+size]
+		if !unmask(payload, p[shortHeader:shortHeader+size], binary.LittleEndian.Uint32(p[2:])) && p[0] == brief.Text && !utf8.Valid(payload) {
+			break
+		}
+		memory[at-2], memory[at-1] = p[0], byte(size)
+		run = brief.Run{Frames: memory[: at+size : at+size], N: run.N + 1}
+		p, n = p[shortHeader+size:], n+shortHeader+size
 	}
-	if next == i {
-		return i
+	return run, n
+}
+
+// pieces is memory for messages that a RunSink keeps. It is taken in pieces, so that
+// a short message costs no allocation of its own. Whoever keeps one keeps its piece,
+// which is why these are small.
+type pieces struct{ rest []byte }
+
+// piece is the length of one.
+const piece = 1 << 10
+
+// next is memory of at least n bytes, at most maxShort and a header; take takes the
+// first n.
+func (p *pieces) next(n int) []byte {
+	if len(p.rest) < n {
+		p.rest = make([]byte, max(n, piece))
 	}
-	b := e.outbox().grow(&e.terms.pool.arena, size)[:0]
-	for ; i < next; i++ {
-		text, payload := list.At(i)
-		b = append(append(b, bitFin|byte(OpcodeOf(text)), byte(len(payload))), payload...) // fills what grow has given
-	}
-	return next
+	return p.rest
+}
+
+func (p *pieces) take(n int) { p.rest = p.rest[n:] }
+
+// sendShort queues a run of at most maxArenaAppend bytes.
+func (e *Endpoint) sendShort(run brief.Run) {
+	copy(e.outbox().grow(&e.terms.pool.arena, len(run.Frames)), run.Frames)
 }
 
 // highBits are those that no byte of ASCII has.
 const highBits = 0x8080808080808080
 
-// unmask unmasks a payload and reports whether it is ASCII.
-func unmask(p []byte, mask uint32) (ascii bool) {
+// unmask unmasks a payload into dst, which has its length and may be the same
+// memory, and reports whether it is ASCII.
+func unmask(dst, src []byte, mask uint32) (ascii bool) {
 	key := uint64(mask)<<32 | uint64(mask)
 	var seen uint64
-	for len(p) >= 16 {
-		a, b := binary.LittleEndian.Uint64(p)^key, binary.LittleEndian.Uint64(p[8:])^key
-		binary.LittleEndian.PutUint64(p, a)
-		binary.LittleEndian.PutUint64(p[8:], b)
+	for len(src) >= 16 && len(dst) >= 16 {
+		a, b := binary.LittleEndian.Uint64(src)^key, binary.LittleEndian.Uint64(src[8:])^key
+		binary.LittleEndian.PutUint64(dst, a)
+		binary.LittleEndian.PutUint64(dst[8:], b)
 		seen |= a | b
-		p = p[16:]
+		dst, src = dst[16:], src[16:]
 	}
-	if len(p) >= 8 {
-		a := binary.LittleEndian.Uint64(p) ^ key
-		binary.LittleEndian.PutUint64(p, a)
+	if len(src) >= 8 && len(dst) >= 8 {
+		a := binary.LittleEndian.Uint64(src) ^ key
+		binary.LittleEndian.PutUint64(dst, a)
 		seen |= a
-		p = p[8:]
+		dst, src = dst[8:], src[8:]
 	}
-	for i := range p {
-		p[i] ^= byte(key >> (8 * uint(i)))
-		seen |= uint64(p[i])
+	for i := range src {
+		c := src[i] ^ byte(key>>(8*uint(i)))
+		dst[i] = c
+		seen |= uint64(c)
 	}
 	return seen&highBits == 0
 }

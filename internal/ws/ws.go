@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/brief"
 )
 
 // Opcode is the kind of a frame. RFC 6455, section 5.2.
@@ -127,23 +129,11 @@ type Sink interface {
 	Gone(err error)
 }
 
-// Message is a whole data message. Its payload is borrowed.
-type Message struct {
-	Op      Opcode // OpText (then the payload is valid UTF-8) or OpBinary
-	Payload []byte
-}
-
-// Run is messages for one connection, one after another, read in place.
-type Run interface {
-	Len() int
-	At(i int) (text bool, payload []byte)
-}
-
 // RunConn is a Conn that can be told many messages at once.
 type RunConn interface {
 	Conn
-	// SendRun is Send for each of a run.
-	SendRun(Run)
+	// SendRun is Send for each of a run, which is borrowed.
+	SendRun(brief.Run)
 }
 
 // RunSink is a Sink that can hear many messages at once.
@@ -151,11 +141,10 @@ type RunSink interface {
 	Sink
 	// Several reports whether Messages would take any now.
 	Several() bool
-	// Messages is Message for the first of a run, and returns how many of them it
-	// has taken. The others, none if it has asked for a pause, are said with
-	// Message. It is called only where Several has said so, and not for a message
-	// alone.
-	Messages(run []Message) (taken int)
+	// Messages is Message for each of a run, which is the sink's own from then on.
+	// If it returns false it has taken none, and they are said with Message. It is
+	// called only where Several has said so.
+	Messages(brief.Run) bool
 }
 
 // Transport makes connections. It belongs to one loop.

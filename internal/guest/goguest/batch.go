@@ -5,6 +5,7 @@ import (
 	"unsafe"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
@@ -16,7 +17,7 @@ type batch struct {
 	bytes []byte              // of payloads
 	ids   []dormouse.SocketID // of broadcasts
 	do    []func()            // to be done on the loop
-	began int                 // the first op of the event that runs
+	began int                 // in bytes: the first of the event that runs
 	mark  int                 // the op that will be the commit; negative: nothing was written
 }
 
@@ -26,9 +27,10 @@ type batch struct {
 type op struct {
 	kind     opKind
 	text     bool
-	from, to uint32 // in bytes: the payload; in do: what is done
+	from, to uint32 // in bytes: the payload, or the frames; in do: what is done
 	sockets  uint32 // of a broadcast: where they begin in ids
-	count    uint32
+	last     uint32 // of a run: where its last frame begins in bytes
+	count    uint32 // of a run: messages
 	socket   dormouse.SocketID
 }
 
@@ -36,7 +38,8 @@ type opKind uint8
 
 const (
 	opNothing opKind = iota
-	opSend
+	opSend           // a long message
+	opRun            // short ones, for one socket
 	opBroadcast
 	opProgress // from, to and count are Started, Finished and Tasks
 	opDo       // unless the instance has ended meanwhile
@@ -54,28 +57,77 @@ func (b *batch) full() bool { return len(b.ops) >= batchOps || len(b.bytes) >= b
 // send adds a message. The same message to another socket, in the same event,
 // makes a broadcast of both.
 func (b *batch) send(s dormouse.SocketID, text bool, payload []byte) {
-	if n := len(b.ops); n > b.began && n-1 > b.mark {
+	if n := len(b.ops); n > 0 && n-1 != b.mark {
 		last := &b.ops[n-1]
-		same := last.kind == opSend || last.kind == opBroadcast
-		if same && last.text == text && last.socket != s && bytes.Equal(b.bytes[last.from:last.to], payload) {
-			b.join(last, s)
+		if last.kind == opRun && last.socket == s {
+			if len(payload) <= brief.Max && int(last.to) == len(b.bytes) {
+				last.last = last.to
+				b.bytes = brief.Append(b.bytes, text, payload)
+				last.to = uint32(len(b.bytes))
+				last.count++
+				return
+			}
+		} else if last.socket != s && b.said(last, text, payload) {
+			b.join(s)
 			return
 		}
 	}
 	from := uint32(len(b.bytes))
-	b.bytes = append(b.bytes, payload...)
-	b.ops = append(b.ops, op{kind: opSend, text: text, socket: s, from: from, to: uint32(len(b.bytes))})
+	o := op{kind: opSend, text: text, socket: s, from: from, last: from}
+	if len(payload) > brief.Max {
+		b.bytes = append(b.bytes, payload...)
+	} else {
+		o.kind, o.count = opRun, 1
+		b.bytes = brief.Append(b.bytes, text, payload)
+	}
+	o.to = uint32(len(b.bytes))
+	b.ops = append(b.ops, o)
 }
 
-// join makes last, which is the last op, go to s as well.
-func (b *batch) join(last *op, s dormouse.SocketID) {
-	if last.kind == opSend {
-		last.kind, last.sockets, last.count = opBroadcast, uint32(len(b.ids)), 1
-		b.ids = append(b.ids, last.socket)
+// said reports whether a message is what the event that runs has said last, with
+// this op.
+func (b *batch) said(last *op, text bool, payload []byte) bool {
+	switch {
+	case int(last.last) < b.began:
+		return false
+	case last.kind == opRun:
+		was, p, _ := brief.Split(b.bytes[last.last:last.to])
+		return was == text && bytes.Equal(p, payload)
+	case last.kind == opSend || last.kind == opBroadcast:
+		return last.text == text && bytes.Equal(b.bytes[last.from:last.to], payload)
+	}
+	return false
+}
+
+// join makes the last message go to s as well.
+func (b *batch) join(s dormouse.SocketID) {
+	last := &b.ops[len(b.ops)-1]
+	if last.kind != opBroadcast {
+		last = b.broadcast(last)
 	}
 	b.ids = append(b.ids, s)
 	last.count++
 	last.socket = s
+}
+
+// broadcast makes a broadcast, to one as yet, of the last message of the last op.
+func (b *batch) broadcast(last *op) *op {
+	o := op{
+		kind: opBroadcast, text: last.text, from: last.from, to: last.to, last: last.last,
+		sockets: uint32(len(b.ids)), count: 1, socket: last.socket,
+	}
+	b.ids = append(b.ids, last.socket)
+	if last.kind == opRun {
+		o.text, o.from = b.bytes[last.last] == brief.Text, last.last+brief.Header
+		if last.count > 1 {
+			last.to = last.last
+			last.count--
+			b.ops = append(b.ops, o)
+			return &b.ops[len(b.ops)-1]
+		}
+	}
+	*last = o
+	return last
 }
 
 // later adds something to be done on the loop, unless the instance has ended by
@@ -123,15 +175,9 @@ func (g *Guest) applyBatch(b *batch) {
 		}
 		switch o.kind {
 		case opSend:
-			n := b.run(i)
-			if n == 1 {
-				g.host.Send(g, o.socket, o.text, b.bytes[o.from:o.to])
-				continue
-			}
-			g.saying = sends{b.ops[i : i+n], b.bytes}
-			g.host.SendAll(g, o.socket, &g.saying)
-			g.saying = sends{}
-			i += n - 1
+			g.host.Send(g, o.socket, o.text, b.bytes[o.from:o.to])
+		case opRun:
+			g.host.SendAll(g, o.socket, brief.Run{Frames: b.bytes[o.from:o.to], N: int(o.count)})
 		case opBroadcast:
 			g.host.Broadcast(g, sockets(b.ids[o.sockets:o.sockets+o.count]), o.text, b.bytes[o.from:o.to])
 		case opProgress:
@@ -140,30 +186,6 @@ func (g *Guest) applyBatch(b *batch) {
 			b.do[o.from]()
 		}
 	}
-}
-
-// run is how many messages for one socket begin with the op at i.
-func (b *batch) run(i int) int {
-	n := 1
-	for ; i+n < len(b.ops); n++ {
-		if o := &b.ops[i+n]; o.kind != opSend || o.socket != b.ops[i].socket {
-			break
-		}
-	}
-	return n
-}
-
-// sends are messages for one socket, in place.
-type sends struct {
-	ops   []op
-	bytes []byte
-}
-
-// Len and At implement guest.Messages.
-func (s *sends) Len() int { return len(s.ops) }
-func (s *sends) At(i int) (text bool, payload []byte) {
-	o := &s.ops[i]
-	return o.text, s.bytes[o.from:o.to]
 }
 
 // sockets is a list in place.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 )
@@ -23,8 +24,8 @@ func (h *deaf) Progress(guest.Guest, guest.Object, guest.Progress) {}
 func (h *deaf) Taken(guest.Guest)                                  {}
 func (h *deaf) Gone(guest.Guest, error)                            {}
 func (h *deaf) Send(guest.Guest, dormouse.SocketID, bool, []byte)  { h.sent++ }
-func (h *deaf) SendAll(_ guest.Guest, _ dormouse.SocketID, list guest.Messages) {
-	h.sent += list.Len()
+func (h *deaf) SendAll(_ guest.Guest, _ dormouse.SocketID, run brief.Run) {
+	h.sent += run.N
 }
 func (h *deaf) Asleep(guest.Guest, guest.Object) {}
 

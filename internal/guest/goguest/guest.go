@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 )
@@ -77,7 +78,6 @@ type Guest struct {
 	heard          int         // messages that came in this round
 	spoke          *socket     // that has spoken last; nil: it has gone
 	chunk          []byte      // memory for short messages
-	saying         sends       // while the host is told it
 	ended          bool
 
 	pairs   atomic.Uint32 // the last end made
@@ -199,27 +199,20 @@ func (g *Guest) forget(i *instance) {
 func (g *Guest) Message(id dormouse.SocketID, text bool, payload []byte) {
 	if s := g.speaker(id); s != nil {
 		p := s.i.pile()
-		p.said = append(p.said, said{s, g.own(payload), text})
+		p.said = append(p.said, said{socket: s, data: g.own(payload), text: text})
 		s.i.arriving += len(payload)
 		g.hears(1)
 	}
 }
 
 // Messages implements guest.Listener.
-func (g *Guest) Messages(id dormouse.SocketID, list guest.Messages, n int) {
-	s := g.speaker(id)
-	if s == nil {
-		return
-	}
-	for k := 0; k < n; {
+func (g *Guest) Messages(id dormouse.SocketID, run brief.Run) {
+	if s := g.speaker(id); s != nil {
 		p := s.i.pile()
-		for ; k < n && len(p.said) < maxPile; k++ {
-			text, payload := list.At(k)
-			p.said = append(p.said, said{s, g.own(payload), text})
-			s.i.arriving += len(payload)
-		}
+		p.said = append(p.said, said{socket: s, data: run.Frames, run: run.N})
+		s.i.arriving += run.Size()
+		g.hears(run.N)
 	}
-	g.hears(n)
 }
 
 // speaker is the socket with this id, nil if there is none.

@@ -178,7 +178,7 @@ func (i *instance) joinLocked(e *event) {
 	e.phase = running
 	i.holder = e
 	if i.out != nil {
-		i.out.began = len(i.out.ops)
+		i.out.began = len(i.out.bytes)
 	}
 }
 

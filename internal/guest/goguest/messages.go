@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/brief"
 )
 
 // Messages are most of what happens, and most handlers of messages are short. So
@@ -11,10 +13,11 @@ import (
 // events that they become use the same memory again. What a handler may keep beyond
 // its end, the context, is its own.
 
-// said is a message of a socket.
+// said is a message of a socket, or a run of them.
 type said struct {
 	socket *socket
-	data   []byte // owned
+	data   []byte // owned: the payload, or the frames of a run
+	run    int    // messages that are left of a run; 0: it is none
 	text   bool
 }
 
@@ -25,7 +28,7 @@ type pile struct {
 	at   int // of the first that is left
 }
 
-// maxPile is how many messages a pile has.
+// maxPile is how long a pile is.
 const maxPile = 256
 
 var piles = sync.Pool{New: func() any { return new(pile) }}
@@ -49,21 +52,43 @@ func (i *instance) nextLocked(r *runner) *event {
 		return i.mail.pop()
 	}
 	p := first.pile
-	m := &p.said[p.at]
+	s, text, data := p.next()
 	e := i.used
 	if e == nil {
 		e = &event{i: i, work: onMessage{}, message: true}
 	}
 	i.used = nil
-	e.phase, e.socket, e.data, e.text = waiting, m.socket, m.data, m.text
-	p.at++
-	if left := len(p.said) - p.at; left == 0 {
+	e.phase, e.socket, e.data, e.text = waiting, s, data, text
+	if len(r.contexts) == 0 {
+		r.contexts = make([]messageContext, min(p.left(slabContexts-1)+1, slabContexts))
+	}
+	if p.at == len(p.said) {
 		i.mail.pop()
 		p.free()
-	} else if len(r.contexts) == 0 {
-		r.contexts = make([]messageContext, min(left+1, slabContexts))
 	}
 	return e
+}
+
+// next takes the first message that is left.
+func (p *pile) next() (s *socket, text bool, data []byte) {
+	m := &p.said[p.at]
+	if m.run == 0 {
+		p.at++
+		return m.socket, m.text, m.data
+	}
+	text, data, m.data = brief.Split(m.data)
+	if m.run--; m.run == 0 {
+		p.at++
+	}
+	return m.socket, text, data
+}
+
+// left is how many messages are left, or at least enough.
+func (p *pile) left(enough int) (n int) {
+	for at := p.at; at < len(p.said) && n < enough; at++ {
+		n += max(1, p.said[at].run)
+	}
+	return n
 }
 
 func (p *pile) free() {
@@ -75,7 +100,7 @@ func (p *pile) free() {
 // bytes is how many are left.
 func (p *pile) bytes() (n int) {
 	for _, m := range p.said[p.at:] {
-		n += len(m.data)
+		n += len(m.data) - m.run*brief.Header
 	}
 	return n
 }

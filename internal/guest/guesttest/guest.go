@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 )
@@ -331,10 +332,9 @@ func (g *Guest) Message(s dormouse.SocketID, text bool, payload []byte) {
 }
 
 // Messages implements guest.Listener.
-func (g *Guest) Messages(s dormouse.SocketID, list guest.Messages, n int) {
+func (g *Guest) Messages(s dormouse.SocketID, run brief.Run) {
 	g.Runs++
-	for i := range n {
-		text, payload := list.At(i)
+	for text, payload := range run.All() {
 		g.Message(s, text, payload)
 	}
 }

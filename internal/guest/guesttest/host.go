@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/guest"
 )
 
@@ -158,9 +159,8 @@ func (h *Host) Log(g guest.Guest, o guest.Object, level int, _ time.Time, text [
 func (h *Host) Send(g guest.Guest, s dormouse.SocketID, text bool, payload []byte) {
 	h.hear(g, "send %s %s", Socket(s), Payload(text, payload))
 }
-func (h *Host) SendAll(g guest.Guest, s dormouse.SocketID, list guest.Messages) {
-	for i := range list.Len() {
-		text, payload := list.At(i)
+func (h *Host) SendAll(g guest.Guest, s dormouse.SocketID, run brief.Run) {
+	for text, payload := range run.All() {
 		h.Send(g, s, text, payload)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/dormouse-dev/dormouse/internal/brief"
 	"github.com/dormouse-dev/dormouse/internal/loop"
 	"github.com/dormouse-dev/dormouse/internal/ws"
 )
@@ -85,11 +86,11 @@ func (c *Conn) Adopt(s *Shard, stream Stream, rest []byte, o ws.Options, sink ws
 func (c *Conn) Send(op ws.Opcode, payload []byte) { c.queued(c.end.Send(op, payload)) }
 
 // SendRun implements ws.RunConn.
-func (c *Conn) SendRun(list ws.Run) {
-	for i := 0; i < list.Len(); {
-		next, u := c.end.SendRun(list, i)
+func (c *Conn) SendRun(run brief.Run) {
+	for run.N > 0 {
+		var u ws.Urgency
+		run, u = c.end.SendRun(run)
 		c.queued(u)
-		i = next
 	}
 }
 
