@@ -1,6 +1,7 @@
 package goguest
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"testing"
@@ -37,8 +38,13 @@ func (o *echoes) WebSocketMessage(_ context.Context, ws *dormouse.WebSocket, m d
 }
 
 // BenchmarkMessage asks what a short handler of a message costs, with its answer,
-// beside the socket and the host.
+// beside the socket and the host, when messages come one by one and in runs.
 func BenchmarkMessage(b *testing.B) {
+	b.Run("alone", func(b *testing.B) { benchmarkMessage(b, 1) })
+	b.Run("run", func(b *testing.B) { benchmarkMessage(b, 16) })
+}
+
+func benchmarkMessage(b *testing.B, run int) {
 	l := loop.NewPortable()
 	h := new(deaf)
 	g := New(Config{
@@ -58,13 +64,21 @@ func BenchmarkMessage(b *testing.B) {
 		g.Start(a)
 	})
 	payload := make([]byte, 64)
+	var frames []byte
+	for range run {
+		frames = brief.Append(frames, true, payload)
+	}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for n := 0; n < b.N; n += sockets * each {
 		l.Call(func() {
 			for s := range sockets {
-				for range each {
-					g.Message(dormouse.SocketID(2*(s+1)), true, payload)
+				for n := 0; n < each; n += run {
+					if run == 1 {
+						g.Message(dormouse.SocketID(2*(s+1)), true, payload)
+						continue
+					}
+					g.Messages(dormouse.SocketID(2*(s+1)), brief.Run{Frames: bytes.Clone(frames), N: run})
 				}
 			}
 		})

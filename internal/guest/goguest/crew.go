@@ -109,6 +109,7 @@ func (r *runner) moved() bool {
 		return r.seen != nil
 	}
 	i.mu.Lock()
+	i.countLocked()
 	n := i.turns
 	i.mu.Unlock()
 	moved := i != r.seen || n != r.turns

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dormouse-dev/dormouse"
+	"github.com/dormouse-dev/dormouse/internal/brief"
 )
 
 // event is something that happens to an object, and the context of its handler; of
@@ -30,11 +31,17 @@ type event struct {
 	place   bool    // no event, but somebody's place among them: see instance.take
 	runner  *runner // the goroutine that runs it
 
-	// Guarded by the instance's lock.
-	phase  phase
-	pinned bool   // somebody may know it beyond its end: it is not used again
-	turn   uint32 // of a message: how many others it has been
-	scope  *scope // nil until asked for
+	// Of a message: see run.go.
+	turn  turn
+	rest  []byte // of the run, behind the message; its runner's
+	left  int    // messages in rest, or that follow at least; its runner's
+	run   brief.Run
+	first turnNumber // of run
+	told  turnNumber // as far as instance.progress has it
+
+	// Guarded by the instance's lock, as are run, first and told.
+	phase phase
+	scope *scope // nil until asked for
 }
 
 // phase is where in its life an event is.

@@ -64,6 +64,7 @@ type instance struct {
 	used     *event // of a message; to be used again
 	away     map[*event]struct{}
 	turns    uint32 // events that have begun
+	taken    int    // bytes of mail that have begun, and the guest does not know it
 	out      *batch // what has been said and not handed over; nil: nothing
 	progress guest.Progress
 	told     guest.Progress
@@ -120,11 +121,10 @@ const maxRun = 4096
 
 // work handles what waits. Pairs with crew.push.
 func (i *instance) work(r *runner) {
-	taken := 0
 	r.note(i)
 	i.mu.Lock()
 	i.queued, i.busy = false, true
-	for range maxRun {
+	for from := i.turns; i.turns-from < maxRun; {
 		e := i.nextLocked(r)
 		if e == nil || i.dead != nil {
 			break
@@ -134,15 +134,14 @@ func (i *instance) work(r *runner) {
 				continue // nobody waits there any more
 			}
 			i.handOverLocked()
+			i.tookLocked()
 			close(e.scope.turn) // the object is its own now
 			i.mu.Unlock()
-			i.g.took(taken)
 			return
 		}
 		i.beginLocked(e)
 		i.mu.Unlock()
 		r.setSlow(false)
-		taken += len(e.data)
 		i.handle(e, r)
 		i.mu.Lock()
 		i.endLocked(e)
@@ -158,7 +157,12 @@ func (i *instance) work(r *runner) {
 	}
 	i.releaseLocked()
 	i.mu.Unlock()
-	i.g.took(taken)
+}
+
+// tookLocked tells the guest how much of the mail has begun.
+func (i *instance) tookLocked() {
+	i.g.took(i.taken)
+	i.taken = 0
 }
 
 // beginLocked makes e the event that has the object.
@@ -177,6 +181,8 @@ func (i *instance) beginLocked(e *event) {
 func (i *instance) joinLocked(e *event) {
 	e.phase = running
 	i.holder = e
+	e.told = e.turn.now()
+	e.first = e.told
 	if i.out != nil {
 		i.out.began = len(i.out.bytes)
 	}
@@ -191,6 +197,9 @@ func (i *instance) endLocked(e *event) {
 }
 
 func (i *instance) leaveLocked(e *event) {
+	if i.holder == e {
+		i.settleLocked(e)
+	}
 	if e.phase == away {
 		delete(i.away, e) // the object has ended meanwhile
 	}
@@ -200,8 +209,7 @@ func (i *instance) leaveLocked(e *event) {
 	}
 	if e.scope != nil {
 		e.endLocked(errEnded)
-	} else if e.message && !e.pinned {
-		e.turn++
+	} else if e.message && e.turn.next() {
 		i.used = e
 	}
 }
@@ -210,8 +218,9 @@ func (i *instance) leaveLocked(e *event) {
 // it keeps its place before what the next one says.
 func (i *instance) releaseLocked() {
 	if i.used != nil {
-		i.used.socket, i.used.data = nil, nil
+		i.used.socket, i.used.data, i.used.rest = nil, nil, nil
 	}
+	i.tookLocked()
 	i.handOverLocked()
 	i.busy = false
 	i.wakeLocked()
@@ -243,10 +252,15 @@ func (i *instance) handle(e *event, r *runner) {
 		i.mu.Unlock()
 	}()
 	e.runner = r
-	if err := e.work.run(e); err != nil {
-		i.failed(e, err)
+	for {
+		if err := e.work.run(e); err != nil {
+			i.failed(e, err)
+		}
+		i.endTurn(e)
+		if !e.goOn(r) {
+			break
+		}
 	}
-	i.endTurn(e)
 	returned = true
 }
 
@@ -340,6 +354,7 @@ func (i *instance) handOverLocked() {
 
 // tellProgressLocked says how far the object is, if that is new.
 func (i *instance) tellProgressLocked() {
+	i.countLocked()
 	if i.progress != i.told {
 		i.told = i.progress
 		b := i.outLocked()
@@ -353,6 +368,7 @@ func (i *instance) slowDown() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.slow = true
+	i.pinHolderLocked()
 	i.handOverLocked()
 }
 
@@ -374,6 +390,7 @@ func (i *instance) abort(e *dormouse.Error, how ending) {
 	if i.out != nil {
 		i.out.undo()
 	}
+	i.pinHolderLocked()
 	i.tellProgressLocked() // what has begun is not said again
 	waiting := i.dieLocked(e)
 	began := i.began
@@ -398,6 +415,8 @@ func (i *instance) abort(e *dormouse.Error, how ending) {
 // come. On the loop.
 func (i *instance) end(why error) guest.Progress {
 	i.mu.Lock()
+	i.pinHolderLocked()
+	i.countLocked()
 	made := i.progress
 	if i.dead != nil {
 		i.mu.Unlock()
@@ -412,7 +431,7 @@ func (i *instance) end(why error) guest.Progress {
 	return made
 }
 
-// dieLocked ends contexts, and returns the events that will not run.
+// dieLocked ends contexts when the event that runs has been pinned, and returns the events that will not run.
 func (i *instance) dieLocked(why error) mail {
 	i.dead = why
 	if i.holder != nil {

@@ -153,7 +153,7 @@ func (e *event) waits() {
 func (i *instance) unlockToWait() {
 	e := i.holder
 	if e != nil {
-		e.pinned = true
+		e.turn.pin()
 	}
 	i.mu.Unlock()
 	if e != nil {

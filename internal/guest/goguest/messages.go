@@ -52,16 +52,13 @@ func (i *instance) nextLocked(r *runner) *event {
 		return i.mail.pop()
 	}
 	p := first.pile
-	s, text, data := p.next()
 	e := i.used
 	if e == nil {
 		e = &event{i: i, work: onMessage{}, message: true}
 	}
 	i.used = nil
-	e.phase, e.socket, e.data, e.text = waiting, s, data, text
-	if len(r.contexts) == 0 {
-		r.contexts = make([]messageContext, min(p.left(slabContexts-1)+1, slabContexts))
-	}
+	e.take(p)
+	e.left += len(p.said) - p.at
 	if p.at == len(p.said) {
 		i.mail.pop()
 		p.free()
@@ -69,26 +66,28 @@ func (i *instance) nextLocked(r *runner) *event {
 	return e
 }
 
-// next takes the first message that is left.
-func (p *pile) next() (s *socket, text bool, data []byte) {
+// take makes an event of the first message that is left, and of its run.
+func (e *event) take(p *pile) {
 	m := &p.said[p.at]
+	e.phase, e.socket = waiting, m.socket
 	if m.run == 0 {
 		p.at++
-		return m.socket, m.text, m.data
+		e.text, e.data, e.rest, e.left = m.text, m.data, nil, 0
+		e.i.taken += len(e.data)
+		return
 	}
-	text, data, m.data = brief.Split(m.data)
-	if m.run--; m.run == 0 {
-		p.at++
+	if e.i.timeout > 0 { // each has its own time
+		e.text, e.data, m.data = brief.Split(m.data)
+		e.rest, e.left = nil, 0
+		e.i.taken += len(e.data)
+		if m.run--; m.run == 0 {
+			p.at++
+		}
+		return
 	}
-	return m.socket, text, data
-}
-
-// left is how many messages are left, or at least enough.
-func (p *pile) left(enough int) (n int) {
-	for at := p.at; at < len(p.said) && n < enough; at++ {
-		n += max(1, p.said[at].run)
-	}
-	return n
+	p.at++
+	e.run, e.left = brief.Run{Frames: m.data, N: m.run}, m.run-1
+	e.text, e.data, e.rest = brief.Split(m.data)
 }
 
 func (p *pile) free() {
@@ -112,11 +111,11 @@ const slabContexts = 32
 // context is that of a message's event.
 func (r *runner) context(e *event) *messageContext {
 	if len(r.contexts) == 0 {
-		return &messageContext{e, e.turn}
+		r.contexts = make([]messageContext, min(e.left+1, slabContexts))
 	}
 	c := &r.contexts[0]
 	r.contexts = r.contexts[1:]
-	*c = messageContext{e, e.turn}
+	*c = messageContext{e, e.turn.now()}
 	return c
 }
 
@@ -124,7 +123,7 @@ func (r *runner) context(e *event) *messageContext {
 // look at it; the event of one who does is not used again.
 type messageContext struct {
 	e    *event
-	turn uint32
+	turn turnNumber
 }
 
 var _ context.Context = (*messageContext)(nil)
@@ -138,10 +137,9 @@ var ended = func() context.Context {
 
 // eventLocked returns the event, nil when it is over.
 func (c *messageContext) eventLocked() *event {
-	if c.e.turn != c.turn {
+	if !c.e.turn.pinAt(c.turn) {
 		return nil
 	}
-	c.e.pinned = true
 	return c.e
 }
 

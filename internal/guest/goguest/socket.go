@@ -81,6 +81,9 @@ func (s *socket) send(text bool, payload []byte) error {
 	default:
 		i.outLocked().send(s.id, text, payload)
 		i.saidLocked()
+		if i.out != nil && i.out.full() {
+			i.pinHolderLocked()
+		}
 	}
 	i.mu.Unlock()
 	return err
@@ -341,6 +344,7 @@ func (i *instance) SetEventTimeout(d time.Duration) error {
 		return i.dead
 	}
 	i.timeout = d
+	i.pinHolderLocked()
 	i.outLocked().later(func() { i.g.host.EventTimeout(i.g, i.num, d) })
 	i.saidLocked()
 	return nil

@@ -78,6 +78,7 @@ func (i *instance) giveUp(e *event) error {
 	if i.dead != nil {
 		return i.dead
 	}
+	i.settleLocked(e)
 	e.phase, i.holder = away, nil
 	if i.away == nil {
 		i.away = make(map[*event]struct{})
