@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/dormouse-dev/dormouse/internal/ws"
 )
 
 // crowdedKey marks the connections that were accepted when few descriptors were
@@ -56,6 +58,9 @@ func (c *capacity) note(ctx context.Context, conn net.Conn) context.Context {
 	s, ok := conn.(syscall.Conn)
 	if !ok || c.descriptors == 0 {
 		return ctx
+	}
+	if bare, ok := conn.(ws.Bare); ok && bare.Descriptor() >= 0 && bare.Descriptor() < c.descriptors {
+		return ctx // it was the lowest itself when it came, a moment ago
 	}
 	raw, err := s.SyscallConn()
 	if err != nil {

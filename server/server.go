@@ -364,6 +364,9 @@ func (s *Server) Serve(l net.Listener, t *tls.Config) error {
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		ConnContext:       s.room.note,
 	}
+	if t == nil && s.Guests != nil {
+		l = edge.Bare(l)
+	}
 	l = s.door.add(l, h)
 	l = &patient{Listener: l, deferred: &s.deferred, log: s.log}
 	if t == nil && s.Guests != nil {

@@ -21,7 +21,7 @@ func newSystem(l *loop.Loop) Transport {
 
 func (t system) Adopt(c net.Conn, rest []byte, o ws.Options, sink ws.Sink) (ws.Conn, error) {
 	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
+	case *net.TCPConn, *net.UnixConn, ws.Bare:
 		return t.epoll.Adopt(c, rest, o, sink)
 	}
 	return t.std.Adopt(c, rest, o, sink)

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/dormouse-dev/dormouse/internal/ws"
@@ -106,25 +108,36 @@ func (s *Steps) run() {
 				return
 			}
 		}
-		tcp, ok := c.(*net.TCPConn)
-		if !ok {
+		var n int
+		head := heads.Get().(*[firstBytes]byte)
+		switch c := c.(type) {
+		case bare:
+			n = c.readNow(head[:])
+		case *net.TCPConn:
+			n = readNow(c, head[:])
+		default:
+			heads.Put(head)
 			s.passOn(c, nil)
 			continue
 		}
-		head := heads.Get().(*[firstBytes]byte)
-		if n := readNow(tcp, head[:]); n > 0 {
-			s.first(tcp, head, n)
+		if n > 0 {
+			s.first(c.(stream), head, n)
+			continue
+		}
+		tcp := s.known(c)
+		if tcp == nil {
+			heads.Put(head)
 			continue
 		}
 		s.mu.Lock()
 		if s.closed {
 			s.mu.Unlock()
-			c.Close()
+			tcp.Close()
 			return
 		}
-		s.silent[c] = struct{}{}
+		s.silent[tcp] = struct{}{}
 		s.mu.Unlock()
-		s.Door.Fresh(c, true)
+		s.Door.Fresh(tcp, true)
 		go s.wait(tcp, head)
 	}
 }
@@ -153,6 +166,13 @@ func (s *Steps) wait(c *net.TCPConn, head *[firstBytes]byte) {
 // passOn gives a connection to who accepts; head is what was read of it. It
 // waits until somebody takes it.
 func (s *Steps) passOn(c net.Conn, head []byte) {
+	if b, ok := c.(bare); ok {
+		tcp := s.known(b)
+		if tcp == nil {
+			return
+		}
+		c = tcp
+	}
 	if tcp, ok := c.(*net.TCPConn); ok && len(head) > 0 {
 		c = &begun{tcp, bytes.Clone(head)}
 	}
@@ -161,6 +181,43 @@ func (s *Steps) passOn(c net.Conn, head []byte) {
 	case <-s.done:
 		c.Close()
 	}
+}
+
+// known is a connection of a listener as one of package net; nil if it cannot be
+// one. While there is no descriptor it waits, and who accepts is told.
+func (s *Steps) known(c net.Conn) *net.TCPConn {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		return tcp
+	}
+	for b := c.(bare); ; {
+		tcp, err := b.known()
+		if err == nil {
+			return tcp
+		}
+		if !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+			b.Close()
+			return nil
+		}
+		select {
+		case s.out <- accepted{nil, err}:
+		case <-s.done:
+			b.Close()
+			return nil
+		}
+	}
+}
+
+// stream is a connection whose directions end apart.
+type stream interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// bare is a connection that Bare has accepted.
+type bare interface {
+	stream
+	readNow(p []byte) int
+	known() (*net.TCPConn, error)
 }
 
 // begun is a connection of which something was read already.
@@ -182,7 +239,7 @@ func (b *begun) Read(p []byte) (int, error) {
 }
 
 // first serves what has come first, or passes the connection on.
-func (s *Steps) first(c *net.TCPConn, head *[firstBytes]byte, n int) {
+func (s *Steps) first(c stream, head *[firstBytes]byte, n int) {
 	defer heads.Put(head)
 	r, rest := plainUpgrade(head[:n])
 	if r == nil {

@@ -21,7 +21,7 @@ import (
 type visit struct {
 	steps   *Steps
 	front   *Front
-	conn    *net.TCPConn
+	conn    stream
 	request *http.Request
 	began   time.Time
 

@@ -123,7 +123,7 @@ func front(t *testing.T, f *Front, serve func(c *call)) (*worker, *httptest.Serv
 			go func() { done(f.Attach(id, c, rest, o)) }()
 		}
 		s.Listener = &Steps{
-			Listener: s.Listener, Front: func() *Front { return f }, Door: &openDoor{t: t}, Limit: patience,
+			Listener: Bare(s.Listener), Front: func() *Front { return f }, Door: &openDoor{t: t}, Limit: patience,
 			Context: func(ctx context.Context, c net.Conn) context.Context { return ctx },
 		}
 	}

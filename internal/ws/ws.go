@@ -156,6 +156,16 @@ type Transport interface {
 	Adopt(c net.Conn, rest []byte, o Options, sink Sink) (Conn, error)
 }
 
+// Bare is a connection that is no more than a descriptor, which does not block and
+// sends small messages at once.
+type Bare interface {
+	net.Conn
+	// Descriptor is still the connection's; -1: it has become another one.
+	Descriptor() int
+	// Taken says that the descriptor is the caller's from now on.
+	Taken()
+}
+
 // Options are the terms of one connection.
 type Options struct {
 	Head        []byte         // bytes to be written first: the 101 answer. Borrowed

@@ -33,9 +33,20 @@ var _ ws.Transport = (*Transport)(nil)
 // New returns the transport of a loop. Call it before Start or on the loop.
 func New(l *loop.Loop) *Transport { return &Transport{Shard: wsconn.NewShard(l)} }
 
-// Adopt implements ws.Transport. c must be a TCP or Unix connection. Its
-// descriptor is duplicated, so for a moment there are two.
+// Adopt implements ws.Transport. c must be a TCP or Unix connection. The
+// descriptor of one that is not ws.Bare is duplicated, so for a moment there are
+// two.
 func (t *Transport) Adopt(c net.Conn, rest []byte, o ws.Options, sink ws.Sink) (ws.Conn, error) {
+	if bare, ok := c.(ws.Bare); ok {
+		if fd := bare.Descriptor(); fd >= 0 {
+			s := &socket{transport: t, fd: int32(fd)}
+			if err := s.conn.Adopt(t.Shard, s, rest, o, sink); err != nil {
+				return nil, fmt.Errorf("adopt %s: %w", c.RemoteAddr(), err)
+			}
+			bare.Taken()
+			return &s.conn, nil
+		}
+	}
 	fd, err := duplicate(c)
 	if err != nil {
 		return nil, fmt.Errorf("adopt %s: %w", c.RemoteAddr(), err)
