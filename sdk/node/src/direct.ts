@@ -20,7 +20,7 @@ import { enhancedErrors, flagged, fromWire, noFetch, remote, queuedTooLong, rese
 import { cameFromElsewhere, causeOf, type Direct, discard, hasCause, ofDirect, passSocket, withoutFragment } from "./exchange.ts";
 import { type Content, hasContent, type Incoming, knownLength, moved, type Pieces, piecesIn, repeatable, takeContent } from "./http/body.ts";
 import { outgoing } from "./http/encoding.ts";
-import { rawOf, travelled } from "./http/headers.ts";
+import { countField, type Headers, rawOf, travelled } from "./http/headers.ts";
 import { cfTextOf, incomingRequest, onAbort, type Request, signalOf } from "./http/request.ts";
 import { answerOf, encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
 import { statusTextOf } from "./http/status.ts";
@@ -83,7 +83,7 @@ class DirectFetch implements Direct {
   readonly #object: GuestObject;
   readonly #request: Request;
   readonly #url: string;
-  readonly #upgrade: boolean;
+  readonly #headers: Headers;
   readonly #task: Task | null;
   readonly #resolve: (r: Response) => void;
   readonly #reject: (e: unknown) => void;
@@ -103,12 +103,12 @@ class DirectFetch implements Direct {
     this.#reject = reject;
     this.#url = request.url;
     const content: Content = hasContent(request) ? moved(takeContent(request)) : none;
-    this.#upgrade = request.headers.get("upgrade")?.toLowerCase() === "websocket";
+    this.#headers = travelled(request.headers, content.kind !== "none", knownLength(content));
     this.#request = incomingRequest(
       {
         method: request.method,
         url: withoutFragment(request.url),
-        headers: travelled(request.headers, content.kind !== "none", knownLength(content)),
+        headers: this.#headers,
         cf: cfTextOf(request),
         signal: () => this.#signal(),
       },
@@ -120,6 +120,12 @@ class DirectFetch implements Direct {
     ambient.exchanges.direct.add(this);
     o.direct((event) => this.#run(event), () => this.#refused());
     this.#listen(request);
+  }
+
+  /** Whether a WebSocket was asked for: by one field, of several nobody could say. */
+  get #upgrade(): boolean {
+    const { named, are } = countField(this.#headers, "upgrade", "websocket");
+    return named === 1 && are === 1;
   }
 
   #signal(): AbortSignal {
@@ -184,7 +190,7 @@ class DirectFetch implements Direct {
       this.#socket = end.id;
       this.#say(() => {
         this.#socket = 0;
-        const socket = socketOf(ambient.sockets.passedIn(end.id, owner));
+        const socket = socketOf(ambient.sockets.passedIn(end.id));
         const protocol = headers.get("sec-websocket-protocol");
         if (protocol !== null) endOf(socket).protocol = protocol;
         return incomingResponse({ status: 101, statusText: statusTextOf(response), headers, webSocket: socket, url: this.#url, redirected: false }, none);

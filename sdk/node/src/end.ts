@@ -45,10 +45,10 @@ export class End {
   /** The peer is answered here, without the host. */
   local = false;
   /** What was sent before the peer's fate was known. Bounded by `maxEarly`. */
-  #early: Early[] = [];
+  #early: Early[] | null = null;
   #earlyBytes = 0;
 
-  tags: readonly string[] = [];
+  tags: readonly string[] = untagged;
   /** A serialised value, or null. Owned; for a hibernatable end the host has it too. */
   attachment: Uint8Array | null = null;
   /** When an auto-response was last given; ms, 0 never. */
@@ -134,17 +134,18 @@ export class End {
   #keep(e: Early, bytes: number): void {
     this.#earlyBytes += bytes;
     if (this.#earlyBytes > maxEarly) {
-      this.#early = [];
+      this.#early = null;
       this.#earlyBytes = 0;
       throw new RangeError(`more than ${maxEarly} bytes were sent on a WebSocket whose other end nobody has accepted`);
     }
-    this.#early.push(e);
+    (this.#early ??= []).push(e);
   }
 
   /** The peer's fate is decided: what was sent early goes its way. */
   release(): void {
     const early = this.#early;
-    this.#early = [];
+    if (early === null) return;
+    this.#early = null;
     this.#earlyBytes = 0;
     for (const e of early) {
       if ("code" in e) this.close(e.code, e.reason);
@@ -153,6 +154,7 @@ export class End {
   }
 }
 
+const untagged: readonly string[] = [];
 const maxEarly = 16 << 20;
 
 /** Bytes with an ArrayBuffer of their own. */

@@ -9,7 +9,7 @@ import type { End } from "./end.ts";
 import { enhancedErrors, flagged, fromWire, readError, remote, resetText, retryable, toWire, type WireError } from "./errors.ts";
 import { type Content, hasContent, knownLength, takeContent } from "./http/body.ts";
 import { decoded, outgoing } from "./http/encoding.ts";
-import { asBytes, fromWireList, rawOf } from "./http/headers.ts";
+import { asBytes, countField, fromWired, type Headers, rawOf } from "./http/headers.ts";
 import { cfTextOf, incomingRequest, onAbort, type Request, signalOf } from "./http/request.ts";
 import { answerOf, encodeBody, incomingResponse, isResponse, type Response } from "./http/response.ts";
 import { statusTextOf } from "./http/status.ts";
@@ -162,7 +162,7 @@ export class HostExchange implements Exchange {
   /** Called when the answer is over. */
   onClosed: (() => void) | null = null;
   readonly #all: Exchanges;
-  readonly #upgrade: boolean;
+  readonly #headers: Headers;
   #controller: AbortController | null = null;
   #aborted = false;
   #answered = false;
@@ -174,22 +174,19 @@ export class HostExchange implements Exchange {
     const flags = r.u8();
     const method = r.str();
     const url = r.str();
-    const headers = r.headers();
+    const fields = r.fields();
     const cf = r.str();
-    this.trace = ambient.config.trace ? contextIn(headers) : null;
+    this.trace = ambient.config.trace ? contextIn(fields.pairs()) : null;
     this.event = id;
     this.entrypoint = r.str();
     r.done();
-    this.#upgrade = headers.some(([name, value]) => name.toLowerCase() === "upgrade" && value.toLowerCase() === "websocket");
     let content: Content = { kind: "none" };
     if ((flags & 1) !== 0) {
       this.bodyIn = new BodyIn(id, owner, (reason) => this.#refuseBody(reason));
-      content = { kind: "incoming", incoming: this.bodyIn, length: lengthOf(headers) };
+      content = { kind: "incoming", incoming: this.bodyIn, length: lengthOf(fields.pairs()) };
     }
-    this.request = incomingRequest(
-      { method, url, headers: fromWireList(headers, true), cf, signal: () => this.#signal() },
-      content,
-    );
+    this.#headers = fromWired(fields);
+    this.request = incomingRequest({ method, url, headers: this.#headers, cf, signal: () => this.#signal() }, content);
   }
 
   get finished(): boolean {
@@ -220,7 +217,7 @@ export class HostExchange implements Exchange {
     const socket = response.webSocket;
     const headers = rawOf(response.headers).map(([name, value]): [string, string] => [name, asBytes(value)]);
     if (socket !== null) {
-      const { end, alone } = passSocket(socket, this.#upgrade, owner);
+      const { end, alone } = passSocket(socket, countField(this.#headers, "upgrade", "websocket").are > 0, owner);
       this.#answered = true;
       owner.touch();
       owner.out.response(this.id, 101, response.statusText, false, headers, end.id);
@@ -448,7 +445,7 @@ class GuestExchange implements Exchange {
     r.done();
     if (this.#answered) throw new ProtocolError(`two responses on exchange ${this.id}`);
     this.#over();
-    const webSocket = (flags & 2) !== 0 ? socketOf(ambient.sockets.passedIn(socket, this.owner)) : null;
+    const webSocket = (flags & 2) !== 0 ? socketOf(ambient.sockets.passedIn(socket)) : null;
     let content: Content = { kind: "none" };
     if ((flags & 1) !== 0) {
       const bodyIn = new BodyIn(this.id, this.owner, (reason) => this.#refuse(reason));

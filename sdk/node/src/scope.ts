@@ -33,7 +33,7 @@ export class Scope {
  */
 export class Invocation {
   #holds = 1;
-  readonly #sessions = new Set<{ abandon(): void; readonly over: boolean }>();
+  #sessions: Set<{ abandon(): void; readonly over: boolean }> | null = null; // made for the first
 
   /** Pairs with release. */
   hold(): void {
@@ -41,15 +41,16 @@ export class Invocation {
   }
 
   release(): void {
-    if (--this.#holds > 0) return;
+    if (--this.#holds > 0 || this.#sessions === null) return;
     for (const session of this.#sessions) session.abandon();
     this.#sessions.clear();
   }
 
   adopt(session: { abandon(): void; readonly over: boolean }): void {
+    const sessions = (this.#sessions ??= new Set());
     // Most have ended long before the call does.
-    if (this.#sessions.size >= 64) for (const s of this.#sessions) if (s.over) this.#sessions.delete(s);
-    this.#sessions.add(session);
+    if (sessions.size >= 64) for (const s of sessions) if (s.over) sessions.delete(s);
+    sessions.add(session);
   }
 }
 

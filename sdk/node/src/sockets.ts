@@ -3,6 +3,7 @@
  * place where an end's fate is decided.
  */
 
+import { ambient } from "./ambient.ts";
 import { End, type Sink } from "./end.ts";
 import type { Owner } from "./owner.ts";
 
@@ -16,10 +17,10 @@ export class Sockets {
 
   // Ends that the host knows of and whose fate is open. When nobody can reach
   // one any more it will never be accepted, and its peer learns so.
-  readonly #open = new FinalizationRegistry<{ id: number; owner: Owner }>(({ id, owner }) => {
-    // Past the owner's own outlet: it may have left memory since.
-    owner.turns.out.release(id);
-    owner.turns.bounce();
+  readonly #open = new FinalizationRegistry<number>((id) => {
+    // Past its owner's own outlet, which may have left memory since.
+    ambient.turns.out.release(id);
+    ambient.turns.bounce();
   });
 
   constructor(incarnation: number) {
@@ -41,10 +42,10 @@ export class Sockets {
     return [a, b];
   }
 
-  /** An end that came in an answer to `owner`: its peer is elsewhere. */
-  passedIn(id: number, owner: Owner): End {
+  /** An end that came in an answer: its peer is elsewhere. */
+  passedIn(id: number): End {
     const end = new End(id);
-    this.#open.register(end, { id, owner }, end);
+    this.#open.register(end, id, end);
     return end;
   }
 
@@ -61,7 +62,7 @@ export class Sockets {
     end.tags = tags;
     // The peer leads to us, but not we to it: so it can be seen to be abandoned.
     end.peer = null;
-    this.#open.register(peer, { id: peer.id, owner }, peer);
+    this.#open.register(peer, peer.id, peer);
     this.#told.set(end.id, end);
     owner.touch();
     owner.out.accept(owner.number, end.id, tags);
@@ -101,7 +102,7 @@ export class Sockets {
     if (peer === null || peer.mode === "hibernatable") return;
     peer.peer = null;
     if (peer.mode === "fresh") {
-      this.#open.register(peer, { id: peer.id, owner }, peer);
+      this.#open.register(peer, peer.id, peer);
     } else {
       this.#tell(peer);
       peer.release();

@@ -228,6 +228,14 @@ export class Reader {
     return whole;
   }
 
+  /** As `headers`, read when somebody asks. */
+  fields(): Fields {
+    const n = this.u16();
+    const from = this.at;
+    for (let i = 2 * n; i > 0; i--) this.#take(this.u32());
+    return new Fields(n, this.buffer.latin1Slice(from, this.at));
+  }
+
   headers(): [string, string][] {
     const n = this.u16();
     const list: [string, string][] = [];
@@ -239,6 +247,54 @@ export class Reader {
   done(): void {
     if (this.at !== this.end) throw new ProtocolError(`${this.end - this.at} bytes too many in a frame`);
   }
+}
+
+/** Names and values as they are in a frame. They are known to be whole. */
+export class Fields {
+  readonly #n: number;
+  readonly #bytes: string; // one a character
+
+  constructor(n: number, bytes: string) {
+    this.#n = n;
+    this.#bytes = bytes;
+  }
+
+  pairs(): [string, string][] {
+    const list: [string, string][] = [];
+    for (let i = this.#n, at = 0; i > 0; i--) {
+      const value = at + 4 + this.#length(at);
+      const next = value + 4 + this.#length(value);
+      list.push([asText(this.#bytes.slice(at + 4, value)), asText(this.#bytes.slice(value + 4, next))]);
+      at = next;
+    }
+    return list;
+  }
+
+  /** How many have this name, and how many of them this value: ASCII, in lower case. */
+  count(name: string, value: string): { named: number; are: number } {
+    const found = { named: 0, are: 0 };
+    for (let i = this.#n, at = 0; i > 0; i--) {
+      const middle = at + 4 + this.#length(at);
+      const next = middle + 4 + this.#length(middle);
+      if (middle - at - 4 === name.length && this.#bytes.slice(at + 4, middle).toLowerCase() === name) {
+        found.named++;
+        if (this.#bytes.slice(middle + 4, next).toLowerCase() === value) found.are++;
+      }
+      at = next;
+    }
+    return found;
+  }
+
+  #length(at: number): number {
+    const bytes = this.#bytes;
+    return bytes.charCodeAt(at) + bytes.charCodeAt(at + 1) * 0x100 + bytes.charCodeAt(at + 2) * 0x10000 + bytes.charCodeAt(at + 3) * 0x1000000;
+  }
+}
+
+const beyondAscii = /[^\0-\x7f]/;
+
+function asText(bytes: string): string {
+  return beyondAscii.test(bytes) ? Buffer.from(bytes, "latin1").utf8Slice() : bytes;
 }
 
 /** Bytes that share their memory with nobody (findings: a pooled Buffer leaks its neighbours). */

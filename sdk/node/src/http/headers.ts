@@ -10,7 +10,15 @@ const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 export type HeadersInit = Headers | Iterable<readonly [string, string]> | Record<string, string>;
 
-type Field = { name: string; lower: string; value: string };
+type Field = { lower: string; value: string };
+
+/** Fields as they came over the wire. Most are passed on, or answered, without anybody looking at them. */
+export interface Wired {
+  /** Names and values, as the protocol has them. */
+  pairs(): [string, string][];
+  /** How many fields have this name, and how many of them this value; both in lower case. */
+  count(name: string, value: string): { named: number; are: number };
+}
 
 // Set by the class: what this runtime may do with Headers and an author may not.
 /** The fields, their names in lower case and their values as text; asBytes makes of these what travels. */
@@ -19,6 +27,10 @@ export let rawOf: (h: Headers) => [string, string][];
 export let fromWireList: (list: readonly (readonly [string, string])[], immutable: boolean) => Headers;
 /** As fromWireList, of values that are text. Pairs with rawOf. */
 export let fromRaw: (list: readonly (readonly [string, string])[]) => Headers;
+/** As fromWireList, of what nobody can change. */
+export let fromWired: (wired: Wired) => Headers;
+/** How many fields have this name, and how many of them this value; both in lower case. */
+export let countField: (h: Headers, name: string, value: string) => { named: number; are: number };
 export let isHeaders: (x: unknown) => x is Headers;
 /** A copy that may be changed. */
 export let copyOf: (from: Headers) => Headers;
@@ -29,36 +41,56 @@ export let copyOf: (from: Headers) => Headers;
 export let travelled: (from: Headers, hasBody: boolean, length: number | null) => Headers;
 
 export class Headers {
-  // In the order of their arrival; several of one name stay apart until asked for.
+  // In the order of their arrival; several of one name stay apart until asked for. Of immutable ones several Headers may
+  // have the same list.
   #fields: Field[] = [];
   #immutable = false;
+  /** What #fields is to be made from when somebody asks; null: nothing, or it has been. */
+  #wired: Wired | null = null;
 
   static {
-    rawOf = (h) => h.#fields.map((f) => [f.lower, f.value]);
+    rawOf = (h) => h.#list().map((f) => [f.lower, f.value]);
     fromWireList = (list, immutable) => {
       const h = new Headers();
-      for (const [name, value] of list) h.#fields.push({ name, lower: name.toLowerCase(), value: fromBytes(value) });
+      h.#fields = fieldsOf(list);
       h.#immutable = immutable;
       return h;
     };
+    fromWired = (wired) => {
+      const h = new Headers();
+      h.#wired = wired;
+      h.#immutable = true;
+      return h;
+    };
+    countField = (h, name, value) => {
+      if (h.#wired !== null) return h.#wired.count(name, value);
+      const named = h.#fields.filter((f) => f.lower === name);
+      return { named: named.length, are: named.filter((f) => f.value.toLowerCase() === value).length };
+    };
     fromRaw = (list) => {
       const h = new Headers();
-      for (const [name, value] of list) h.#fields.push({ name, lower: name.toLowerCase(), value });
+      for (const [name, value] of list) h.#fields.push({ lower: name.toLowerCase(), value });
       return h;
     };
     isHeaders = (x): x is Headers => typeof x === "object" && x !== null && #fields in x;
     travelled = (from, hasBody, length) => {
       const h = new Headers();
-      for (const { lower, value } of from.#fields) {
-        if (!hasBody || lower !== "content-length") h.#fields.push({ name: lower, lower, value: value.toWellFormed() });
+      if (from.#immutable && !hasBody) { // they have travelled before
+        h.#fields = from.#fields;
+        h.#wired = from.#wired;
+        h.#immutable = true;
+        return h;
       }
-      if (hasBody && length !== null) h.#fields.push({ name: "content-length", lower: "content-length", value: `${length}` });
+      for (const { lower, value } of from.#list()) {
+        if (!hasBody || lower !== "content-length") h.#fields.push({ lower, value: value.toWellFormed() });
+      }
+      if (hasBody && length !== null) h.#fields.push({ lower: "content-length", value: `${length}` });
       h.#immutable = true;
       return h;
     };
     copyOf = (from) => {
       const h = new Headers();
-      h.#fields = from.#fields.map((f) => ({ ...f }));
+      h.#fields = from.#list().map((f) => ({ ...f }));
       return h;
     };
   }
@@ -66,7 +98,7 @@ export class Headers {
   constructor(init?: HeadersInit | null) {
     if (init === undefined) return;
     if (isHeaders(init)) {
-      this.#fields = init.#fields.map((f) => ({ ...f }));
+      this.#fields = init.#list().map((f) => ({ ...f }));
       return;
     }
     if (init === null || (typeof init !== "object" && typeof init !== "function")) {
@@ -94,7 +126,7 @@ export class Headers {
     if (!isHeaders(this)) throw illegalInvocation();
     const lower = checkName(name);
     let found: string | null = null;
-    for (const f of this.#fields) {
+    for (const f of this.#list()) {
       if (f.lower === lower) found = found === null ? f.value : `${found}, ${f.value}`;
     }
     return found;
@@ -107,12 +139,12 @@ export class Headers {
   }
 
   getSetCookie(): string[] {
-    return this.#fields.filter((f) => f.lower === "set-cookie").map((f) => f.value);
+    return this.#list().filter((f) => f.lower === "set-cookie").map((f) => f.value);
   }
 
   has(name: string): boolean {
     const lower = checkName(name);
-    return this.#fields.some((f) => f.lower === lower);
+    return this.#list().some((f) => f.lower === lower);
   }
 
   set(name: string, value: string): void {
@@ -122,7 +154,7 @@ export class Headers {
     this.#checkMutable();
     const at = this.#fields.findIndex((f) => f.lower === lower);
     if (at < 0) {
-      this.#fields.push({ name: `${name}`, lower, value: clean });
+      this.#fields.push({ lower, value: clean });
       return;
     }
     this.#fields[at]!.value = clean;
@@ -134,7 +166,7 @@ export class Headers {
     const lower = checkName(name);
     const clean = checkValue(value);
     this.#checkMutable();
-    this.#fields.push({ name: `${name}`, lower, value: clean });
+    this.#fields.push({ lower, value: clean });
   }
 
   delete(name: string): void {
@@ -164,14 +196,14 @@ export class Headers {
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](_depth: number, options: object, inspect: (x: unknown, o: object) => string): string {
-    return `Headers(${this.#fields.length}) ${inspect(Object.fromEntries(this.#sorted()), options)}`;
+    return `Headers(${this.#list().length}) ${inspect(Object.fromEntries(this.#sorted()), options)}`;
   }
 
   /** By name; several values of one name in one line, but for Set-Cookie. */
   #sorted(): [string, string][] {
     const list: [string, string][] = [];
     const at = new Map<string, number>();
-    for (const f of this.#fields) {
+    for (const f of this.#list()) {
       const known = f.lower === "set-cookie" ? undefined : at.get(f.lower);
       if (known === undefined) {
         at.set(f.lower, list.length);
@@ -183,9 +215,21 @@ export class Headers {
     return list.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0));
   }
 
+  #list(): Field[] {
+    if (this.#wired !== null) {
+      this.#fields = fieldsOf(this.#wired.pairs());
+      this.#wired = null;
+    }
+    return this.#fields;
+  }
+
   #checkMutable(): void {
     if (this.#immutable) throw new TypeError("Can't modify immutable headers.");
   }
+}
+
+function fieldsOf(list: readonly (readonly [string, string])[]): Field[] {
+  return list.map(([name, value]) => ({ lower: name.toLowerCase(), value: fromBytes(value) }));
 }
 
 function needs(method: string, given: number): void {

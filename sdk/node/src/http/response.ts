@@ -61,8 +61,11 @@ export class Response extends Body {
   static {
     encodeBody = (r) => r.#head.encodeBody;
     isResponse = (x): x is Response => typeof x === "object" && x !== null && #head in x;
-    incomingResponse = (head, content) =>
-      new Response(made as never, { ...head, headers: head.headers instanceof Headers ? head.headers : fromWireList(head.headers, true), cf: undefined, encodeBody: "automatic" } as never, content);
+    incomingResponse = ({ status, statusText, headers, webSocket, url, redirected }, content) => {
+      const list = headers instanceof Headers ? headers : fromWireList(headers, true);
+      const head: Head = { status, statusText, headers: list, webSocket, url, redirected, cf: undefined, encodeBody: "automatic" };
+      return new Response(made as never, head as never, content);
+    };
   }
 
   constructor(body?: BodyInit, init?: ResponseInit | Response, content?: Content) {
@@ -167,7 +170,7 @@ function headOf(init: ResponseInit | Response | undefined | null): Head {
     throw new RangeError("Responses may only be constructed with status codes in the range 200 to 599, inclusive.");
   }
   const statusText = from.statusText === undefined ? "" : `${from.statusText}`;
-  if (/[^\t\x20-\x7e\x80-\xff]/.test(statusText)) throw new TypeError("Invalid statusText");
+  if (statusText !== "" && /[^\t\x20-\x7e\x80-\xff]/.test(statusText)) throw new TypeError("Invalid statusText");
   return { status, statusText, headers: new Headers(from.headers), webSocket, url: "", redirected: false, cf: from.cf, encodeBody: encodeBodyOf(from, init) };
 }
 
