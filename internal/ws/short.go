@@ -68,21 +68,24 @@ func (d *Decoder) run(p, memory []byte) (run brief.Run, n int) {
 		return run, 0
 	}
 	most := min(maxShort, d.terms.MaxMessage)
-	for run.N < maxRun && len(p) >= shortHeader {
-		size := int(p[1] ^ bitMask) // past maxShort also when there is no mask
-		at := len(run.Frames) + brief.Header
-		if p[0] != brief.Text && p[0] != brief.Binary || size > most || size > len(p)-shortHeader || at+size > len(memory) {
+	rest, to, count := p, memory, 0
+	for count < maxRun && len(rest) >= shortHeader {
+		first := rest[0]
+		size := int(rest[1] ^ bitMask) // past maxShort also when there is no mask
+		if first != brief.Text && first != brief.Binary || size > most || len(rest) < shortHeader+size || len(to) < brief.Header+size {
 			break
 		}
-		payload := memory[at : at+size]
-		if !unmask(payload, p[shortHeader:shortHeader+size], binary.LittleEndian.Uint32(p[2:])) && p[0] == brief.Text && !utf8.Valid(payload) {
+		payload := to[brief.Header : brief.Header+size]
+		ascii := unmask(payload, rest[shortHeader:shortHeader+size], binary.LittleEndian.Uint32(rest[2:]))
+		if !ascii && first == brief.Text && !utf8.Valid(payload) {
 			break
 		}
-		memory[at-2], memory[at-1] = p[0], byte(size)
-		run = brief.Run{Frames: memory[: at+size : at+size], N: run.N + 1}
-		p, n = p[shortHeader+size:], n+shortHeader+size
+		to[0], to[1] = first, byte(size)
+		rest, to = rest[shortHeader+size:], to[brief.Header+size:]
+		count++
 	}
-	return run, n
+	end := len(memory) - len(to)
+	return brief.Run{Frames: memory[:end:end], N: count}, len(p) - len(rest)
 }
 
 // pieces is memory for messages that a RunSink keeps. It is taken in pieces, so that
@@ -117,7 +120,17 @@ const highBits = 0x8080808080808080
 func unmask(dst, src []byte, mask uint32) (ascii bool) {
 	key := uint64(mask)<<32 | uint64(mask)
 	var seen uint64
-	for len(src) >= 16 && len(dst) >= 16 {
+	for len(src) >= 32 && len(dst) >= 32 {
+		a, b := binary.LittleEndian.Uint64(src)^key, binary.LittleEndian.Uint64(src[8:])^key
+		c, d := binary.LittleEndian.Uint64(src[16:])^key, binary.LittleEndian.Uint64(src[24:])^key
+		binary.LittleEndian.PutUint64(dst, a)
+		binary.LittleEndian.PutUint64(dst[8:], b)
+		binary.LittleEndian.PutUint64(dst[16:], c)
+		binary.LittleEndian.PutUint64(dst[24:], d)
+		seen |= a | b | c | d
+		dst, src = dst[32:], src[32:]
+	}
+	if len(src) >= 16 && len(dst) >= 16 {
 		a, b := binary.LittleEndian.Uint64(src)^key, binary.LittleEndian.Uint64(src[8:])^key
 		binary.LittleEndian.PutUint64(dst, a)
 		binary.LittleEndian.PutUint64(dst[8:], b)
