@@ -83,9 +83,6 @@ type runner struct {
 	tired   atomic.Bool // it shall let the loop have its turn
 	said    int         // full batches; its own goroutine's
 
-	// Of messages, see messages.go; its own goroutine's.
-	contexts []messageContext
-
 	// The watch looks while the loop is lent to the runner, then the loop does; one
 	// may not have ended when the other begins.
 	looks sync.Mutex // guards the following; before an instance's lock
@@ -96,7 +93,6 @@ type runner struct {
 // note says that the runner goes on with an instance.
 func (r *runner) note(i *instance) {
 	r.on.Store(i)
-	r.contexts = nil
 	r.setSlow(false)
 }
 

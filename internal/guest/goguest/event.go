@@ -34,10 +34,11 @@ type event struct {
 	// Of a message: see run.go.
 	turn  turn
 	rest  []byte // of the run, behind the message; its runner's
-	left  int    // messages in rest, or that follow at least; its runner's
 	run   brief.Run
 	first turnNumber // of run
 	told  turnNumber // as far as instance.progress has it
+
+	contexts *contexts // that are not used up; its runner's
 
 	// Guarded by the instance's lock, as are run, first and told.
 	phase phase

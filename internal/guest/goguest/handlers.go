@@ -95,7 +95,7 @@ func (onMessage) run(e *event) error {
 	if e.i.message == nil {
 		return nil
 	}
-	return e.i.message.WebSocketMessage(e.runner.context(e), e.socket.face, dormouse.Message{Text: e.text, Data: e.data})
+	return e.i.message.WebSocketMessage(e.messageContext(), e.socket.face, dormouse.Message{Text: e.text, Data: e.data})
 }
 
 func (onMessage) drop(*event, *dormouse.Error) {}

@@ -125,7 +125,7 @@ func (i *instance) work(r *runner) {
 	i.mu.Lock()
 	i.queued, i.busy = false, true
 	for from := i.turns; i.turns-from < maxRun; {
-		e := i.nextLocked(r)
+		e := i.nextLocked()
 		if e == nil || i.dead != nil {
 			break
 		}

@@ -117,7 +117,6 @@ func (c *crew) nextFor(r *runner) *instance {
 	c.workers--
 	c.restLocked()
 	r.on.Store(nil)
-	r.contexts = nil
 	return nil
 }
 

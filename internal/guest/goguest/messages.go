@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/dormouse-dev/dormouse/internal/brief"
 )
@@ -46,7 +47,7 @@ func (i *instance) pile() *pile {
 }
 
 // nextLocked is the next event for the runner to handle.
-func (i *instance) nextLocked(r *runner) *event {
+func (i *instance) nextLocked() *event {
 	first := i.mail.first
 	if first == nil || first.pile == nil {
 		return i.mail.pop()
@@ -58,7 +59,6 @@ func (i *instance) nextLocked(r *runner) *event {
 	}
 	i.used = nil
 	e.take(p)
-	e.left += len(p.said) - p.at
 	if p.at == len(p.said) {
 		i.mail.pop()
 		p.free()
@@ -72,13 +72,13 @@ func (e *event) take(p *pile) {
 	e.phase, e.socket = waiting, m.socket
 	if m.run == 0 {
 		p.at++
-		e.text, e.data, e.rest, e.left = m.text, m.data, nil, 0
+		e.text, e.data, e.rest = m.text, m.data, nil
 		e.i.taken += len(e.data)
 		return
 	}
 	if e.i.timeout > 0 { // each has its own time
 		e.text, e.data, m.data = brief.Split(m.data)
-		e.rest, e.left = nil, 0
+		e.rest = nil
 		e.i.taken += len(e.data)
 		if m.run--; m.run == 0 {
 			p.at++
@@ -86,7 +86,7 @@ func (e *event) take(p *pile) {
 		return
 	}
 	p.at++
-	e.run, e.left = brief.Run{Frames: m.data, N: m.run}, m.run-1
+	e.run = brief.Run{Frames: m.data, N: m.run}
 	e.text, e.data, e.rest = brief.Split(m.data)
 }
 
@@ -104,29 +104,44 @@ func (p *pile) bytes() (n int) {
 	return n
 }
 
-// slabContexts is how many contexts are made at once. Whoever keeps one keeps all
-// of them.
-const slabContexts = 32
-
-// context is that of a message's event.
-func (r *runner) context(e *event) *messageContext {
-	if len(r.contexts) == 0 {
-		r.contexts = make([]messageContext, min(e.left+1, slabContexts))
-	}
-	c := &r.contexts[0]
-	r.contexts = r.contexts[1:]
-	*c = messageContext{e, e.turn.now()}
-	return c
+// contexts are those of messages that an event is one after another. A context is the
+// address of its place in at, so that it costs the handler's garbage one byte and not
+// two words. Whoever keeps one keeps all of them.
+type contexts struct {
+	e     *event
+	first turnNumber // of at[0]
+	at    [52]messageContext
 }
 
-// messageContext is the context of a handler of a message. Most handlers never
-// look at it; the event of one who does is not used again.
-type messageContext struct {
-	e    *event
-	turn turnNumber
-}
+// messageContext is the context of a handler of a message: its place in contexts, and
+// what it holds is which place that is. Most handlers never look at it; the event of
+// one who does is not used again.
+type messageContext uint8
 
 var _ context.Context = (*messageContext)(nil)
+
+// places are the places in order.
+var places = func() (at [len(contexts{}.at)]messageContext) {
+	for n := range at {
+		at[n] = messageContext(n)
+	}
+	return at
+}()
+
+// messageContext is that of the message that the event is. On the handler's goroutine.
+func (e *event) messageContext() *messageContext {
+	now := e.turn.now()
+	if e.contexts == nil || now.since(e.contexts.first) >= uint32(len(places)) {
+		e.contexts = &contexts{e: e, first: now, at: places}
+	}
+	return &e.contexts.at[now.since(e.contexts.first)]
+}
+
+// of returns what the context is one of, and whose it is.
+func (c *messageContext) of() (e *event, n turnNumber) {
+	all := (*contexts)(unsafe.Add(unsafe.Pointer(c), -int(unsafe.Offsetof(contexts{}.at))-int(*c)))
+	return all.e, all.first + nextTurn*turnNumber(*c)
+}
 
 // ended is the context of a handler that has returned without having asked for one.
 var ended = func() context.Context {
@@ -135,28 +150,33 @@ var ended = func() context.Context {
 	return c
 }()
 
-// eventLocked returns the event, nil when it is over.
-func (c *messageContext) eventLocked() *event {
-	if !c.e.turn.pinAt(c.turn) {
+// lock returns the event under its instance's lock, or nil and no lock when it is over.
+func (c *messageContext) lock() *event {
+	e, n := c.of()
+	e.i.mu.Lock()
+	if !e.turn.pinAt(n) {
+		e.i.mu.Unlock()
 		return nil
 	}
-	return c.e
+	return e
 }
 
 func (c *messageContext) event() *event {
-	c.e.i.mu.Lock()
-	defer c.e.i.mu.Unlock()
-	return c.eventLocked()
+	e := c.lock()
+	if e != nil {
+		e.i.mu.Unlock()
+	}
+	return e
 }
 
 // Deadline implements context.Context.
 func (c *messageContext) Deadline() (time.Time, bool) {
-	c.e.i.mu.Lock()
-	defer c.e.i.mu.Unlock()
-	if e := c.eventLocked(); e != nil {
-		return e.deadlineLocked()
+	e := c.lock()
+	if e == nil {
+		return time.Time{}, false
 	}
-	return time.Time{}, false
+	defer e.i.mu.Unlock()
+	return e.deadlineLocked()
 }
 
 // Done implements context.Context.
@@ -164,12 +184,12 @@ func (c *messageContext) Done() <-chan struct{} { return c.context().Done() }
 
 // Err implements context.Context.
 func (c *messageContext) Err() error {
-	c.e.i.mu.Lock()
-	defer c.e.i.mu.Unlock()
-	if e := c.eventLocked(); e != nil {
-		return e.errLocked()
+	e := c.lock()
+	if e == nil {
+		return context.Canceled
 	}
-	return context.Canceled
+	defer e.i.mu.Unlock()
+	return e.errLocked()
 }
 
 // Value implements context.Context.
@@ -184,10 +204,10 @@ func (c *messageContext) Value(key any) any {
 }
 
 func (c *messageContext) context() context.Context {
-	c.e.i.mu.Lock()
-	defer c.e.i.mu.Unlock()
-	if e := c.eventLocked(); e != nil {
-		return e.contextLocked()
+	e := c.lock()
+	if e == nil {
+		return ended
 	}
-	return ended
+	defer e.i.mu.Unlock()
+	return e.contextLocked()
 }

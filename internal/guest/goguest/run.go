@@ -62,7 +62,6 @@ func (e *event) goOn(r *runner) bool {
 		return false
 	}
 	e.text, e.data, e.rest = brief.Split(e.rest)
-	e.left--
 	return true
 }
 
