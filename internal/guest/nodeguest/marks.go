@@ -87,22 +87,24 @@ func (m marks) snapshot() uint32 {
 }
 
 // begun returns what says whether an event that had waited in the process may have
-// begun.
-func (m marks) begun() func(o guest.Object, event uint32) bool {
+// begun, and whether one has gone before others whose frames are not marked.
+func (m marks) begun() (waited, wentFirst func(o guest.Object, event uint32) bool) {
 	up := make(map[guest.Object]uint32)
 	if m.page == nil {
-		return func(guest.Object, uint32) bool { return true }
+		always := func(guest.Object, uint32) bool { return true }
+		return always, always
 	}
 	for at := slotsAt; at < marksBytes; at += slotBytes {
 		if o := guest.Object(binary.LittleEndian.Uint32(m.page[at:])); o != 0 {
 			up[o] = binary.LittleEndian.Uint32(m.page[at+4:])
 		}
 	}
-	crowded := m.page[crowdedAt] != 0
-	return func(o guest.Object, event uint32) bool {
+	wentFirst = func(o guest.Object, event uint32) bool {
 		last, ok := up[o]
-		return crowded || ok && int32(last-event) >= 0
+		return ok && int32(last-event) >= 0
 	}
+	crowded := m.page[crowdedAt] != 0
+	return func(o guest.Object, event uint32) bool { return crowded || wentFirst(o, event) }, wentFirst
 }
 
 // close unmaps the page.

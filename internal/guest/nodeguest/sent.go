@@ -128,14 +128,14 @@ func (s *sent) each(f func(frame uint64, n *sentEvent, e guest.Event)) {
 // remains sorts what a dead process has not finished: the events of sockets that
 // it may have begun, and those that it had not. It is the end of all accounts.
 func (s *sent) remains() (begun, unbegun []guest.Event) {
-	marked := s.marks.begun()
+	waited, wentFirst := s.marks.begun()
 	for _, o := range slices.Sorted(maps.Keys(s.ledgers)) {
-		b, u := s.ledgers[o].remains(func(event uint32) bool { return marked(o, event) })
+		b, u := s.ledgers[o].remains(func(event uint32) bool { return waited(o, event) })
 		begun, unbegun = append(begun, b...), append(unbegun, u...)
 	}
 	mark := s.marks.read()
-	s.each(func(frame uint64, _ *sentEvent, e guest.Event) {
-		if frame <= mark {
+	s.each(func(frame uint64, n *sentEvent, e guest.Event) {
+		if frame <= mark || wentFirst(n.ledger.object, n.event) {
 			begun = append(begun, e)
 		} else {
 			unbegun = append(unbegun, e)

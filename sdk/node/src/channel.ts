@@ -3,14 +3,18 @@
  *
  * A batch is what one read brought. Its cursor lives here and not on the stack,
  * because ending an instance (ctx.abort) throws the whole stack away: `cut`
- * saves what is left, and `resume` goes on with it.
+ * saves what is left, and `resume` goes on with it. So does a batch that pauses
+ * because its turns take long: what has come in the meantime is looked through,
+ * and messages for quick objects go first, as long as nothing but messages for
+ * others stands before them.
  */
 
 import { Buffer } from "node:buffer";
 import fs from "node:fs";
 import net from "node:net";
 import type { Outlet } from "./outlet.ts";
-import { maxFrame, ProtocolError, Reader } from "./wire.ts";
+import { nativeSetImmediate } from "./native.ts";
+import { frame, maxFrame, ProtocolError, Reader } from "./wire.ts";
 
 /** What the channel calls. */
 export interface Receiver {
@@ -22,9 +26,26 @@ export interface Receiver {
   runEnd(): void;
   /** A batch has been handled: write what it made. */
   batchEnd(): void;
+  /** Whether the batch should pause. */
+  readonly due: boolean;
+  /** The batch pauses; and goes on. */
+  batchPause(): void;
+  batchResume(): void;
+  /** In a batch that goes on: messages may be offered out of their turn. Pairs with `aheadEnd`. */
+  aheadBegin(): void;
+  /** A message, the host's frame of that number, where so many have been handled. `r` is borrowed. */
+  ahead(r: Reader, number: number, handled: number): Ahead;
+  aheadEnd(): void;
   /** The stream has ended, or cannot be trusted. */
   lost(reason: string): void;
 }
+
+/** What became of a message that was offered out of its turn: it was handled; it comes in its turn; so does it, and all behind it. */
+export const ahead = { done: 0, passed: 1, stop: 2 } as const;
+export type Ahead = (typeof ahead)[keyof typeof ahead];
+
+/** Stands in place of the type of a frame that has been handled out of its turn. */
+const taken = 0;
 
 /** The descriptor of the marks, and how many frames one mark may cover. */
 const marksFd = 4;
@@ -35,6 +56,10 @@ const maxBacklog = 4 << 20;
 /** While more than this does, those who bring bytes from elsewhere stop. Less than above: what the host says of clients that do not read has to arrive. */
 const muchBacklog = 1 << 20;
 const chunkSize = 1 << 20;
+/** While more than this waits for turns, nothing is read. */
+const maxWaiting = 64 << 10;
+/** A larger buffer is not kept when nothing waits in it. */
+const maxOwn = 256 << 10;
 
 export class Channel {
   readonly #fd: number;
@@ -42,19 +67,25 @@ export class Channel {
   readonly #socket: net.Socket;
   readonly #reader = new Reader();
 
-  // The batch in progress: frames of #chunk from #at to #end. Invariant: #at
-  // stands behind the frame that is being handled.
+  // The batch in progress: frames of #chunk from #at to #end. Invariants: #at
+  // stands behind the frame that is being handled; between batches #at < #end only
+  // if #chunk is #own and `resume` will be called.
   #chunk: Buffer = Buffer.alloc(0);
   #at = 0;
   #end = 0;
+  /** Where what waits between batches stands. Everything read later goes behind it. */
+  #own: Buffer = Buffer.alloc(0);
+  #goesOn = false; // an immediate will resume
+
+  // Up to where frames have been offered out of their turn, and how many that
+  // is of all. Invariant: from #at to there are messages only, and taken ones.
+  #offered = 0;
+  #offeredFrames = 0;
 
   // The beginning of a frame whose end has not come. Invariant: 0 < length < the
   // frame's own length, or null.
   #partial: Buffer | null = null;
   #partialLength = 0;
-
-  // What a cut left, not handled yet. Everything read later goes behind it.
-  #left: Buffer | null = null;
 
   // Frames of the host that have begun to be handled; up to which one they are
   // marked outside this process; and how many the host was told of.
@@ -110,23 +141,42 @@ export class Channel {
   }
 
   #read(from: Buffer, n: number): void {
-    if (this.#left !== null) {
-      // After a cut and before its resume: order needs the old bytes first.
-      const whole = Buffer.allocUnsafeSlow(this.#left.length + n);
-      this.#left.copy(whole);
-      from.copy(whole, this.#left.length, 0, n);
-      this.#left = null;
-      this.#batch(whole, whole.length);
-      return;
-    }
-    this.#batch(from, n);
+    if (this.#at === this.#end) this.#batch(from, n);
+    else this.#append(from, n);
   }
 
-  /** Called in a macrotask of its own after `cut`. */
+  /** Puts what has been read behind what waits. */
+  #append(from: Buffer, n: number): void {
+    const left = this.#end - this.#at;
+    if (this.#own.length - this.#end < n) {
+      const old = this.#own;
+      if (old.length < 2 * (left + n)) this.#own = Buffer.allocUnsafeSlow(4 * (left + n));
+      old.copy(this.#own, 0, this.#at, this.#end);
+      this.#offered -= this.#at;
+      this.#chunk = this.#own;
+      this.#at = 0;
+      this.#end = left;
+    }
+    from.copy(this.#own, this.#end, 0, n);
+    this.#end += n;
+    this.#readOrNot();
+  }
+
+  /** Keeps what has not been handled between two batches. */
+  #keep(): void {
+    if (this.#chunk === this.#own) return;
+    const left = this.#end - this.#at;
+    if (this.#own.length < left) this.#own = Buffer.allocUnsafeSlow(2 * left);
+    this.#chunk.copy(this.#own, 0, this.#at, this.#end);
+    this.#chunk = this.#own;
+    this.#offered = this.#at = 0;
+    this.#offeredFrames = this.#begun;
+    this.#end = left;
+  }
+
+  /** Called in a macrotask of its own after `cut`; and after a pause. */
   resume(): void {
-    const left = this.#left ?? Buffer.alloc(0);
-    this.#left = null;
-    this.#batch(left, left.length);
+    this.#handle(true);
   }
 
   /**
@@ -134,29 +184,93 @@ export class Channel {
    * handled is kept; the caller arranges for `resume`.
    */
   cut(): void {
-    if (this.#at === this.#end) return;
-    // A second cut before a resume cannot find #left: #batch took it.
-    this.#left = Buffer.allocUnsafeSlow(this.#end - this.#at);
-    this.#chunk.copy(this.#left, 0, this.#at, this.#end);
-    this.#at = this.#end;
+    this.#goesOn = false; // immediates do not survive it
+    if (this.#at < this.#end) this.#keep();
   }
 
   #batch(chunk: Buffer, n: number): void {
     this.#chunk = chunk;
-    this.#at = 0;
+    this.#offered = this.#at = 0;
+    this.#offeredFrames = this.#begun;
     this.#end = n;
+    this.#handle(false);
+  }
+
+  #handle(resumed: boolean): void {
     const first = this.#begun;
     try {
-      this.#receiver.batchBegin();
-      if (this.#partial !== null) this.#finishPartial();
-      this.#frames(first);
-      this.#receiver.batchEnd();
+      if (resumed) {
+        this.#receiver.batchResume();
+        this.#lookAhead();
+      } else {
+        this.#receiver.batchBegin();
+        if (this.#partial !== null) this.#finishPartial();
+      }
+      if (this.#frames(first)) {
+        this.#receiver.batchEnd();
+        if (this.#own.length > maxOwn) this.#own = Buffer.alloc(0);
+      } else {
+        this.#keep();
+        this.#receiver.batchPause();
+        this.#goOn();
+      }
+      this.#readOrNot();
     } catch (e) {
       this.#receiver.lost(e instanceof ProtocolError ? e.message : `internal error: ${(e as Error)?.stack ?? String(e)}`);
     }
   }
 
-  #frames(first: number): void {
+  /** Resumes when the event loop has come round. */
+  #goOn(): void {
+    if (this.#goesOn) return;
+    this.#goesOn = true;
+    nativeSetImmediate(() => {
+      if (!this.#goesOn) return;
+      this.#goesOn = false;
+      this.resume();
+    });
+  }
+
+  /** Offers what has come since the last time out of its turn, up to the first frame that is no message. */
+  #lookAhead(): void {
+    const reader = this.#reader;
+    if (this.#offered < this.#at) {
+      this.#offered = this.#at;
+      this.#offeredFrames = this.#begun;
+    }
+    let any = false;
+    this.#receiver.aheadBegin();
+    for (;;) {
+      const chunk = this.#chunk;
+      const at = this.#offered;
+      const have = this.#end - at;
+      if (have < 5) break;
+      const length = chunk.readUInt32LE(at);
+      if (have < 4 + length || chunk[at + 4] !== frame.message) break;
+      // The turn may be cut, and then the frame has been handled.
+      chunk[at + 4] = taken;
+      this.#offered = at + 4 + length;
+      this.#offeredFrames++;
+      reader.reset(chunk, at + 5, this.#offered);
+      reader.own = false;
+      const became = this.#receiver.ahead(reader, this.#offeredFrames, this.#begun);
+      if (became === ahead.done) {
+        any = true;
+        continue;
+      }
+      chunk[at + 4] = frame.message;
+      if (became === ahead.stop) {
+        this.#offered = at;
+        this.#offeredFrames--;
+        break;
+      }
+    }
+    if (any) this.#receiver.runEnd();
+    this.#receiver.aheadEnd();
+  }
+
+  /** Handles what there is. False: it should pause, and there is more. */
+  #frames(first: number): boolean {
     const reader = this.#reader;
     for (;;) {
       const chunk = this.#chunk;
@@ -164,13 +278,13 @@ export class Channel {
       const have = this.#end - at;
       if (have < 4) {
         this.#keepPartial(4);
-        return;
+        return true;
       }
       const length = chunk.readUInt32LE(at);
       checkLength(length);
       if (have < 4 + length) {
         this.#keepPartial(4 + length);
-        return;
+        return true;
       }
       const end = at + 4 + length;
       this.#at = end;
@@ -180,9 +294,13 @@ export class Channel {
         this.#raise(at);
       }
       this.#begun++;
+      const type = chunk[at + 4]!;
+      if (type === taken && at < this.#offered) continue;
       reader.reset(chunk, at + 5, end);
       reader.own = false;
-      this.#receiver.frame(chunk[at + 4]!, reader);
+      this.#receiver.frame(type, reader);
+      // Not between a frame and what is said about it in front of it.
+      if (type === frame.message && this.#receiver.due && this.#at < this.#end) return false;
     }
   }
 
@@ -247,20 +365,27 @@ export class Channel {
       const rest = out.rest(written);
       this.#backlog += rest.length;
       this.#socket.write(rest, () => this.#written(rest.length));
-      if (this.#backlog > maxBacklog && !this.#paused) {
-        this.#paused = true;
-        this.#socket.pause();
-      }
+      this.#readOrNot();
     }
     out.clear();
   }
 
-  #written(n: number): void {
-    this.#backlog -= n;
-    if (this.#paused && this.#backlog <= maxBacklog / 2) {
+  /** Stops reading while much waits, here or there, and begins again when little does. */
+  #readOrNot(): void {
+    const waits = this.#end - this.#at;
+    if (this.#paused) {
+      if (this.#backlog > maxBacklog / 2 || waits > maxWaiting / 2) return;
       this.#paused = false;
       this.#socket.resume();
+    } else if (this.#backlog > maxBacklog || waits > maxWaiting) {
+      this.#paused = true;
+      this.#socket.pause();
     }
+  }
+
+  #written(n: number): void {
+    this.#backlog -= n;
+    this.#readOrNot();
     if (this.#waiting.size === 0 || this.#backlog > muchBacklog / 2) return;
     const relieved = [...this.#waiting];
     this.#waiting.clear();

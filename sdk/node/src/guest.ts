@@ -5,7 +5,7 @@
 
 import inspector from "node:inspector";
 import { introduce } from "./ambient.ts";
-import { Channel, type Receiver } from "./channel.ts";
+import { type Ahead, ahead, Channel, type Receiver } from "./channel.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { Cutter } from "./cut.ts";
 import { Databases } from "./databases.ts";
@@ -123,6 +123,43 @@ export class Guest implements Receiver, Home {
 
   runEnd(): void {
     this.#turns.flush();
+  }
+
+  get due(): boolean {
+    return this.#turns.due;
+  }
+
+  batchPause(): void {
+    this.#turns.pause();
+  }
+
+  batchResume(): void {
+    this.#turns.resume();
+  }
+
+  aheadBegin(): void {
+    this.#turns.pace.letFirst();
+  }
+
+  ahead(r: Reader, number: number, handled: number): Ahead {
+    const end = this.#sockets.get(r.u64());
+    const owner = end?.owner;
+    if (end === undefined || owner === null || owner === undefined) return ahead.passed;
+    if (owner.passedOver <= handled && end.mode === "hibernatable" && this.#mayGoFirst(owner as GuestObject)) {
+      if (!this.#turns.pace.spare) return ahead.stop;
+      (owner as GuestObject).messageAhead(end, r.u8() === textKind ? r.restText() : r.restArrayBuffer());
+      return ahead.done;
+    }
+    owner.passedOver = number;
+    return ahead.passed;
+  }
+
+  #mayGoFirst(o: GuestObject): boolean {
+    return this.#turns.pace.quick(o.typical) && o.free && (this.#marks === null || this.#marks.mayGoFirst(o.number));
+  }
+
+  aheadEnd(): void {
+    this.#turns.pace.goOn();
   }
 
   batchEnd(): void {

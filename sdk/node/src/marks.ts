@@ -1,7 +1,8 @@
 /*
- * Marks of events that had to wait: what this process must have said before an
- * event begins whose frame it has already said it has handled. They stand in a
- * file that outlives it; docs/guest-protocol.md, "Marks".
+ * Marks of events that begin out of their turn: of what had to wait, whose frame
+ * this process has already said it has handled, and of what goes first, whose
+ * frame is not marked. They stand in a file that outlives it;
+ * docs/guest-protocol.md, "Marks".
  */
 
 import { Buffer } from "node:buffer";
@@ -13,6 +14,8 @@ const crowdedAt = 16;
 const slotsAt = 64;
 const slotBytes = 8;
 const slots = ((64 << 10) - slotsAt) / slotBytes;
+/** More than these are left to those who had to wait. */
+const slotsToGoFirst = slots / 2;
 
 export class Marks {
   /** The slot of each object that has one. */
@@ -36,6 +39,11 @@ export class Marks {
     this.#slot.writeUInt32LE(object, 0);
     this.#slot.writeUInt32LE(event, 4);
     fs.writeSync(marksFd, this.#slot, 0, slotBytes, slotsAt + slot * slotBytes);
+  }
+
+  /** Whether there is a place for the mark of an event that goes first. */
+  mayGoFirst(object: number): boolean {
+    return this.#of.has(object) || this.#unused < slotsToGoFirst;
   }
 
   /** The object has left memory. */

@@ -137,7 +137,7 @@ export class GuestObject extends Owner {
     if (this.gone) return;
     constructor.end();
     this.turns.wake(this.root);
-    this.turns.afterTurn();
+    this.turns.afterTurn(null);
   }
 
   #born(took: number): void {
@@ -157,7 +157,7 @@ export class GuestObject extends Owner {
       this.#runMessage(end, data);
       this.turns.drain();
       if (this.#finished !== this.#started) this.#lasts(this.#started);
-      this.turns.afterTurn();
+      this.turns.afterTurn(this);
     } else {
       this.#arrive();
       this.turns.event(eventScope(this), () => {
@@ -165,6 +165,17 @@ export class GuestObject extends Owner {
         this.#lasts(this.#started);
       });
     }
+  }
+
+  /** Whether its next event would begin at once, and nothing of it waits. */
+  get free(): boolean {
+    return this.root.open && this.instance !== null && this.#arrived === this.#started;
+  }
+
+  /** As `message`, before what the host has said earlier: marked like an event that has waited. While it is free. */
+  messageAhead(end: End, data: Payload): void {
+    this.#home.begins(this, (this.#arrived + 1) >>> 0);
+    this.message(end, data);
   }
 
   /** An event has come. */

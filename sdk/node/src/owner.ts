@@ -36,6 +36,11 @@ export abstract class Owner {
   /** In the list of what the end of the batch looks at. Written by Turns. */
   touched = false;
 
+  /** What its turns typically take; ms, 0: nobody has looked. Written by Turns. */
+  typical = 0;
+  /** The last frame for it that waits while quick objects went first. Written by Guest. */
+  passedOver = 0;
+
   /** Gone from memory: nothing of it runs and nothing of it leaves any more. */
   gone = false;
   /** Why, when it did not leave in peace. */

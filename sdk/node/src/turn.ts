@@ -15,6 +15,7 @@ import type { Section, Work } from "./gate.ts";
 import { nativeProcess, nativeSetImmediate } from "./native.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Owner } from "./owner.ts";
+import { Pace } from "./pace.ts";
 import { Pulse } from "./pulse.ts";
 import { Rota } from "./rota.ts";
 import { enterScope, type Scope } from "./scope.ts";
@@ -37,13 +38,7 @@ function drain(): void {
 
 /** More than this is written out before the batch ends. */
 const flushAt = 1 << 20;
-/** So is what has waited so long for the turns behind it; ms. */
-const flushAfter = 2;
-/** The clock is looked at after so many turns, for that is not free; after each one while turns take long. */
-const turnsPerLook = 8;
-/** The machine's, whatever a test has set. A wall clock, as that is the cheap one: it may jump. */
-const clock = Date.now;
-/** One that does not jump. */
+/** The machine's, whatever a test has set. */
 const steady = performance.now.bind(performance);
 
 /** After so many turns that code of this guest has asked for directly, or so many ms of them, whatever else has come gets its turn. */
@@ -75,6 +70,7 @@ export interface Around {
 export class Turns {
   readonly out: Outlet;
   readonly pulse = new Pulse();
+  readonly pace = new Pace(steady);
   readonly #around: Around;
 
   // True while a turn, or the loop between turns, is on the stack.
@@ -89,12 +85,6 @@ export class Turns {
   #hops = 0;
   readonly #next = new Rota<Owner, Ahead>();
   #goesOn = false;
-
-  // Since when what is said may wait, as far as anybody has looked (0: nobody has);
-  // turns between two looks, and until the next one.
-  #since = 0;
-  #perLook = turnsPerLook;
-  #unlooked = turnsPerLook;
 
   readonly #bounce = new MessageChannel();
 
@@ -155,7 +145,7 @@ export class Turns {
     enterScope(scope);
     work();
     drain();
-    this.afterTurn();
+    this.afterTurn(scope.owner);
   }
 
   /** An event that waits at the gate: the host is told for how long, when it begins. */
@@ -174,33 +164,31 @@ export class Turns {
     drain();
   }
 
-  /** What follows a turn: its commit, and what its end has let in. */
-  afterTurn(): void {
+  /** What follows a turn: its commit, and what its end has let in. `owner` is whose it was, if it says how long its turns take. */
+  afterTurn(owner: Owner | null): void {
+    if (this.#dirty.length > 0) this.#commit();
+    this.#turnEnded();
+    if (owner !== null) owner.typical = this.pace.typical(owner.typical);
+    if (this.#runnable.length > 0) this.#pump();
+  }
+
+  /** What Node continued, or was asked for between turns, may have left work. */
+  #settle(): void {
     if (this.#dirty.length > 0) this.#commit();
     if (this.#runnable.length > 0) this.#pump();
-    this.#flushIfDue();
   }
 
   /** Between two turns: writes what there is. What has begun stands before the word that its frame is handled. */
   flush(): void {
     this.#tell();
     this.#around.write();
-    this.#waitsFromNow();
+    this.pace.wroteAndGoesOn();
   }
 
-  #waitsFromNow(): void {
-    this.#since = this.#perLook < turnsPerLook ? clock() : 0;
-  }
-
-  /** Once for each turn: writes what is much, and about every `flushAfter` where turns take long. */
-  #flushIfDue(): void {
-    if (--this.#unlooked > 0 && this.out.at <= flushAt) return;
-    const now = clock();
-    if (this.#since === 0) this.#since = now;
-    const waited = now - this.#since;
-    const late = waited >= flushAfter || waited < 0;
-    this.#unlooked = this.#perLook = late ? 1 : Math.min(2 * this.#perLook, turnsPerLook);
-    if (late || this.out.at > flushAt) this.flush();
+  /** Once for each turn: writes what is much, and about every 2 ms where turns take long. */
+  #turnEnded(): void {
+    this.pace.ended();
+    if (this.out.at > flushAt || this.pace.late) this.flush();
   }
 
   #tell(): void {
@@ -282,16 +270,41 @@ export class Turns {
 
   /** The macrotask is over: tell progress, write. Pairs with `begin`. */
   finish(): void {
-    if (this.#dirty.length > 0) this.#commit();
-    if (this.#runnable.length > 0) this.#pump();
+    this.#settle();
+    this.pace.rest();
     this.#tell();
     this.#busy = false;
     this.pulse.rest();
     this.#around.write();
+    this.pace.wrote();
     this.#around.finished();
   }
 
-  /** Before the first turn of a macrotask: what Node continued may have left work. */
+  /** Whether the macrotask should pause after this turn, for others are kept waiting. What code of this guest has asked for has its share. */
+  get due(): boolean {
+    return this.pace.due(this.#next.length > 0 ? maxHopping : 0);
+  }
+
+  /** Between two turns: the event loop comes round. What is said is written with what comes behind it. Pairs with `begin` or `resume`. */
+  pause(): void {
+    this.pace.rest();
+    this.#busy = false;
+    this.pulse.rest();
+  }
+
+  /** Goes on behind `pause`. */
+  resume(): void {
+    if (this.#wasCut) {
+      this.begin();
+      return;
+    }
+    this.#busy = true;
+    this.pulse.begin();
+    this.pace.begin();
+    this.#settle();
+  }
+
+  /** Before the first turn of a macrotask. */
   begin(): void {
     if (this.#wasCut) {
       this.#wasCut = false;
@@ -300,13 +313,13 @@ export class Turns {
     this.#busy = true;
     this.pulse.begin();
     this.#hops = 0;
-    this.#waitsFromNow();
-    if (this.#next.length > 0) this.#resume();
-    this.afterTurn();
+    this.pace.begin();
+    if (this.#next.length > 0) this.#hopOn();
+    this.#settle();
   }
 
   /** Goes on with what the last macrotask has left. */
-  #resume(): void {
+  #hopOn(): void {
     const limit = ambient.config.limits.queueTime;
     const until = steady() + maxHopping;
     for (let now = steady(); this.#next.length > 0 && this.#hops < maxHops && now < until; now = steady()) {
@@ -314,7 +327,7 @@ export class Turns {
       this.#hops++;
       if (refuse !== null && limit > 0 && now - since > limit) refuse();
       else this.later(scope, work);
-      this.afterTurn();
+      this.#settle();
     }
     if (this.#next.length > 0) this.#goOn();
   }
@@ -343,7 +356,7 @@ export class Turns {
       work();
       drain();
       if (this.#dirty.length > 0) this.#commit();
-      this.#flushIfDue();
+      this.#turnEnded();
     }
   }
 }
