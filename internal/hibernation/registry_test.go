@@ -432,3 +432,36 @@ func TestSendAll(t *testing.T) {
 	}
 	r.reg.SendAll(99, texts("nobody"))
 }
+
+// TestSocketsThatShareAPlace among those spoken on lately are told apart, also when
+// one of them ends.
+func TestSocketsThatShareAPlace(t *testing.T) {
+	r := newRig(t, false)
+	one, other := r.accept(1), r.accept(1+recents)
+	ids := []dormouse.SocketID{2, 2 + 2*recents}
+	if place(ids[0]) != place(ids[1]) {
+		t.Fatal("they do not share one: this tests nothing")
+	}
+	for i := range 3 {
+		one.sink.Message(ws.OpText, []byte("to one"))
+		r.reg.Send(ids[1], true, fmt.Append(nil, "other ", i))
+		r.reg.Send(ids[0], true, fmt.Append(nil, "one ", i))
+		other.sink.Message(ws.OpText, []byte("to other"))
+		r.reg.Send(ids[0], true, []byte("one again"))
+	}
+	if want := []string{"one 0", "one again", "one 1", "one again", "one 2", "one again"}; !slices.Equal(one.sent, want) {
+		t.Errorf("one was sent %q, want %q", one.sent, want)
+	}
+	if want := []string{"other 0", "other 1", "other 2"}; !slices.Equal(other.sent, want) {
+		t.Errorf("the other was sent %q, want %q", other.sent, want)
+	}
+	r.leave(1, one)
+	r.reg.Send(ids[0], true, []byte("too late"))
+	r.reg.Send(ids[1], true, []byte("still"))
+	if n := len(one.sent); n != 6 {
+		t.Errorf("one was sent %q after its end", one.sent[6:])
+	}
+	if last := other.sent[len(other.sent)-1]; last != "still" {
+		t.Errorf("the other was sent %q last", last)
+	}
+}

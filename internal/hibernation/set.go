@@ -9,20 +9,23 @@ import (
 )
 
 // Set is the sockets of one object with what they have in common.
+//
+// What each message needs comes first: see Socket.Expect.
 type Set struct {
 	rec       Recipient
-	reg       *Registry
-	sockets   []*Socket // in the order in which they were accepted; nil where one has left
-	n         int       // of sockets that are not nil
 	pair      *guest.Pair
-	timeout   time.Duration // of an event; 0 none
-	number    uint32        // of the message that is being said
-	stamps    []*Socket     // answered since TakeStamps
 	lines     map[*Socket]*line
-	halfOpen  []*Socket // the peer closed, the guest knows and had not answered
+	number    uint32    // of the message that is being said
 	hibernate bool      // holds hibernatable sockets
 	muted     bool      // what the guest says before Left is not to be known
-	paused    bool
+	paused    bool      // its sockets are not read
+	stamps    []*Socket // answered since TakeStamps
+
+	reg      *Registry
+	sockets  []*Socket     // in the order in which they were accepted; nil where one has left
+	n        int           // of sockets that are not nil
+	timeout  time.Duration // of an event; 0 none
+	halfOpen []*Socket     // the peer closed, the guest knows and had not answered
 }
 
 // NewSet makes an empty set whose sockets talk to rec. Hibernatable says which

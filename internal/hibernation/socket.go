@@ -22,21 +22,15 @@ const takeLimit = 15 * time.Minute
 // Socket is one end of a pair that a guest holds, or has made and not accepted
 // yet. It is the ws.Sink of its connection. At rest it is this struct, its tags
 // and its attachment.
+//
+// What each message needs comes first: see Expect.
 type Socket struct {
-	id         dormouse.SocketID
-	reg        *Registry
-	set        *Set     // whose it is; nil before it is accepted
-	conn       ws.Conn  // to the peer; nil until somebody takes that end
-	pending    *pending // what had to wait for the other side
-	tags       []string
-	attachment []byte // nil: none
-	stamp      int64  // of the last auto-response, Unix milliseconds; 0 never
-	told       int    // bytes that wait, as the guest knows it
-	last       uint64 // its last event, as its recipient counts; kept while there is a pair
-	timer      *loop.Timer
-	passed     uint32 // messages that the object was given; it wraps
-	held       int32  // outputs of this socket that wait at the gate
-	at         int32  // its place in the set, while listed
+	set    *Set // whose it is; nil before it is accepted
+	reg    *Registry
+	id     dormouse.SocketID
+	conn   ws.Conn // to the peer; nil until somebody takes that end
+	passed uint32  // messages that the object was given; it wraps
+	held   int32   // outputs of this socket that wait at the gate
 
 	listed     bool // in the set: the guest does not have its last words
 	orphan     bool // its code is gone: nobody hears it
@@ -47,6 +41,15 @@ type Socket struct {
 	ended      bool // the peer is gone; only its last words may be outstanding
 	paused     bool // its guest does not want what the peer says for now
 	slowed     bool // the client has spoken too fast
+
+	at         int32    // its place in the set, while listed
+	pending    *pending // what had to wait for the other side
+	tags       []string
+	attachment []byte // nil: none
+	stamp      int64  // of the last auto-response, Unix milliseconds; 0 never
+	told       int    // bytes that wait, as the guest knows it
+	last       uint64 // its last event, as its recipient counts; kept while there is a pair
+	timer      *loop.Timer
 }
 
 // pending is what a guest said on an end whose peer nobody has taken yet, and
@@ -271,13 +274,29 @@ func (s *Socket) hold(size int, release func()) {
 	})
 }
 
+// Expect implements ws.Expecter.
+func (s *Socket) Expect(step int) (seen uint) {
+	t := s.set
+	switch {
+	case t == nil:
+	case step == 0:
+		return uint(s.held)
+	case step == 1:
+		return uint(t.number) + uint(len(t.stamps))
+	default:
+		if e, ok := t.rec.(ws.Expecter); ok {
+			return e.Expect(step - 2)
+		}
+	}
+	return 0
+}
+
 // Message is a data message from the peer.
 func (s *Socket) Message(op ws.Opcode, payload []byte) {
 	if s.set == nil {
 		return
 	}
-	s.reg.counts.Received++
-	s.reg.counts.ReceivedBytes += uint64(len(payload))
+	s.heard(1, len(payload))
 	text := op == ws.OpText
 	if s.set.pair == nil && s.set.lines == nil {
 		s.pass(text, payload)
@@ -298,9 +317,17 @@ func (s *Socket) Messages(run brief.Run) bool {
 		return false
 	}
 	s.passed += uint32(run.N)
-	s.reg.counts.Received += uint64(run.N)
-	s.reg.counts.ReceivedBytes += uint64(run.Size())
+	s.heard(run.N, run.Size())
 	return true
+}
+
+// heard counts messages of the peer, and has the socket found soon: it may be
+// answered.
+func (s *Socket) heard(n, bytes int) {
+	r := s.reg
+	r.recent[place(s.id)] = s
+	r.counts.Received += uint64(n)
+	r.counts.ReceivedBytes += uint64(bytes)
 }
 
 // pass gives the object a message.

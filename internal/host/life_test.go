@@ -365,3 +365,27 @@ func TestClassStats(t *testing.T) {
 		}
 	})
 }
+
+// TestWordsOfAnActivationThatHasEnded are not taken for the next one's, however
+// soon they come.
+func TestWordsOfAnActivationThatHasEnded(t *testing.T) {
+	inWorld(t, options{}, func(t *testing.T, w *world) {
+		s, k := w.one(), key(0, "lobby")
+		c := s.connect(k, "amy")
+		sleep(hibernateAfter)
+		s.heard("hibernate 1 after 1 if-idle")
+		c.say("hello")
+		s.heard("start 2 [1.2 tags=amy]", "message 1.2 text hello")
+		s.on(func() {
+			s.guest.Host.Progress(s.guest, 1, guest.Progress{Started: 7, Finished: 7, Tasks: 1})
+			s.guest.Host.Asleep(s.guest, 1)
+		})
+		if s.guest.Broken != nil {
+			t.Errorf("the guest is held to what an earlier instance said: %v", s.guest.Broken)
+		}
+		s.wantState(k, "idle")
+		sleep(hibernateAfter)
+		s.heard("hibernate 2 after 1 if-idle")
+		s.wantState(k, "hibernated")
+	})
+}

@@ -28,6 +28,20 @@ func (o *resident) Message(id dormouse.SocketID, text bool, payload []byte) {
 	o.keepSaid(guest.Event{Socket: id, Kind: guest.MessageEvent, Text: text, Payload: p, Number: o.set.Number()})
 }
 
+// Expect looks at what a message needs, and at one pointer further with each step:
+// see ws.Expecter, which this is for the sockets.
+func (o *resident) Expect(step int) (seen uint) {
+	l := o.live
+	switch {
+	case step == 0:
+		return uint(o.m.State()) + uint(o.num) + uint(o.class) + uint(o.gate.Bytes())
+	case l == nil:
+	case step == 1:
+		return uint(l.flight.Len()) + uint(len(l.requests)) + uint(l.ended)
+	}
+	return 0
+}
+
 // Several says whether the object is there, in a guest that can hear many messages
 // at once, and nothing has to be done for each of them.
 func (o *resident) Several() bool {

@@ -14,25 +14,36 @@ import (
 
 // resident is an object that is in memory, or has sockets, or is waited for. It
 // is the Recipient of its hibernatable sockets.
+//
+// What each message needs comes first, because among very many objects most of
+// the time of a message is waiting for memory: see Expect.
 type resident struct {
 	shard *Shard
-	key   dormouse.Key
-	class int
-	name  string
 	m     object.Machine
-	gate  gate.Output
-	// opening is how many openings of the database have not settled yet.
-	opening int
-	set     Set // hibernatable sockets; nil if it never had any
 
 	// Of the activation; zero while there is none.
+	live  *activation
 	guest guest.Guest
 	num   guest.Object
-	live  *activation
 
-	mail      []mail // events that wait, oldest first
+	hasName bool
+	paused  bool // its sockets are not read: it has too much before it
+	wanted  bool // waits for a guest
+	again   bool // is to be constructed although no event waits: it had tasks
+	held    bool // isolated: waits for a time
+	settled bool // has a place in the shard's settings
+	dozes   bool // counted as hibernated
+
+	mail    []mail // events that wait, oldest first
+	arrived uint64 // events that have come, ever
+	class   int
+	set     Set // hibernatable sockets; nil if it never had any
+	gate    gate.Output
+
+	key       dormouse.Key
+	name      string
+	opening   int // openings of the database that have not settled yet
 	mailBytes int
-	arrived   uint64 // events that have come, ever
 
 	saving       int32  // questions to Durability that it has not answered
 	answered     uint64 // and those that it has
@@ -43,53 +54,45 @@ type resident struct {
 	// Exchanges of instances that are gone, of which everything has been said
 	// and waits at the gate.
 	parting map[parting]struct{}
-
-	hasName bool
-	paused  bool // its sockets are not read: it has too much before it
-	wanted  bool // waits for a guest
-	again   bool // is to be constructed although no event waits: it had tasks
-	held    bool // isolated: waits for a time
-	settled bool // has a place in the shard's settings
-	dozes   bool // counted as hibernated
 }
 
 // parting is a Call or a session.
 type parting interface{ fail(*dormouse.Error) }
 
-// activation is what exists only while an object is in memory.
+// activation is what exists only while an object is in memory. As in resident,
+// what each message needs comes first.
 type activation struct {
+	flight    observe.Flight // what is counted of it; observe.go
+	ledger    guest.Ledger   // of what it was given; nil: its guest keeps none
+	spans     *spans         // nil: nobody traces
+	gateWait  time.Duration  // the longest at its input gate since the last Progress
+	requests  []uint32       // events that are none of sockets, and have not begun
+	ending    []ending       // sockets whose last words the guest has, and has not begun
+	leaving   []*eviction    // who waits until it leaves
+	ended     uint32         // events, as of the last Progress
+	timing    bool           // rest is scheduled
+	evicting  bool           // for the end of an object that has tasks
+	fruitful  bool           // an event has begun
+	final     bool           // told to leave whatever runs: Asleep will come
+	toMove    bool           // among the life's toMove
+	moving    bool           // counted as the life's moving
+	started   bool           // its constructor has run
+	announced bool           // there is one
+
 	since     time.Time
 	outsider  *outsider          // its standard sockets
 	calls     map[*Call]struct{} // that it has not answered
 	asks      map[*ask]struct{}  // that it has made
 	sessions  map[*session]struct{}
 	rest      *loop.Timer
-	timing    bool   // rest is scheduled
-	evicting  bool   // for the end of an object that has tasks
-	final     bool   // told to leave whatever runs: Asleep will come
-	toMove    bool   // among the life's toMove
-	moving    bool   // counted as the life's moving
 	committed uint32 // numbers of this activation's commits
 	durable   uint32
 	awaited   []uint32
 	settled   []func(gone bool) // who asked for it to leave
-	leaving   []*eviction       // who waits until it leaves
-	requests  []uint32          // events that are none of sockets, and have not begun
-	ending    []ending          // sockets whose last words the guest has, and has not begun
-	ledger    guest.Ledger      // of what it was given; nil: its guest keeps none
-	fruitful  bool              // an event has begun
 	alarm     time.Time         // that the next commit sets
-	spans     *spans            // nil: nobody traces
-	started   bool              // its constructor has run
-	announced bool              // there is one
 	direct    uint32            // events that its guest has brought it past us
-
-	// What is counted of it; observe.go.
-	flight   observe.Flight
-	ended    uint32        // events, as of the last Progress
-	gateWait time.Duration // the longest at its input gate since then
-	closedAt int64         // its output gate, Unix nanoseconds; 0: it is open
-	behind   []slowEvent   // have ended and wait there
+	closedAt  int64             // its output gate, Unix nanoseconds; 0: it is open
+	behind    []slowEvent       // have ended and wait there
 }
 
 // answer tells those who asked for the object to leave.
@@ -149,6 +152,7 @@ func (o *resident) arrive() bool {
 // count tells the machine of n events that go to the guest now.
 func (o *resident) count(n, size int) {
 	o.m.Deliver(n, size)
+	o.shard.recent[o.num%recents] = o // the guest will tell how far it is
 	o.shard.stats.Events += uint64(n)
 	if o.set != nil {
 		if stamps := o.set.TakeStamps(); stamps != nil {

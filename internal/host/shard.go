@@ -26,6 +26,7 @@ type Shard struct {
 	main   *place // of everything that has no other
 	places map[guest.Place]*place
 	lives  map[guest.Guest]*life
+	recent [recents]*resident // told something lately, by num, if they still have it
 	paused pause
 	frozen bool // no object is started: see Freeze
 	moving bool // objects leave memory as soon as they are quiet: see PutToSleep
@@ -193,6 +194,7 @@ func (s *Shard) Gone(g guest.Guest, why error) {
 		return
 	}
 	delete(s.lives, g)
+	clear(s.recent[:])
 	s.Bell.Ring()
 	s.letAll(g, l) // before anybody else opens them
 	if l.late != nil {
@@ -346,12 +348,21 @@ func (s *Shard) resume(why pause) {
 
 // at returns the activation a guest speaks of; nil when it has ended and the
 // frame crossed.
-func (s *Shard) at(g guest.Guest, o guest.Object) *resident {
+func (s *Shard) at(g guest.Guest, num guest.Object) *resident {
+	if o := s.recent[num%recents]; o != nil && o.num == num && o.guest == g {
+		return o
+	}
 	if l := s.lives[g]; l != nil {
-		return l.activations[o]
+		o := l.activations[num]
+		s.recent[num%recents] = o
+		return o
 	}
 	return nil
 }
+
+// recents is how many activations are found without a look into the map of all,
+// which among many of them waits for memory twice.
+const recents = 1024
 
 func (s *Shard) attrs(o *resident) []any {
 	return []any{

@@ -90,6 +90,7 @@ func (e *Events) Add(o *Events) {
 type Flight struct {
 	runs []run
 	head int
+	one  [1]run // the memory of runs until there are more
 }
 
 type run struct {
@@ -99,6 +100,9 @@ type run struct {
 	kind    Kind
 }
 
+// Len is how many runs of events have not ended.
+func (f *Flight) Len() int { return len(f.runs) - f.head }
+
 // Delivered tells that n events that arrived at that time, and have waited in a
 // mailbox, go to the guest.
 func (f *Flight) Delivered(k Kind, n uint32, arrived, waited int64) {
@@ -107,6 +111,9 @@ func (f *Flight) Delivered(k Kind, n uint32, arrived, waited int64) {
 			r.n += n
 			return
 		}
+	}
+	if f.runs == nil {
+		f.runs = f.one[:0]
 	}
 	if f.head > 0 && len(f.runs) == cap(f.runs) {
 		f.runs = f.runs[:copy(f.runs, f.runs[f.head:])]

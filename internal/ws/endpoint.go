@@ -88,6 +88,13 @@ func (e *Endpoint) Listening() bool {
 // Curious reports whether they will be, at the latest after a pause.
 func (e *Endpoint) Curious() bool { return !e.is(peerClosed | over) }
 
+// Expecter is the Sink if it wants to look at what it needs before Receive; nil:
+// it does not.
+func (e *Endpoint) Expecter() Expecter {
+	s, _ := e.sink.(Expecter)
+	return s
+}
+
 // Receive takes what the peer has sent and tells the Sink of it. p is modified,
 // and borrowed. What is left of p when the owner pauses is kept until Receive is
 // called again, with or without more.

@@ -129,6 +129,21 @@ type Sink interface {
 	Gone(err error)
 }
 
+// Expecter is a Sink that is asked, shortly before its connection is read, to look
+// at what it needs for a message, and to change nothing. Transports ask the sinks
+// of all that they are about to read, so that the processor fetches memory for
+// many of them at once: among very many connections, waiting for it would
+// otherwise be most of what a message costs.
+type Expecter interface {
+	// Expect is called for each step from 0 to ExpectSteps-1, and for the one before
+	// on all connections. Step n looks at what n pointers from the Sink lead to. The
+	// answer means nothing; it is there so that the looking is not left out.
+	Expect(step int) (seen uint)
+}
+
+// ExpectSteps is how far from a Sink what it needs may be.
+const ExpectSteps = 4
+
 // RunConn is a Conn that can be told many messages at once.
 type RunConn interface {
 	Conn

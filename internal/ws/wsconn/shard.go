@@ -20,6 +20,33 @@ const (
 	maxLingering = 1024
 )
 
+// Ahead is how many connections a transport expects before it reads the first of
+// them. What those need fits into the second cache of a processor.
+const Ahead = 128
+
+// Expect is for a transport that is about to call Ready for reading on all of
+// conns: it has their sinks look at what they need. See ws.Expecter.
+func Expect[T any](s *Shard, ready []T, conn func(T) *Conn) {
+	if len(ready) < 2 {
+		return // nothing to wait for together
+	}
+	list := s.expected[:0]
+	for _, r := range ready {
+		c := conn(r)
+		s.seen += uint(c.flags)
+		if e := c.end.Expecter(); e != nil {
+			list = append(list, e)
+		}
+	}
+	for step := range ws.ExpectSteps {
+		for _, e := range list {
+			s.seen += e.Expect(step)
+		}
+	}
+	clear(list)
+	s.expected = list[:0]
+}
+
 // Shard is what the connections of one transport share. It belongs to its loop.
 type Shard struct {
 	// Set once, before use.
@@ -30,9 +57,11 @@ type Shard struct {
 	pool     ws.Pool
 	buf      []byte
 	segments [][]byte
-	dirty    []*Conn // to be flushed and settled at the end of the round
-	later    []*Conn // whose Sink has something to hear outside of a call
-	parked   []*Conn // to be read again after a pause of the shard
+	expected []ws.Expecter // of Expect, while it runs
+	seen     uint          // by it; nobody asks
+	dirty    []*Conn       // to be flushed and settled at the end of the round
+	later    []*Conn       // whose Sink has something to hear outside of a call
+	parked   []*Conn       // to be read again after a pause of the shard
 	// ending are those that are over and not closed yet, with the timer that
 	// bounds their flushing and lingering.
 	ending map[*Conn]*loop.Timer

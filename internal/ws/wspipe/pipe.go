@@ -34,16 +34,61 @@ type pipe struct {
 type End struct {
 	pipe *pipe
 
-	in       []byte        // what has arrived here and was not read; nil when empty
-	capacity int32         // of in
-	ended    bool          // nothing more arrives
-	closed   bool          // by its owner
-	owner    *stream       // once adopted
-	changed  chan struct{} // closed at the next change; nil when nobody waits
-	limits   *deadlines    // nil until one is set
+	in       []byte  // what has arrived here and was not read; nil when empty
+	capacity int32   // of in
+	ended    bool    // nothing more arrives
+	closed   bool    // by its owner
+	owner    *stream // once adopted
+	waits    *waits  // nil while nobody waits and no deadline is set
 }
 
-type deadlines struct{ read, write time.Time }
+// waits is what an end has only while it is waited for.
+type waits struct {
+	changed     chan struct{} // closed at the next change; nil when nobody waits
+	read, write time.Time     // deadlines
+}
+
+// chunk is the memory of what is short and on its way in a pipe of which a
+// transport has an end. It is lent by that, so that messages leave no garbage.
+type chunk [128]byte
+
+// lender is the transport of either end, if there is one.
+func (p *pipe) lender() *Transport {
+	for i := range p.ends {
+		if s := p.ends[i].owner; s != nil {
+			return s.transport
+		}
+	}
+	return nil
+}
+
+// add appends to what has arrived.
+func (e *End) add(p []byte) {
+	if e.in == nil && len(p) <= len(chunk{}) {
+		if t := e.pipe.lender(); t != nil {
+			c, _ := t.chunks.Get().(*chunk)
+			if c == nil {
+				c = new(chunk)
+			}
+			e.in = c[:0]
+		}
+	}
+	e.in = append(e.in, p...)
+}
+
+// drop takes n bytes away from the beginning. Nobody else has them.
+func (e *End) drop(n int) {
+	if n < len(e.in) {
+		e.in = e.in[n:]
+		return
+	}
+	if cap(e.in) == len(chunk{}) { // of which nothing has been dropped before
+		if t := e.pipe.lender(); t != nil {
+			t.chunks.Put((*chunk)(e.in[:cap(e.in)]))
+		}
+	}
+	e.in = nil
+}
 
 var _ net.Conn = (*End)(nil)
 
@@ -92,10 +137,7 @@ func (e *End) take(p []byte) (int, error) {
 		return 0, errNothing
 	}
 	n := copy(p, e.in)
-	e.in = e.in[n:]
-	if len(e.in) == 0 {
-		e.in = nil
-	}
+	e.drop(n)
 	told := e.peer().wake()
 	e.pipe.mu.Unlock()
 	told.tell()
@@ -115,7 +157,9 @@ func (e *End) put(p []byte) (int, error) {
 		return 0, syscall.EPIPE
 	}
 	n := min(len(p), max(0, int(to.capacity)-len(to.in)))
-	to.in = append(to.in, p[:n]...)
+	if n > 0 {
+		to.add(p[:n])
+	}
 	told := to.wake()
 	e.pipe.mu.Unlock()
 	if n > 0 {
@@ -127,19 +171,22 @@ func (e *End) put(p []byte) (int, error) {
 // state reports whether reading, and writing, would do something.
 func (e *End) state() (readable, writable bool) {
 	e.pipe.mu.Lock()
-	defer e.pipe.mu.Unlock()
 	to := e.peer()
 	readable = len(e.in) > 0 || e.ended || e.closed
 	writable = len(to.in) < int(to.capacity) || to.closed || e.closed
+	e.pipe.mu.Unlock()
 	return readable, writable
 }
 
 // wake wakes those who wait at this end. The pipe's lock is held; the owner, if
 // there is one, is to be told after it is not.
 func (e *End) wake() *stream {
-	if e.changed != nil {
-		close(e.changed)
-		e.changed = nil
+	if w := e.waits; w != nil && w.changed != nil {
+		close(w.changed)
+		w.changed = nil
+		if w.read.IsZero() && w.write.IsZero() {
+			e.waits = nil
+		}
 	}
 	return e.owner
 }
@@ -165,7 +212,7 @@ func (e *End) Read(p []byte) (int, error) {
 			return n, err
 		}
 		readable := func() bool { return len(e.in) > 0 || e.ended || e.closed }
-		if err := e.wait(readable, func(d *deadlines) time.Time { return d.read }); err != nil {
+		if err := e.wait(readable, func(w *waits) time.Time { return w.read }); err != nil {
 			return 0, err
 		}
 	}
@@ -181,7 +228,7 @@ func (e *End) Write(p []byte) (int, error) {
 		}
 		to := e.peer()
 		writable := func() bool { return len(to.in) < int(to.capacity) || to.closed || e.closed }
-		if err := e.wait(writable, func(d *deadlines) time.Time { return d.write }); err != nil {
+		if err := e.wait(writable, func(w *waits) time.Time { return w.write }); err != nil {
 			return done, err
 		}
 	}
@@ -189,20 +236,20 @@ func (e *End) Write(p []byte) (int, error) {
 
 // wait waits for a change, unless the condition holds already. It fails when
 // the deadline has passed.
-func (e *End) wait(condition func() bool, which func(*deadlines) time.Time) error {
+func (e *End) wait(condition func() bool, which func(*waits) time.Time) error {
 	e.pipe.mu.Lock()
 	if condition() {
 		e.pipe.mu.Unlock()
 		return nil
 	}
-	if e.changed == nil {
-		e.changed = make(chan struct{})
+	if e.waits == nil {
+		e.waits = &waits{}
 	}
-	changed := e.changed
-	var deadline time.Time
-	if e.limits != nil {
-		deadline = which(e.limits)
+	w := e.waits
+	if w.changed == nil {
+		w.changed = make(chan struct{})
 	}
+	changed, deadline := w.changed, which(w)
 	e.pipe.mu.Unlock()
 	if deadline.IsZero() {
 		<-changed
@@ -254,25 +301,25 @@ func (e *End) RemoteAddr() net.Addr { return addr{} }
 
 // SetDeadline implements net.Conn.
 func (e *End) SetDeadline(t time.Time) error {
-	return e.setDeadlines(func(d *deadlines) { d.read, d.write = t, t })
+	return e.setDeadlines(func(w *waits) { w.read, w.write = t, t })
 }
 
 // SetReadDeadline implements net.Conn.
 func (e *End) SetReadDeadline(t time.Time) error {
-	return e.setDeadlines(func(d *deadlines) { d.read = t })
+	return e.setDeadlines(func(w *waits) { w.read = t })
 }
 
 // SetWriteDeadline implements net.Conn.
 func (e *End) SetWriteDeadline(t time.Time) error {
-	return e.setDeadlines(func(d *deadlines) { d.write = t })
+	return e.setDeadlines(func(w *waits) { w.write = t })
 }
 
-func (e *End) setDeadlines(set func(*deadlines)) error {
+func (e *End) setDeadlines(set func(*waits)) error {
 	e.pipe.mu.Lock()
-	if e.limits == nil {
-		e.limits = &deadlines{}
+	if e.waits == nil {
+		e.waits = &waits{}
 	}
-	set(e.limits)
+	set(e.waits)
 	e.wake() // those who wait look at it
 	e.pipe.mu.Unlock()
 	return nil

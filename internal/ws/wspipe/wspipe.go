@@ -18,10 +18,13 @@ import (
 // Transport makes connections of one loop, from ends of Pipe.
 type Transport struct {
 	*wsconn.Shard
-	runFunc func() // made once, because Post would otherwise allocate it
+	runFunc func()    // made once, because Post would otherwise allocate it
+	chunks  sync.Pool // of *chunk
 
 	mu    sync.Mutex // guards the following
 	ready []*stream  // whose pipe has changed since they were last looked at
+
+	spare []*stream // memory for ready; owned by the loop
 }
 
 var _ ws.Transport = (*Transport)(nil)
@@ -64,15 +67,27 @@ func (t *Transport) changed(s *stream) {
 func (t *Transport) run() {
 	t.mu.Lock()
 	ready := t.ready
-	t.ready = nil
+	t.ready, t.spare = t.spare, nil
 	for _, s := range ready {
 		s.listed = false
 	}
 	t.mu.Unlock()
-	for _, s := range ready {
-		s.pump()
+	for left := ready; len(left) > 0; {
+		next := left[:min(len(left), wsconn.Ahead)]
+		wsconn.Expect(t.Shard, next, func(s *stream) *wsconn.Conn { return &s.conn })
+		for _, s := range next {
+			s.pump()
+		}
+		left = left[len(next):]
+	}
+	if cap(ready) <= maxKeptReady {
+		clear(ready)
+		t.spare = ready[:0]
 	}
 }
+
+// maxKeptReady is the longest list of streams whose memory is kept.
+const maxKeptReady = 16 << 10
 
 // stream is an end of a pipe as a connection sees it.
 type stream struct {
