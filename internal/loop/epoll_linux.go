@@ -94,6 +94,18 @@ func (l *Loop) Unwatch(fd int) error {
 	return nil
 }
 
+// OnReady has f told of some Handlers whose descriptors are ready, shortly before
+// they are called, where many are. The list is borrowed. On the loop, or before
+// Start.
+func (l *Loop) OnReady(f func([]Handler)) error {
+	p, err := l.epoll()
+	if err != nil {
+		return err
+	}
+	p.expected = f
+	return nil
+}
+
 func (l *Loop) epoll() (*epoll, error) {
 	p, ok := l.poll.(*epoll)
 	if !ok {
@@ -111,10 +123,14 @@ type epoll struct {
 	fd, event int
 
 	// Owned by the loop.
-	events  []unix.EpollEvent
-	n, at   int       // how many were ready, and how many of them have been handled
-	enough  bool      // the others wait for the next round
-	watched []watched // by descriptor
+	events []unix.EpollEvent
+	n, at  int       // how many were ready, and how many of them have been handled
+	enough bool      // the others wait for the next round
+	seen   int       // how many of events have been expected
+	next   []Handler // memory of expect
+	// expected is told of handlers before they are called; nil: nobody asks.
+	expected func([]Handler)
+	watched  []watched // by descriptor
 
 	mu     sync.Mutex // guards the following; the loop takes it only to close
 	closed bool
@@ -143,7 +159,7 @@ func (p *epoll) ready() bool {
 	if errno != 0 {
 		return false // EINTR; anything else, the waiting call meets again
 	}
-	p.n, p.at = int(n), 0
+	p.n, p.at, p.seen = int(n), 0, 0
 	p.handle()
 	return n > 0
 }
@@ -156,7 +172,7 @@ func (p *epoll) poll(wait time.Duration) {
 		}
 		return
 	}
-	p.n, p.at = n, 0
+	p.n, p.at, p.seen = n, 0, 0
 	p.handle()
 }
 
@@ -168,9 +184,36 @@ func milliseconds(d time.Duration) int {
 	return int(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
 }
 
+// ahead is how many descriptors are expected at a time, before the first of them
+// is handled, and manyReady from how many on it is worth it.
+const (
+	ahead     = 128
+	manyReady = 16
+)
+
+// expect tells of the handlers that are called next.
+func (p *epoll) expect() {
+	list := p.next[:0]
+	for p.seen = p.at; p.seen < p.n && len(list) < ahead; p.seen++ {
+		e := &p.events[p.seen]
+		if int(e.Fd) == p.event {
+			continue
+		}
+		if w := &p.watched[e.Fd]; w.handler != nil && w.generation == e.Pad {
+			list = append(list, w.handler)
+		}
+	}
+	p.expected(list)
+	clear(list)
+	p.next = list
+}
+
 func (p *epoll) handle() {
 	p.enough = false
 	for p.at < p.n && !p.enough {
+		if p.at >= p.seen && p.expected != nil && p.n-p.at >= manyReady {
+			p.expect()
+		}
 		e := &p.events[p.at]
 		p.at++
 		if int(e.Fd) == p.event {

@@ -23,6 +23,7 @@ import (
 type Transport struct {
 	*wsconn.Shard
 	vector [maxVector]unix.Iovec
+	ready  []*socket // memory of expect
 }
 
 // maxVector is how many segments one system call sends.
@@ -31,7 +32,24 @@ const maxVector = 64
 var _ ws.Transport = (*Transport)(nil)
 
 // New returns the transport of a loop. Call it before Start or on the loop.
-func New(l *loop.Loop) *Transport { return &Transport{Shard: wsconn.NewShard(l)} }
+func New(l *loop.Loop) *Transport {
+	t := &Transport{Shard: wsconn.NewShard(l)}
+	l.OnReady(t.expect) // of a loop that watches no descriptors, Adopt says so
+	return t
+}
+
+// expect has the sinks of those that are about to be read look at what they need.
+func (t *Transport) expect(ready []loop.Handler) {
+	list := t.ready[:0]
+	for _, h := range ready {
+		if s, ok := h.(*socket); ok {
+			list = append(list, s)
+		}
+	}
+	wsconn.Expect(t.Shard, list, func(s *socket) *wsconn.Conn { return &s.conn })
+	clear(list)
+	t.ready = list
+}
 
 // Adopt implements ws.Transport. c must be a TCP or Unix connection. The
 // descriptor of one that is not ws.Bare is duplicated, so for a moment there are
