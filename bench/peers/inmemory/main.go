@@ -20,14 +20,13 @@ import (
 	"net/http"
 	"runtime"
 	"strconv"
-	"syscall"
 	"time"
 
 	gws "github.com/gobwas/ws"
+	"golang.org/x/sys/unix"
 
 	"github.com/dormouse-dev/dormouse"
 	"github.com/dormouse-dev/dormouse/internal/guest"
-	"github.com/dormouse-dev/dormouse/internal/guest/guesttest"
 	"github.com/dormouse-dev/dormouse/internal/hibernation"
 	"github.com/dormouse-dev/dormouse/internal/host"
 	"github.com/dormouse-dev/dormouse/internal/loop"
@@ -78,7 +77,8 @@ func main() {
 // measured is the answer to /grow.
 type measured struct {
 	Bytes   float64 `json:"bytes"`   // of heap for each socket and its part of a hibernated object
-	Message float64 `json:"message"` // µs of CPU for each message and its echo
+	Message float64 `json:"message"` // µs of CPU for each message and its echo, but for Client
+	Client  float64 `json:"client"`  // and what its client's end took of it
 	Open    float64 `json:"open"`    // µs of CPU for each new socket
 }
 
@@ -90,7 +90,7 @@ type world struct {
 	loop     *loop.Loop
 	host     *host.Shard
 	registry *hibernation.Registry
-	guest    *guesttest.Guest
+	guest    *echoes
 	far      []dormouse.SocketID // accepted, and not attached yet; on the loop
 	full     chan struct{}       // holds one: far has an object's sockets
 	ends     []*wspipe.End
@@ -113,19 +113,16 @@ func newWorld(perObject int) *world {
 		Route:   func(dormouse.Key) *host.Shard { return w.host },
 	})
 	w.loop.Start()
-	g := guesttest.New(w.host, w.loop, 1)
-	g.Auto, g.Deaf = true, true
-	g.OnRequest = func(i *guesttest.Instance, x guest.Exchange, _ *guest.Request) {
-		server, client := g.Pair()
-		i.Accept(server)
-		if w.far = append(w.far, client); len(w.far) == perObject {
-			w.full <- struct{}{}
-		}
-		g.Peer().Response(x, &guest.Response{Status: http.StatusSwitchingProtocols, Socket: client})
+	w.guest = &echoes{
+		host: w.host, loop: w.loop, perObject: uint32(perObject), instances: make(map[guest.Object]uint32),
+		accepted: func(client dormouse.SocketID) {
+			if w.far = append(w.far, client); len(w.far) == perObject {
+				w.full <- struct{}{}
+			}
+		},
 	}
-	g.OnMessage = func(_ *guesttest.Instance, s dormouse.SocketID, _ bool, payload string) { g.Send(s, payload) }
-	w.guest = g
-	w.loop.Call(g.Ready)
+	w.guest.turn = w.guest.handle
+	w.loop.Call(func() { w.host.Ready(w.guest, guest.Ready{}) })
 	w.empty = heap()
 	return w
 }
@@ -149,9 +146,17 @@ func (w *world) grow(n int) (m measured, err error) {
 		return m, err
 	}
 	runtime.GC() // what waking them all has left is no cost of messages: it would be collected while they are measured
+	// The clients are this goroutine, and in its thread nothing else runs until it
+	// is let go. They are no part of the server, but among a million of them each
+	// waits for memory, too.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	began = cpu()
+	clients := threadCPU()
 	err = w.echo(func(int) int { return random.IntN(n) }, messages)
-	m.Message = micros(cpu()-began) / messages
+	clients = threadCPU() - clients
+	m.Client = micros(clients) / messages
+	m.Message = micros(cpu()-began-clients) / messages
 	return m, err
 }
 
@@ -188,7 +193,7 @@ func (w *world) sleep() error {
 	})
 	for range 1000 {
 		awake := 0
-		w.loop.Call(func() { awake = w.guest.Live() })
+		w.loop.Call(func() { awake = len(w.guest.instances) })
 		if awake == 0 {
 			return nil
 		}
@@ -266,9 +271,12 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-func cpu() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+func cpu() time.Duration       { return used(unix.RUSAGE_SELF) }
+func threadCPU() time.Duration { return used(unix.RUSAGE_THREAD) }
+
+func used(by int) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(by, &u); err != nil {
 		log.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
