@@ -42,8 +42,9 @@ func Group() contest.Group {
 		open(100, 10_000, few),
 	}}
 	for _, s := range []shape{
-		{1, 32, 64, false}, {100, 1, 64, true},
-		{100, 1, 4 << 10, false}, {100, 32, 4 << 10, false}, {100, 1, 64 << 10, false},
+		{1, 32, 64, false}, {100, 1, 64, true}, {100, 32, 64, true},
+		{100, 1, 4 << 10, false}, {100, 32, 4 << 10, false},
+		{100, 1, 64 << 10, false}, {10, 32, 16 << 10, false}, {10, 32, 64 << 10, false}, // of a hundred sockets that would be 200 MB on the way each way
 		{5000, 1, 64, false}, {5000, 32, 64, false},
 	} {
 		rounds := 2

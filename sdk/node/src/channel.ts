@@ -56,10 +56,10 @@ const maxBacklog = 4 << 20;
 /** While more than this does, those who bring bytes from elsewhere stop. Less than above: what the host says of clients that do not read has to arrive. */
 const muchBacklog = 1 << 20;
 const chunkSize = 1 << 20;
-/** While more than this waits for turns, nothing is read. */
+/** While more than this waits for turns, nothing is read; and a batch does not pause, for what it leaves is copied. */
 const maxWaiting = 64 << 10;
 /** A larger buffer is not kept when nothing waits in it. */
-const maxOwn = 256 << 10;
+const maxOwn = 1 << 20;
 
 export class Channel {
   readonly #fd: number;
@@ -150,7 +150,7 @@ export class Channel {
     const left = this.#end - this.#at;
     if (this.#own.length - this.#end < n) {
       const old = this.#own;
-      if (old.length < 2 * (left + n)) this.#own = Buffer.allocUnsafeSlow(4 * (left + n));
+      this.#makeRoom(left + n);
       old.copy(this.#own, 0, this.#at, this.#end);
       this.#offered -= this.#at;
       this.#chunk = this.#own;
@@ -166,12 +166,16 @@ export class Channel {
   #keep(): void {
     if (this.#chunk === this.#own) return;
     const left = this.#end - this.#at;
-    if (this.#own.length < left) this.#own = Buffer.allocUnsafeSlow(2 * left);
+    this.#makeRoom(left);
     this.#chunk.copy(this.#own, 0, this.#at, this.#end);
     this.#chunk = this.#own;
     this.#offered = this.#at = 0;
     this.#offeredFrames = this.#begun;
     this.#end = left;
+  }
+
+  #makeRoom(n: number): void {
+    if (this.#own.length < n) this.#own = Buffer.allocUnsafeSlow(Math.max(2 * n, maxWaiting));
   }
 
   /** Called in a macrotask of its own after `cut`; and after a pause. */
@@ -300,8 +304,14 @@ export class Channel {
       reader.own = false;
       this.#receiver.frame(type, reader);
       // Not between a frame and what is said about it in front of it.
-      if (type === frame.message && this.#receiver.due && this.#at < this.#end) return false;
+      if (type === frame.message && this.#receiver.due && this.#mayPause()) return false;
     }
+  }
+
+  /** Whether there is another whole frame, and not too much. */
+  #mayPause(): boolean {
+    const left = this.#end - this.#at;
+    return left >= 4 && left <= maxWaiting && left >= 4 + this.#chunk.readUInt32LE(this.#at);
   }
 
   /** Keeps the tail of the chunk, in a buffer that has room for `want` bytes. */
