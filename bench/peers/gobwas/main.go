@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"log"
 	"net"
@@ -60,11 +61,16 @@ func main() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("/ws/{class}/{object}", func(w http.ResponseWriter, r *http.Request) {
-		conn, _, _, err := ws.UpgradeHTTP(r, w)
-		if err != nil {
+		c := new(client)
+		// In its room before it is told so: what is said then it hears.
+		if _, _, _, err := ws.UpgradeHTTP(r, joining{w, func(conn net.Conn) {
+			c.conn = conn
+			all.join(r.URL.Path, c)
+		}}); err != nil {
+			all.leave(r.URL.Path, c)
 			return
 		}
-		go serve(all, &client{conn: conn}, r.PathValue("class"), r.URL.Path)
+		go serve(all, c, r.PathValue("class"), r.URL.Path)
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -74,9 +80,23 @@ func main() {
 	log.Fatal(http.Serve(l, mux))
 }
 
+// joining says whose connection is taken over, before anything is written to it.
+type joining struct {
+	http.ResponseWriter
+	join func(net.Conn)
+}
+
+// Hijack implements http.Hijacker.
+func (j joining) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(j.ResponseWriter).Hijack()
+	if err == nil {
+		j.join(conn)
+	}
+	return conn, rw, err
+}
+
 func serve(all *rooms, c *client, class, room string) {
 	defer c.conn.Close()
-	all.join(room, c)
 	defer all.leave(room, c)
 	for {
 		payload, op, err := wsutil.ReadClientData(c.conn)
