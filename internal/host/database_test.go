@@ -99,7 +99,7 @@ func TestCheckpoint(t *testing.T) {
 		if want := []int{12, 0}; !slices.Equal(s.disk.moved, want) {
 			t.Errorf("moved %v, want %v", s.disk.moved, want)
 		}
-		s.disk.refuses = errDisk
+		s.on(func() { s.disk.refuses = errDisk })
 		s.host.NeedCheckpoint(k)
 		s.on(func() { g.Host.SnapshotHeld(g, 1) })
 		s.heard("checkpoint 1 hold", "checkpoint 1 end")
@@ -155,7 +155,7 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 		s, k := w.one(), key(0, "lobby")
 		c := s.connect(k, "amy")
 		sleep(hibernateAfter)
-		s.disk.refuses = errors.New("damaged")
+		s.on(func() { s.disk.refuses = errors.New("damaged") })
 		s.take()
 		c.say("hello")
 		a := s.fetch(k, nil)
@@ -163,7 +163,7 @@ func TestFilesThatCannotBeOpened(t *testing.T) {
 		sleep(10 * time.Second)
 		a.got("failure Durable Object storage failed, and the object was reset: damaged retryable reset")
 		s.take()
-		s.disk.refuses = nil
+		s.on(func() { s.disk.refuses = nil })
 		sleep(2 * time.Second)
 		s.heard("start 2 [1.2 tags=amy]", "message 1.2 text hello")
 	})
@@ -177,7 +177,7 @@ func TestAFailureHasTheDatabaseClosed(t *testing.T) {
 		s.fetch(k, nil)
 		s.take()
 		g := s.guest
-		s.disk.refuses = errDisk
+		s.on(func() { s.disk.refuses = errDisk })
 		s.on(func() { s.guest.Last().Commit() })
 		s.heard("close-database 1", "reset 1 Durable Object storage failed, and the object was reset: no space left on device")
 		s.on(func() {

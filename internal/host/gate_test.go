@@ -529,7 +529,7 @@ func TestSettingsOutliveTheInstance(t *testing.T) {
 		s.on(func() { s.guest.Host.EventTimeout(s.guest, s.guest.Last().Object, time.Minute); s.guest.Take() })
 		sleep(hibernateAfter)
 		s.wantState(k, "inactive")
-		s.guest.Take()
+		s.take()
 		s.fetch(k, nil)
 		s.heard("start 2 timeout=1m0s", "request 4 of 2 GET http://x/")
 	})

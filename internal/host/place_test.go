@@ -61,7 +61,7 @@ func TestOwnGuest(t *testing.T) {
 		s.heardBy(own) // it is not started yet
 		s.fetch(good, nil).got("response 200")
 		sleep(2 * time.Second)
-		if heard := own.Take(); len(heard) != 2 || !strings.Contains(heard[1], "again") {
+		if heard := s.takeOf(own); len(heard) != 2 || !strings.Contains(heard[1], "again") {
 			t.Errorf("its own guest heard %q, want its start and the message", heard)
 		}
 		if i, _ := s.look(bad); i.Place != place {
@@ -73,7 +73,7 @@ func TestOwnGuest(t *testing.T) {
 		s.on(func() { next.ReadyAs(place, nil) })
 		s.fetch(good, nil).got("response 200")
 		c.say("still there?")
-		if heard := next.Take(); len(heard) != 2 {
+		if heard := s.takeOf(next); len(heard) != 2 {
 			t.Errorf("the next guest of its own heard %q", heard)
 		}
 		sleep(3 * time.Minute)

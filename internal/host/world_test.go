@@ -198,8 +198,10 @@ func (s *shard) newGuest(auto bool) *guesttest.Guest {
 func (s *shard) auto(is bool) { s.on(func() { s.guest.Auto = is }) }
 
 // take is what the guest has heard, which it forgets.
-func (s *shard) take() (heard []string) {
-	s.on(func() { heard = s.guest.Take() })
+func (s *shard) take() []string { return s.takeOf(s.guest) }
+
+func (s *shard) takeOf(g *guesttest.Guest) (heard []string) {
+	s.on(func() { heard = g.Take() })
 	return heard
 }
 
@@ -212,9 +214,7 @@ func (s *shard) heard(want ...string) {
 func (s *shard) heardBy(g *guesttest.Guest, want ...string) {
 	s.t.Helper()
 	synctest.Wait()
-	var got []string
-	s.on(func() { got = g.Take() })
-	same(s.t, "the guest heard", got, want)
+	same(s.t, "the guest heard", s.takeOf(g), want)
 	if g.Broken != nil {
 		s.t.Errorf("the guest was given up: %v", g.Broken)
 	}
