@@ -114,16 +114,19 @@ func TestEventsThatLast(t *testing.T) {
 	b.want("not begun", unbegun, "103 c/0")
 }
 
-// TestWhatWentFirst: an event whose frame the process has taken out of its turn.
+// TestWhatWentFirst: events whose frames the process has taken out of their turn. Of one
+// that is over, as it has told, nothing is lost.
 func TestWhatWentFirst(t *testing.T) {
 	b := openBooks(t)
-	b.say(1, "marked", "went first", "neither")
-	binary.LittleEndian.PutUint64(b.p.out.marks.page, 2)
-	b.slot(0, 1, 2)
+	b.say(1, "over", "lasts", "marked", "went first", "neither")
+	b.stands(guestwire.Lasting, 1, 2)
+	b.ledger.Begun(2)
+	binary.LittleEndian.PutUint64(b.p.out.marks.page, 4)
+	b.slot(0, 1, 4)
 	b.p.out.marks.page[crowdedAt] = 1 // of no frame that has not been handled
 	begun, unbegun := b.p.out.remains()
-	b.want("begun", begun, "101 marked/0", "102 went first/0")
-	b.want("not begun", unbegun, "103 neither/0")
+	b.want("begun", begun, "102 lasts/0", "103 marked/0", "104 went first/0")
+	b.want("not begun", unbegun, "105 neither/0")
 }
 
 // TestCrowdedMarks: without a place for the mark nothing that waited is said twice.

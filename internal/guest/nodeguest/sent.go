@@ -135,9 +135,13 @@ func (s *sent) remains() (begun, unbegun []guest.Event) {
 	}
 	mark := s.marks.read()
 	s.each(func(frame uint64, n *sentEvent, e guest.Event) {
-		if frame <= mark || wentFirst(n.ledger.object, n.event) {
+		l := n.ledger
+		_, lasts := l.lasting[n.event]
+		switch {
+		case int32(l.begun-n.event) >= 0 && !lasts: // it went before others, and is over
+		case frame <= mark || lasts || wentFirst(l.object, n.event):
 			begun = append(begun, e)
-		} else {
+		default:
 			unbegun = append(unbegun, e)
 		}
 	})

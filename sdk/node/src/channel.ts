@@ -242,9 +242,13 @@ export class Channel {
       this.#offered = this.#at;
       this.#offeredFrames = this.#begun;
     }
+    if (this.#end - this.#offered < 5) return;
+    // What dies with us is one run at most, of those that are marked and those that go first together.
+    if (this.#marked - this.#told === marksAhead) this.#receiver.runEnd();
+    let room = this.#marked === Infinity ? Infinity : marksAhead - (this.#marked - this.#told);
     let any = false;
     this.#receiver.aheadBegin();
-    for (;;) {
+    while (room > 0) {
       const chunk = this.#chunk;
       const at = this.#offered;
       const have = this.#end - at;
@@ -260,6 +264,7 @@ export class Channel {
       const became = this.#receiver.ahead(reader, this.#offeredFrames, this.#begun);
       if (became === ahead.done) {
         any = true;
+        room--;
         continue;
       }
       chunk[at + 4] = frame.message;
