@@ -34,7 +34,7 @@ export interface Receiver {
   /** In a batch that goes on: messages may be offered out of their turn. Pairs with `aheadEnd`. */
   aheadBegin(): void;
   /** A message, the host's frame of that number, where so many have been handled. `r` is borrowed. */
-  ahead(r: Reader, number: number, handled: number): Ahead;
+  ahead(r: Reader, number: number, handled: number): Offered;
   aheadEnd(): void;
   /** The stream has ended, or cannot be trusted. */
   lost(reason: string): void;
@@ -42,7 +42,7 @@ export interface Receiver {
 
 /** What became of a message that was offered out of its turn: it was handled; it comes in its turn; so does it, and all behind it. */
 export const ahead = { done: 0, passed: 1, stop: 2 } as const;
-export type Ahead = (typeof ahead)[keyof typeof ahead];
+export type Offered = (typeof ahead)[keyof typeof ahead];
 
 /** Stands in place of the type of a frame that has been handled out of its turn. */
 const taken = 0;

@@ -5,12 +5,12 @@
 
 import inspector from "node:inspector";
 import { introduce } from "./ambient.ts";
-import { type Ahead, ahead, Channel, type Receiver } from "./channel.ts";
+import { ahead, Channel, type Offered, type Receiver } from "./channel.ts";
 import { type Config, parseConfig } from "./config.ts";
 import { Cutter } from "./cut.ts";
 import { Databases } from "./databases.ts";
 import { Residents } from "./direct.ts";
-import { End } from "./end.ts";
+import { End, type Payload } from "./end.ts";
 import { type Env, makeEnv } from "./env.ts";
 import { durableObjectReset, noFetch, readError, remote, resetText, toWire } from "./errors.ts";
 import { Exchanges, type HostExchange } from "./exchange.ts";
@@ -141,13 +141,13 @@ export class Guest implements Receiver, Home {
     this.#turns.pace.letFirst();
   }
 
-  ahead(r: Reader, number: number, handled: number): Ahead {
+  ahead(r: Reader, number: number, handled: number): Offered {
     const end = this.#sockets.get(r.u64());
     const owner = end?.owner;
     if (end === undefined || owner === null || owner === undefined) return ahead.passed;
     if (owner.passedOver <= handled && end.mode === "hibernatable" && this.#mayGoFirst(owner as GuestObject)) {
       if (!this.#turns.pace.spare) return ahead.stop;
-      (owner as GuestObject).messageAhead(end, r.u8() === textKind ? r.restText() : r.restArrayBuffer());
+      (owner as GuestObject).messageAhead(end, payload(r));
       return ahead.done;
     }
     owner.passedOver = number;
@@ -189,7 +189,7 @@ export class Guest implements Receiver, Home {
       forget();
       return; // It crossed with our own last word about that socket.
     }
-    const data = r.u8() === textKind ? r.restText() : r.restArrayBuffer();
+    const data = payload(r);
     if (end.mode === "hibernatable") (end.owner as GuestObject).message(end, data);
     else end.sink?.message(data);
   }
@@ -562,6 +562,11 @@ export class Guest implements Receiver, Home {
   cut(): never {
     return this.#cutter.cut();
   }
+}
+
+/** What a `message` says, behind its socket. Owned. */
+function payload(r: Reader): Payload {
+  return r.u8() === textKind ? r.restText() : r.restArrayBuffer();
 }
 
 function readRow(r: Reader): End {
